@@ -1,0 +1,1 @@
+"""The audit: one hash chain per host, committed together with what it records."""

@@ -1,0 +1,1 @@
+"""What may happen, and why: values in, values out. Standard library only; no clock, no I/O."""

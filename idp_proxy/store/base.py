@@ -1,0 +1,99 @@
+"""What a journey may ask of a store, and how atomic each answer is.
+
+Every implementation passes tests/conformance. A method raises `StoreError` when the store is away
+and never returns a guess instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from idp_proxy.audit.chain import Event
+    from idp_proxy.decision.failover import SwitchState
+    from idp_proxy.decision.roster import RosterRow
+
+
+@dataclass(frozen=True, slots=True)
+class UsedId:
+    """An id that counts once. `kind` is "request", "transaction" or "assertion"; `issuer` keeps the
+    ids of different parties apart; until `expires_at` a second use is told from the first (SP-06).
+    """
+
+    kind: str
+    issuer: str
+    value: str
+    expires_at: datetime
+
+
+class Transaction(Protocol):
+    """Writes that are committed together or not at all."""
+
+    def consume(self, used: UsedId) -> None:
+        """Mark an id as used. Raises `ReplayDetected` if it was used before, by any host."""
+
+    def save_person(self, row: RosterRow) -> None:
+        """Insert or replace the row of `row.id`. A lookup key that moves from one id to another is
+        free when the former holder's new row is saved first."""
+
+    def note_proof(self, upstream: str, at: datetime) -> None:
+        """A verified login at `upstream`: what /status and `idp-proxy status` call proven."""
+
+    def swap(self, expected_epoch: int, state: SwitchState) -> None:
+        """Replace the switch state. Raises `StoreConflict` unless its epoch is `expected_epoch`;
+        0 means that there is none yet."""
+
+    def record(self, event: Event) -> None:
+        """Append to this host's audit chain; unwritten means that nothing of this is committed."""
+
+
+class Store(Protocol):
+    """The shared store of all hosts. Reads see what is committed."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """All or nothing: commits when the block ends, rolls back when it raises."""
+
+    def switch_state(self) -> SwitchState | None:
+        """The switch state, or None in a store that never had one."""
+
+    def person(self, person_id: str) -> RosterRow | None:
+        """The roster row of this canonical id, exact to the byte."""
+
+    def person_by_lookup_key(self, key: str) -> RosterRow | None:
+        """The roster row that holds this key (`decision.roster.lookup_key`)."""
+
+    def proofs(self) -> dict[str, datetime]:
+        """When each upstream last answered a login that was verified."""
+
+    def prune(self, now: datetime) -> int:
+        """Forget used ids that expired before `now`; returns how many."""
+
+    def close(self) -> None:
+        """Give back files and connections."""
+
+
+class Spool(Protocol):
+    """The host's own small store, for the time in which the shared one is away (DESIGN section 6).
+
+    Its workers share it. A commit is on disk when `transaction` ends.
+    """
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """As `Store.transaction`; `swap` is refused there with `StoreError`."""
+
+    def pending(self) -> int:
+        """How many audit rows wait to be merged into the store."""
+
+    def merge(self, store: Store) -> int:
+        """Move everything into `store`, in order, and return how many rows were moved.
+
+        A used id that the store knows already is a double use: it is recorded as an event of kind
+        "replay_found_at_merge" and does not stop the merge. Safe to repeat after an interruption.
+        """
+
+    def close(self) -> None:
+        """Give back files and connections."""

@@ -1,0 +1,1 @@
+"""The identity providers behind the proxy, one Protocol for all kinds."""
