@@ -19,6 +19,7 @@ ProxyError
   LoginError                  the journey of one person
     LoginUnknown, LoginExpired, LoginUnsolicited, LoginNotAsked, RelayStateRefused
     LoginRefused              who the person is does not suffice: one class for each page
+  NotFound, WrongMethod, TooLarge, Internal   what HTTP itself has to say
 
 A class tells what everybody may read (`public`, `code`, `http_status`); an instance what only the
 log may hold (`detail`). Nothing that a client sent stands in `public`.
@@ -177,7 +178,7 @@ class LoginError(ProxyError):
 
 
 class LoginUnknown(LoginError):
-    """No login of this browser belongs to the answer: cookies off, another browser, or a forgery."""
+    """No login of this browser waits for the answer: cookies off, other browser, or forged."""
 
     code = "login_unknown"
     public = "This browser has no login waiting for that answer."
@@ -198,7 +199,7 @@ class LoginUnsolicited(LoginError):
 
 
 class LoginNotAsked(LoginError):
-    """The answer is from an upstream that this login did not ask, or that was left (FO-01, FO-03)."""
+    """An answer of an upstream that this login did not ask, or that was left (FO-01, FO-03)."""
 
     code = "login_not_asked"
     public = "The login service was changed while you were logging in."
@@ -268,3 +269,42 @@ class RosterUnavailable(LoginRefused):
     code = "roster_unavailable"
     public = "The replacement login service cannot check your account right now."
     http_status = 503
+
+
+class NotFound(ProxyError):
+    """No page lives at this address (RFC 9110 section 15.5.5)."""
+
+    code = "not_found"
+    public = "There is no page at this address."
+    http_status = 404
+
+
+class WrongMethod(ProxyError):
+    """The address exists, but not for this method; `allow` goes into the Allow header.
+
+    RFC 9110 section 15.5.6.
+    """
+
+    code = "wrong_method"
+    public = "This address cannot be opened like that."
+    http_status = 405
+
+    def __init__(self, allow: Iterable[str], detail: str = "") -> None:
+        super().__init__(detail)
+        self.allow = tuple(allow)
+
+
+class TooLarge(ProxyError):
+    """The request is longer than any login message may be (XML-02)."""
+
+    code = "too_large"
+    public = "The login message is too large."
+    http_status = 413
+
+
+class Internal(ProxyError):
+    """A fault of our own that nobody foresaw; `detail` has the cause, for the log."""
+
+    code = "internal"
+    public = "Something went wrong on our side."
+    http_status = 500
