@@ -1,0 +1,234 @@
+"""What a valid configuration file says: frozen values, key material parsed once.
+
+No secret is part of a `repr`: it may end in a log.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.x509 import Certificate
+
+
+class Trust(enum.Enum):
+    """What makes upstream metadata from a URL believed (MD-01)."""
+
+    TLS = "tls"
+    SIGNED = "signed"
+
+
+class RequireSigned(enum.Enum):
+    """What an upstream must sign; a signature that is present must verify in any case."""
+
+    ASSERTION = "assertion"
+    RESPONSE = "response"
+    BOTH = "both"
+
+
+class EncryptionAlgorithm(enum.Enum):
+    """How an assertion for the service provider is encrypted (XML Encryption 1.1, section 5.2)."""
+
+    AES128_GCM = "aes128-gcm"
+    AES256_GCM = "aes256-gcm"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """An RSA key of ours and the one certificate for it."""
+
+    key_file: Path
+    certificate_file: Path
+    key: RSAPrivateKey = field(repr=False)
+    certificate: Certificate = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What the listener presents; the chain may hold intermediate certificates."""
+
+    certificate_file: Path
+    key_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where `serve` listens; an IPv6 address stands without its brackets."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """How a request leaves this host. `proxy` is a URL or empty; it may hold a password."""
+
+    proxy: str = field(repr=False, default="")
+    no_proxy: tuple[str, ...] = ()
+    tls_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """`[proxy]`. `state_keys` is the key ring: the first seals, all open; 32 octets each."""
+
+    entity_id: str
+    public_url: str
+    listen: Listen
+    workers: int
+    tls: TlsFiles | None
+    trusted_proxies: tuple[str, ...]
+    signing: KeyPair
+    state_keys: tuple[bytes, ...] = field(repr=False)
+    support_url: str
+    outbound: Outbound
+    data_dir: Path
+    host: str
+    insecure_loopback: bool
+    answer_within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """`[store]`. `url` has its path made absolute and may hold a password."""
+
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """Assertions for the service provider are encrypted for this certificate."""
+
+    algorithm: EncryptionAlgorithm
+    certificate: Certificate = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Where `conversion` names the people who log in by password for now, and the HMAC key."""
+
+    file: Path
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceProviderSettings:
+    """`[service_provider]`: Mattermost. `attributes`: name sent = canonical name."""
+
+    entity_id: str
+    acs_url: str
+    login_url: str
+    signing_certificates: tuple[Certificate, ...] = field(repr=False)
+    require_signed_requests: bool
+    encryption: Encryption | None
+    converted: Converted | None
+    attributes: Mapping[str, str]
+    role_attributes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataFile:
+    """Upstream metadata in a file that the operator keeps: its own approval."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataUrl:
+    """Upstream metadata fetched from `url`; `certificate` signs it when `trust` is SIGNED."""
+
+    url: str
+    trust: Trust
+    certificate: Certificate | None = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamLimits:
+    """`[upstream.limits]` (SP-07)."""
+
+    clock_skew: timedelta
+    max_assertion_lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings:
+    """One `[[upstream]]`. `attributes`: canonical name = attribute Name there, or "NameID".
+
+    `email_domains` in lower case; empty means any (FO-10). `base_url` is where this proxy is the
+    upstream's service provider, with an entity ID, ACS and key for this upstream alone (FO-12).
+    """
+
+    name: str
+    kind: str
+    metadata: MetadataFile | MetadataUrl
+    signing: KeyPair
+    decryption: KeyPair | None
+    name_id_format: str
+    requested_authn_context: tuple[str, ...]
+    require_signed: RequireSigned
+    allow_aes_cbc: bool
+    email_domains: frozenset[str]
+    attributes: Mapping[str, str]
+    limits: UpstreamLimits
+    outbound: Outbound
+    base_url: str
+
+    @property
+    def entity_id(self) -> str:
+        """The entity ID of this proxy as the service provider of this upstream."""
+        return f"{self.base_url}/metadata"
+
+    @property
+    def acs_url(self) -> str:
+        """Where this upstream posts its answers."""
+        return f"{self.base_url}/acs"
+
+    @property
+    def link_attribute(self) -> str:
+        """Where this upstream puts what every upstream knows of a person; by default the id."""
+        return self.attributes.get("link_key") or self.attributes["id"]
+
+
+@dataclass(frozen=True, slots=True)
+class RosterSettings:
+    """`[roster]`: for how long a login at the active confirms a person (FO-08)."""
+
+    confirmed_by_login: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The second place of the audit chain's signed checkpoints."""
+
+    file: Path
+    key: Ed25519PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """`[audit]`. `retention` None keeps everything for ever."""
+
+    checkpoints: Checkpoints | None
+    retention: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One configuration file, checked. `warnings` are for people; nothing depends on them."""
+
+    path: Path
+    proxy: ProxySettings
+    store: StoreSettings
+    service_provider: ServiceProviderSettings
+    upstreams: tuple[UpstreamSettings, ...]
+    roster: RosterSettings
+    audit: AuditSettings
+    warnings: tuple[str, ...] = ()
