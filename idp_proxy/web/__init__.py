@@ -1,0 +1,1 @@
+"""What browsers ask and are shown: HTTP in, pages out."""
