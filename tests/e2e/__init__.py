@@ -1,0 +1,1 @@
+"""End to end: real identity providers, real service providers, a real browser."""

@@ -1,0 +1,1 @@
+"""The real parts, each a foreground process on loopback with its logs in its folder."""
