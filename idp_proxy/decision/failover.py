@@ -86,14 +86,23 @@ class Unchanged:
 def first_state(preference: Sequence[str], now: datetime) -> SwitchState:
     """The state of a proxy that never switched: the most preferred upstream serves."""
     return SwitchState(
-        epoch=1, serving=preference[0], mode=Mode.AUTO, since=now, cause="first start",
+        epoch=1,
+        serving=preference[0],
+        mode=Mode.AUTO,
+        since=now,
+        cause="first start",
         actor="idp-proxy",
     )
 
 
 def switch_by_hand(
-    state: SwitchState, target: str, usable: Mapping[str, str | None], *,
-    cause: str, actor: str, now: datetime,
+    state: SwitchState,
+    target: str,
+    usable: Mapping[str, str | None],
+    *,
+    cause: str,
+    actor: str,
+    now: datetime,
 ) -> Changed | Unchanged:
     """An operator sends new logins to `target`; the state is HELD there until released.
 
@@ -111,16 +120,21 @@ def switch_by_hand(
     left[state.serving] = Left(now, Departure.PLANNED)
     return Changed(
         replace(
-            state, epoch=state.epoch + 1, serving=target, mode=Mode.HELD, since=now, cause=cause,
-            actor=actor, left=left, hold_until=None,
+            state,
+            epoch=state.epoch + 1,
+            serving=target,
+            mode=Mode.HELD,
+            since=now,
+            cause=cause,
+            actor=actor,
+            left=left,
+            hold_until=None,
         ),
         f"{state.serving} -> {target} by hand: {cause}",
     )
 
 
-def disable(
-    state: SwitchState, name: str, configured: Sequence[str]
-) -> Changed | Unchanged:
+def disable(state: SwitchState, name: str, configured: Sequence[str]) -> Changed | Unchanged:
     """Logins at `name` stop at once, the ones under way included; nothing switches by itself."""
     if name not in configured:
         return Unchanged(f"no upstream is called {name}; there are {', '.join(configured)}")
@@ -147,9 +161,7 @@ def route(state: SwitchState) -> str | None:
     return None if state.serving in state.disabled else state.serving
 
 
-def refuses_answer(
-    state: SwitchState, upstream: str, grace: Grace, now: datetime
-) -> str | None:
+def refuses_answer(state: SwitchState, upstream: str, grace: Grace, now: datetime) -> str | None:
     """Why an answer of `upstream` to a login of before is no longer taken; None if it is (FO-03)."""
     if upstream in state.disabled:
         return f"{upstream} is disabled"

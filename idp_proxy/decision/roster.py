@@ -113,9 +113,7 @@ def _still_contested(known: RosterRow | None, key: str) -> bool:
     return known is not None and known.conflict and known.lookup_key == key
 
 
-def judge_standby(
-    row: RosterRow | None, limits: RosterLimits, now: datetime
-) -> Admitted | Refused:
+def judge_standby(row: RosterRow | None, limits: RosterLimits, now: datetime) -> Admitted | Refused:
     """Whether the row that a standby's link key found is somebody who may log in by a standby."""
     if row is None:
         return Refused(Refusal.UNKNOWN, "no roster row has this link key")

@@ -38,14 +38,16 @@ class Transaction(Protocol):
 
     def save_person(self, row: RosterRow) -> None:
         """Insert or replace the row of `row.id`. A lookup key that moves from one id to another is
-        free when the former holder's new row is saved first."""
+        free when the former holder's new row is saved first.
+        """
 
     def note_proof(self, upstream: str, at: datetime) -> None:
         """A verified login at `upstream`: what /status and `idp-proxy status` call proven."""
 
     def swap(self, expected_epoch: int, state: SwitchState) -> None:
         """Replace the switch state. Raises `StoreConflict` unless its epoch is `expected_epoch`;
-        0 means that there is none yet."""
+        0 means that there is none yet.
+        """
 
     def record(self, event: Event) -> None:
         """Append to this host's audit chain; unwritten means that nothing of this is committed."""
