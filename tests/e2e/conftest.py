@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.peers.authority import Authority
+from tests.support.browser import Browser
 from tests.support.processes import RUNNING
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,3 +40,9 @@ def rigs() -> Iterator[Path]:
 def authority(rigs: Path) -> Authority:
     """Whoever must be trusted over https on loopback."""
     return Authority.create(rigs)
+
+
+@pytest.fixture(scope="session")
+def new_browser(authority: Authority) -> Callable[[], Browser]:
+    """Makes browsers of people who trust the authority; cross-site cookies as in real ones."""
+    return partial(Browser, verify=authority.client_context())

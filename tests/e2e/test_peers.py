@@ -3,93 +3,92 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.peers.mellon import Mellon
 from tests.e2e.peers.shibboleth import ShibbolethSp
-from tests.e2e.peers.simplesamlphp import SimpleSamlPhp, Style
-from tests.e2e.visitor import Visitor
-from tests.support.people import ALICE, OID_ATTRIBUTES
+from tests.e2e.peers.simplesamlphp import SimpleSamlPhp
+from tests.support.people import ALICE, DAVE, OID_ATTRIBUTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.e2e.peers.authority import Authority
     from tests.e2e.peers.service_provider import ServiceProvider
+    from tests.support.browser import Browser
+    from tests.support.people import Person
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def provider(rigs: Path) -> Iterator[SimpleSamlPhp]:
-    with SimpleSamlPhp(rigs, "direct", {"alice": ALICE}) as running:
+def provider(rigs: Path, authority: Authority) -> Iterator[SimpleSamlPhp]:
+    people = {person.uid: person for person in (ALICE, DAVE)}
+    with SimpleSamlPhp(rigs, "direct", authority, people) as running:
         yield running
 
 
 @pytest.fixture(scope="module", params=["mellon", "shibboleth"])
-def connected(
-    request: pytest.FixtureRequest, rigs: Path, provider: SimpleSamlPhp
+def party(
+    request: pytest.FixtureRequest,
+    rigs: Path,
+    authority: Authority,
+    provider: SimpleSamlPhp,
+    new_browser: Callable[[], Browser],
 ) -> Iterator[ServiceProvider]:
-    party: ServiceProvider
+    """A service provider that trusts SimpleSAMLphp directly, and signs its requests."""
+    made: ServiceProvider
     if request.param == "mellon":
-        party = Mellon(rigs, "direct-mellon")
+        made = Mellon(rigs, "direct-mellon", authority, sign_requests=True)
     else:
-        party = ShibbolethSp(rigs, "direct-shibboleth", tuple(OID_ATTRIBUTES))
-    with Visitor() as visitor:
-        party.start(provider.entity_id, visitor.open(provider.entity_id).text)
-    provider.trust(str(request.param), party.metadata())
-    yield party
-    party.stop()
+        made = ShibbolethSp(
+            rigs, "direct-shibboleth", authority, tuple(OID_ATTRIBUTES), sign_requests=True
+        )
+    with new_browser() as browser:
+        made.start(provider.entity_id, browser.get(provider.entity_id).body)
+    provider.trust(str(request.param), made.metadata())
+    yield made
+    made.stop()
 
 
-def test_a_person_logs_in_without_the_proxy(connected: ServiceProvider) -> None:
-    with Visitor() as visitor:
-        page = visitor.log_in(connected.protected_url, "alice", ALICE.password)
+@pytest.mark.parametrize("person", [ALICE, DAVE], ids=lambda person: str(person.uid))
+def test_a_person_logs_in_without_the_proxy(
+    party: ServiceProvider, new_browser: Callable[[], Browser], person: Person
+) -> None:
+    with new_browser() as browser:
+        page = browser.login(party.protected_url, person.uid, person.password)
 
-    shown = connected.shown(page.text)
+    shown = party.shown(page.body)
     assert shown is not None, page.text
-    assert shown.name_id == ALICE.employee_number
-    assert dict(shown.attributes) == ALICE.attributes(OID_ATTRIBUTES)
+    assert shown.name_id == person.employee_number
+    assert dict(shown.attributes) == person.attributes(OID_ATTRIBUTES)
 
 
-def test_a_wrong_password_is_asked_again(connected: ServiceProvider) -> None:
-    with Visitor() as visitor:
-        page = visitor.log_in(connected.protected_url, "alice", "wrong")
+def test_a_wrong_password_is_asked_again(
+    party: ServiceProvider, new_browser: Callable[[], Browser]
+) -> None:
+    with new_browser() as browser:
+        page = browser.login(party.protected_url, ALICE.uid, "wrong")
 
-    assert page.asks_password
-    assert connected.shown(page.text) is None
+    assert any(form.password_field for form in page.forms)
+    assert party.shown(page.body) is None
 
 
-def test_a_service_provider_refuses_a_changed_answer(connected: ServiceProvider) -> None:
-    with Visitor() as visitor:
-        asked = visitor.until_login(visitor.open(connected.protected_url))
-        answer = visitor.submit(asked, username="alice", password=ALICE.password)
-        assert answer.posts_saml
-        assert answer.form is not None
-        message = base64.b64decode(answer.form.fields["SAMLResponse"])
-        changed = re.sub(rb"alice@example\.org", b"admin@example.org", message)
+def test_a_service_provider_refuses_a_changed_answer(
+    party: ServiceProvider, new_browser: Callable[[], Browser]
+) -> None:
+    with new_browser() as browser:
+        asked = browser.get(party.protected_url)
+        typed = {"username": ALICE.uid, "password": ALICE.password}
+        answer = browser.submit(asked, asked.forms[0], typed)
+        message = base64.b64decode(answer.forms[0].fields["SAMLResponse"])
+        changed = message.replace(b"alice@example.org", b"admin@example.org")
         assert changed != message
-        page = visitor.submit(answer, SAMLResponse=base64.b64encode(changed).decode())
+        forged = {"SAMLResponse": base64.b64encode(changed).decode()}
+        page = browser.submit(answer, answer.forms[0], forged)
 
     assert page.status in {400, 500}
-    assert connected.shown(page.text) is None
-
-
-def test_https_parts_work_together(rigs: Path, authority: Authority) -> None:
-    trust = authority.client_context()
-    provider = SimpleSamlPhp(rigs, "direct-tls", {"alice": ALICE}, Style(), authority)
-    party = Mellon(rigs, "direct-mellon-tls", sign_requests=True, authority=authority)
-    with provider, Visitor(trust) as visitor:
-        party.start(provider.entity_id, visitor.open(provider.entity_id).text)
-        provider.trust("mellon", party.metadata())
-        page = visitor.log_in(party.protected_url, "alice", ALICE.password)
-        party.stop()
-
-    shown = party.shown(page.text)
-    assert shown is not None, page.text
-    assert shown.name_id == ALICE.employee_number
-    assert all(url.startswith("https://") for url in visitor.seen)
+    assert party.shown(page.body) is None

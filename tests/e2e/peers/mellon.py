@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ class Mellon:
 
     parent: Path
     name: str
+    authority: Authority
     sign_requests: bool = False
-    authority: Authority | None = None
     apache: Apache = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,12 +79,12 @@ class Mellon:
         return (self.apache.folder / "sp" / "sp.xml").read_text()
 
     def shown(self, page: str) -> Shown | None:
-        """Mellon's variables, by attribute Name."""
+        """Mellon's variables, by attribute Name: it hands on the text as it stands in the XML."""
         printed = printed_environment(page)
         if "MELLON_NAME_ID" not in printed:
             return None
         attributes = {
-            name.removeprefix("MELLON_"): value
+            name.removeprefix("MELLON_"): html.unescape(value)
             for name, value in printed.items()
             if name.startswith("MELLON_") and name not in _NOT_ATTRIBUTES
         }

@@ -79,7 +79,7 @@ class Apache:
 
     parent: Path
     name: str
-    authority: Authority | None
+    authority: Authority
     folder: Path = field(init=False)
     port: int = field(init=False)
     running: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
@@ -94,7 +94,7 @@ class Apache:
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
-        return f"{'https' if self.authority else 'http'}://127.0.0.1:{self.port}"
+        return f"https://127.0.0.1:{self.port}"
 
     def start(self, template: str, module: str, **values: object) -> None:
         """Serve with this configuration. Raises `ProcessDiedError` with the logs."""
@@ -107,7 +107,7 @@ class Apache:
             port=self.port,
             modules=_MODULES,
             user=_unprivileged(),
-            tls=self.authority.server if self.authority else None,
+            tls=self.authority.server,
             **values,
         )
         server = Process(

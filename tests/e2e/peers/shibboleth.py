@@ -32,9 +32,9 @@ class ShibbolethSp:
 
     parent: Path
     name: str
+    authority: Authority
     attribute_names: Sequence[str]
     sign_requests: bool = False
-    authority: Authority | None = None
     apache: Apache = field(init=False)
     _listener_port: int = field(init=False, repr=False)
 
@@ -85,7 +85,7 @@ class ShibbolethSp:
         """As its own handler generates it; it must run."""
         return httpx.get(
             f"{self.origin}/Shibboleth.sso/Metadata",
-            verify=self.authority.client_context() if self.authority else True,
+            verify=self.authority.client_context(),
             timeout=10,
             trust_env=False,
         ).text
@@ -115,7 +115,6 @@ class ShibbolethSp:
             entity_id=self.entity_id,
             idp_entity_id=idp_entity_id,
             sign_requests=self.sign_requests,
-            tls=self.authority is not None,
         )
         daemon = Process(
             name=f"shibd of {self.name}",

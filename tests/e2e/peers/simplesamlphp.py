@@ -1,4 +1,4 @@
-"""SimpleSAMLphp from Debian as an identity provider, one process, on loopback."""
+"""SimpleSAMLphp from Debian as an identity provider: PHP's own server, nginx as TLS before it."""
 
 from __future__ import annotations
 
@@ -38,19 +38,20 @@ class Style:
 
 @dataclass(slots=True)
 class SimpleSamlPhp:
-    """`php -S` with a configuration folder of its own; with an authority, nginx as TLS in front.
+    """One provider with a configuration folder of its own, over https.
 
     `people` maps the name typed in the login form to the person it logs in.
     """
 
     parent: Path
     name: str
+    authority: Authority
     people: Mapping[str, Person]
     style: Style = field(default_factory=Style)
-    authority: Authority | None = None
     folder: Path = field(init=False)
     base_url: str = field(init=False)
-    process: Process = field(init=False)
+    _php: Process = field(init=False, repr=False)
+    _front: Process = field(init=False, repr=False)
     _ports: tuple[int, int] = field(init=False, repr=False)
     _running: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
 
@@ -59,8 +60,7 @@ class SimpleSamlPhp:
         inner = ("cert", "metadata", "log", "data", "tmp", "sessions", "sp", "nginx")
         self.folder = new_folder(self.parent, self.name, inner)
         self._ports = (free_port(), free_port())
-        scheme, port = ("https", self._ports[1]) if self.authority else ("http", self._ports[0])
-        self.base_url = f"{scheme}://127.0.0.1:{port}/"
+        self.base_url = f"https://127.0.0.1:{self._ports[1]}/"
         rsa_pair(f"simplesamlphp {self.name}").write(self.folder / "cert", "idp")
         for file, place in (
             ("config.php", "."),
@@ -69,7 +69,8 @@ class SimpleSamlPhp:
         ):
             shutil.copy(FILES / "simplesamlphp" / file, self.folder / place)
         (self.folder / "rig.json").write_text(json.dumps(self._rig()))
-        self.process = self._php()
+        self._php = self._application()
+        self._front = self._tls_front()
 
     @property
     def entity_id(self) -> str:
@@ -78,16 +79,19 @@ class SimpleSamlPhp:
 
     def start(self) -> Self:
         """Start, or start again after an end. Raises `ProcessDiedError` with the logs."""
-        self._running.enter_context(self.process.start())
-        self.process.wait_for_port(self._ports[0])
-        if self.authority is not None:
-            front = self._running.enter_context(self._tls_front(self.authority).start())
-            front.wait_for_port(self._ports[1])
+        for process, port in zip((self._php, self._front), self._ports, strict=True):
+            self._running.enter_context(process.start())
+            process.wait_for_port(port)
         return self
 
     def stop(self) -> None:
         """TERM, as an administrator would."""
         self._running.close()
+
+    def freeze(self) -> None:
+        """STOP: its ports accept, and nothing ever answers."""
+        for process in (self._front, self._php):
+            process.freeze()
 
     def trust(self, name: str, sp_metadata: str) -> None:
         """Register a service provider; it counts from the next request."""
@@ -109,7 +113,6 @@ class SimpleSamlPhp:
             "name": self.name,
             "base_url": self.base_url,
             "entity_id": self.entity_id,
-            "tls": self.authority is not None,
             "salt": secrets.token_hex(16),
             "people": {
                 f"{typed}:{person.password}": {
@@ -124,7 +127,7 @@ class SimpleSamlPhp:
             "oid_names": self.style.oid_names,
         }
 
-    def _php(self) -> Process:
+    def _application(self) -> Process:
         demand(_WEB_ROOT, "simplesamlphp")
         return Process(
             name=f"simplesamlphp {self.name}",
@@ -138,14 +141,14 @@ class SimpleSamlPhp:
             more_logs=(self.folder / "log" / "simplesamlphp.log",),
         )
 
-    def _tls_front(self, authority: Authority) -> Process:
+    def _tls_front(self) -> Process:
         configuration = render(
             "nginx/tls.conf.j2",
             self.folder / "nginx" / "nginx.conf",
             folder=self.folder / "nginx",
             port=self._ports[1],
             behind=self._ports[0],
-            tls=authority.server,
+            tls=self.authority.server,
         )
         return Process(
             name=f"nginx before {self.name}",

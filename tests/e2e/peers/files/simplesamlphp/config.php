@@ -31,8 +31,8 @@ $config = [
     'session.phpsession.cookiename' => 'session_' . $rig['name'],
     'session.phpsession.savepath' => __DIR__ . '/sessions',
     'session.authtoken.cookiename' => 'token_' . $rig['name'],
-    'session.cookie.secure' => $rig['tls'],
-    'session.cookie.samesite' => $rig['tls'] ? 'None' : 'Lax',
+    'session.cookie.secure' => true,
+    'session.cookie.samesite' => 'None',
     'language.default' => 'en',
     'theme.use' => 'default',
 ];
