@@ -103,7 +103,7 @@ def encrypt_assertion(
 
 
 def decrypt_assertion(
-    encrypted: _Element, keys: Sequence[rsa.RSAPrivateKey], *, allow_cbc: bool
+    encrypted: _Element, keys: Sequence[rsa.RSAPrivateKey], allow_cbc: bool
 ) -> bytes:
     """The octets inside an EncryptedAssertion; they are not verified, and may be anything.
 
