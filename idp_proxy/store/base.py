@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from idp_proxy.audit.chain import Event
+    from idp_proxy.audit.chain import Event, PersonKey, Row
     from idp_proxy.decision.failover import SwitchState
     from idp_proxy.decision.roster import RosterRow
 
@@ -31,18 +32,33 @@ class UsedId:
 
 
 class Transaction(Protocol):
-    """Writes that are committed together or not at all."""
+    """Writes that are committed together or not at all.
+
+    The reads here see this transaction's own writes, and what they return stays as it is until the
+    transaction ends: read here whatever a write of the same transaction depends on.
+    """
+
+    def person(self, person_id: str) -> RosterRow | None:
+        """As `Store.person`. Raises `StoreError` in the host's spool, which knows no roster."""
+
+    def person_by_lookup_key(self, key: str) -> RosterRow | None:
+        """As `Store.person_by_lookup_key`. Raises `StoreError` in the host's spool."""
 
     def consume(self, used: UsedId) -> None:
-        """Mark an id as used. Raises `ReplayDetected` if it was used before, by any host."""
+        """Mark an id as used. Raises `ReplayDetected` if it was used before, by any host; a caller
+        that catches it may go on in the same transaction.
+        """
 
     def save_person(self, row: RosterRow) -> None:
         """Insert or replace the row of `row.id`. A lookup key that moves from one id to another is
-        free when the former holder's new row is saved first.
+        free when the former holder's new row is saved first. Raises `StoreConflict` when somebody
+        else holds the lookup key.
         """
 
     def note_proof(self, upstream: str, at: datetime) -> None:
-        """A verified login at `upstream`: what /status and `idp-proxy status` call proven."""
+        """A verified login at `upstream`: what /status and `idp-proxy status` call proven. An
+        older time than the known one changes nothing.
+        """
 
     def swap(self, expected_epoch: int, state: SwitchState) -> None:
         """Replace the switch state. Raises `StoreConflict` unless its epoch is `expected_epoch`;
@@ -51,6 +67,14 @@ class Transaction(Protocol):
 
     def record(self, event: Event) -> None:
         """Append to this host's audit chain; unwritten means that nothing of this is committed."""
+
+    def adopt(self, rows: Sequence[Row], people: Sequence[PersonKey]) -> int:
+        """Take over audit rows of one other chain as they are, with what links them to people.
+
+        Returns the number of the last row that was there before; rows up to it are passed over, so
+        that a merge may be repeated. Raises `StoreConflict` when `rows` do not continue the chain,
+        and `StoreError` in the host's spool.
+        """
 
 
 class Store(Protocol):
