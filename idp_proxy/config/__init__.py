@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from idp_proxy.config.loading import load
 from idp_proxy.config.settings import (
     AuditSettings,
     Checkpoints,
@@ -46,4 +47,5 @@ __all__ = [
     "Trust",
     "UpstreamLimits",
     "UpstreamSettings",
+    "load",
 ]

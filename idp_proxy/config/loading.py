@@ -1,0 +1,93 @@
+"""From a file to `Settings`, or to every problem at once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from idp_proxy.config.findings import Findings
+from idp_proxy.config.material import Reader
+from idp_proxy.config.sections import (
+    read_audit,
+    read_outbound,
+    read_proxy,
+    read_roster,
+    read_service_provider,
+    read_store,
+)
+from idp_proxy.config.settings import Outbound, Settings
+from idp_proxy.config.shape import read_shape
+from idp_proxy.config.upstreams import judge_together, read_upstream
+from idp_proxy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def load(
+    path: Path, *, now: datetime | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Read and check the configuration file at `path`, with every file that it names.
+
+    `now` dates the warnings about certificates (default: the clock), `environ` answers `env:`
+    references (default: the environment). Raises `ConfigError` with every problem, each with its
+    path in the file; what only time has made wrong is among `Settings.warnings` instead.
+    """
+    path = path.absolute()
+    findings = Findings()
+    reader = Reader(
+        folder=path.parent,
+        environ=os.environ if environ is None else environ,
+        now=datetime.now(UTC) if now is None else now,
+        findings=findings,
+    )
+    file = read_shape(_document(path), findings)
+    outbound = read_outbound("proxy", file.proxy, Outbound(), reader)
+    proxy = read_proxy(file.proxy, outbound, reader)
+    store = read_store(file.store, reader)
+    service_provider = read_service_provider(
+        file.service_provider, reader, insecure_loopback=file.proxy.insecure_loopback
+    )
+    upstreams = [
+        read_upstream(index, table, file.proxy, outbound, reader)
+        for index, table in enumerate(file.upstream)
+    ]
+    roster, audit = read_roster(file.roster), read_audit(file.audit, reader)
+    judge_together(file, reader)
+    usable = tuple(upstream for upstream in upstreams if upstream is not None)
+    if findings.problems or proxy is None or store is None or len(usable) != len(upstreams):
+        raise ConfigError(findings.problems)
+    return Settings(
+        path=path,
+        proxy=proxy,
+        store=store,
+        service_provider=service_provider,
+        upstreams=usable,
+        roster=roster,
+        audit=audit,
+        warnings=tuple(findings.warnings),
+    )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError([f"{path}: {_unreadable(error)}"]) from error
+
+
+def _unreadable(error: Exception) -> str:
+    """Why the file is no TOML; the parser names line and column itself."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file; make one: idp-proxy init DIR"
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 text: octet {error.start} is {error.object[error.start]:#04x}"
+    if isinstance(error, RecursionError):
+        return "not valid TOML: nested too deeply"
+    return f"not valid TOML: {error}"

@@ -1,0 +1,118 @@
+"""The journey of an operator's switch: read the state, ask the decision, commit what it says.
+
+State and audit row are committed together, by compare-and-swap on the epoch that was read: of two
+operators at the same moment one wins, and the other is told so (DESIGN section 2, FO-14).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from idp_proxy.audit.chain import Event
+from idp_proxy.decision import failover
+from idp_proxy.decision.failover import Unchanged
+from idp_proxy.errors import SwitchRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from idp_proxy.decision.failover import Changed, SwitchState
+    from idp_proxy.store.base import Store
+
+#: A reason is a line in the audit, not a document.
+_LONGEST_REASON = 500
+
+
+class Switchboard:
+    """What an operator may do to the switch.
+
+    `usable` has every configured upstream in order of preference, each with None or the reason why
+    nobody could log in there at that time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        usable: Callable[[datetime], Mapping[str, str | None]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._usable = usable
+        self._now = now
+
+    def current(self) -> SwitchState:
+        """The state; a store that has none gets the first one: the most preferred one serves.
+
+        Raises `StoreError`, and `StoreConflict` when another host wrote the first state just now.
+        """
+        state = self._store.switch_state()
+        if state is not None:
+            return state
+        now = self._now()
+        state = failover.first_state(tuple(self._usable(now)), now)
+        with self._store.transaction() as transaction:
+            transaction.swap(0, state)
+        return state
+
+    def to(self, name: str, reason: str, actor: str) -> SwitchState:
+        """New logins go to `name` from now on, and the switch is held there.
+
+        Raises `SwitchRefused`, `StoreConflict` or `StoreError`; nothing has changed then.
+        """
+        reason = _checked(reason)
+        state, now = self.current(), self._now()
+        decision = failover.switch_by_hand(
+            state, name, self._usable(now), cause=reason, actor=actor, now=now
+        )
+        return self._commit("switch", state, decision, reason, actor, now)
+
+    def disable(self, name: str, reason: str, actor: str) -> SwitchState:
+        """Logins at `name` stop at once, those under way too. Raises as `to` does."""
+        reason = _checked(reason)
+        state, now = self.current(), self._now()
+        decision = failover.disable(state, name, tuple(self._usable(now)))
+        return self._commit("upstream_disabled", state, decision, reason, actor, now, name)
+
+    def enable(self, name: str, reason: str, actor: str) -> SwitchState:
+        """`name` may serve again. Raises as `to` does."""
+        reason = _checked(reason)
+        state, now = self.current(), self._now()
+        decision = failover.enable(state, name, tuple(self._usable(now)))
+        return self._commit("upstream_enabled", state, decision, reason, actor, now, name)
+
+    def _commit(
+        self,
+        kind: str,
+        before: SwitchState,
+        decision: Changed | Unchanged,
+        reason: str,
+        actor: str,
+        now: datetime,
+        upstream: str | None = None,
+    ) -> SwitchState:
+        if isinstance(decision, Unchanged):
+            raise SwitchRefused(decision.reason)
+        after = decision.state
+        facts: dict[str, str | int | float | bool | None] = {
+            "epoch": after.epoch,
+            "from": before.serving,
+            "to": after.serving,
+            "cause": reason,
+        }
+        if upstream is not None:
+            facts["upstream"] = upstream
+        with self._store.transaction() as transaction:
+            transaction.swap(before.epoch, after)
+            transaction.record(Event(kind=kind, actor=actor, at=now, facts=facts))
+        return after
+
+
+def _checked(reason: str) -> str:
+    """Why it was done, in one line; without one nobody could review it later (FO-14)."""
+    reason = reason.strip()
+    if not reason:
+        raise SwitchRefused("a reason is needed: --reason TEXT; it stands in the audit")
+    if len(reason) > _LONGEST_REASON or not reason.isprintable():
+        raise SwitchRefused("the reason must be one line of at most 500 characters: --reason TEXT")
+    return reason
