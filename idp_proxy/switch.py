@@ -6,6 +6,7 @@ operators at the same moment one wins, and the other is told so (DESIGN section 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from idp_proxy.audit.chain import Event
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 #: A reason is a line in the audit, not a document.
 _LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """What somebody does, for the audit."""
+
+    kind: str
+    reason: str
+    actor: str
+    at: datetime
+    facts: Mapping[str, str]
 
 
 class Switchboard:
@@ -50,7 +62,7 @@ class Switchboard:
         if state is not None:
             return state
         now = self._now()
-        state = failover.first_state(tuple(self._usable(now)), now)
+        state = failover.first_state(self._names(now), now)
         with self._store.transaction() as transaction:
             transaction.swap(0, state)
         return state
@@ -60,37 +72,30 @@ class Switchboard:
 
         Raises `SwitchRefused`, `StoreConflict` or `StoreError`; nothing has changed then.
         """
-        reason = _checked(reason)
-        state, now = self.current(), self._now()
+        act = _Act("switch", _checked(reason), actor, self._now(), {})
+        state = self.current()
+        usable = self._usable(act.at)
         decision = failover.switch_by_hand(
-            state, name, self._usable(now), cause=reason, actor=actor, now=now
+            state, name, usable, cause=act.reason, actor=actor, now=act.at
         )
-        return self._commit("switch", state, decision, reason, actor, now)
+        return self._commit(state, decision, act)
 
     def disable(self, name: str, reason: str, actor: str) -> SwitchState:
         """Logins at `name` stop at once, those under way too. Raises as `to` does."""
-        reason = _checked(reason)
-        state, now = self.current(), self._now()
-        decision = failover.disable(state, name, tuple(self._usable(now)))
-        return self._commit("upstream_disabled", state, decision, reason, actor, now, name)
+        act = _Act("upstream_disabled", _checked(reason), actor, self._now(), {"upstream": name})
+        state = self.current()
+        return self._commit(state, failover.disable(state, name, self._names(act.at)), act)
 
     def enable(self, name: str, reason: str, actor: str) -> SwitchState:
         """`name` may serve again. Raises as `to` does."""
-        reason = _checked(reason)
-        state, now = self.current(), self._now()
-        decision = failover.enable(state, name, tuple(self._usable(now)))
-        return self._commit("upstream_enabled", state, decision, reason, actor, now, name)
+        act = _Act("upstream_enabled", _checked(reason), actor, self._now(), {"upstream": name})
+        state = self.current()
+        return self._commit(state, failover.enable(state, name, self._names(act.at)), act)
 
-    def _commit(
-        self,
-        kind: str,
-        before: SwitchState,
-        decision: Changed | Unchanged,
-        reason: str,
-        actor: str,
-        now: datetime,
-        upstream: str | None = None,
-    ) -> SwitchState:
+    def _names(self, now: datetime) -> tuple[str, ...]:
+        return tuple(self._usable(now))
+
+    def _commit(self, before: SwitchState, decision: Changed | Unchanged, act: _Act) -> SwitchState:
         if isinstance(decision, Unchanged):
             raise SwitchRefused(decision.reason)
         after = decision.state
@@ -98,13 +103,12 @@ class Switchboard:
             "epoch": after.epoch,
             "from": before.serving,
             "to": after.serving,
-            "cause": reason,
+            "cause": act.reason,
+            **act.facts,
         }
-        if upstream is not None:
-            facts["upstream"] = upstream
         with self._store.transaction() as transaction:
             transaction.swap(before.epoch, after)
-            transaction.record(Event(kind=kind, actor=actor, at=now, facts=facts))
+            transaction.record(Event(kind=act.kind, actor=act.actor, at=act.at, facts=facts))
         return after
 
 
