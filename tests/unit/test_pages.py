@@ -65,7 +65,8 @@ class Document(HTMLParser):
         self._open = tag
 
     def handle_endtag(self, tag: str) -> None:
-        self._open = ""
+        if tag == self._open:
+            self._open = ""
 
     def handle_data(self, data: str) -> None:
         if self._open:
