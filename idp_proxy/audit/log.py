@@ -44,21 +44,22 @@ _READ_AT_ONCE = 500
 _KEY_BYTES = 32
 
 # Built once: SQLAlchemy remembers the compiled form by the statement, and a login waits for these.
-_HEAD = (
-    select(audit_head.c.seq, audit_head.c.digest)
-    .where(audit_head.c.chain == bindparam("of_chain"))
-    .with_for_update()
-)
-_MOVE_HEAD = (
-    update(audit_head)
-    .where(audit_head.c.chain == bindparam("of_chain"))
-    .values(seq=bindparam("to_seq"), digest=bindparam("to_digest"))
-)
 _PSEUDONYM = (
     select(audit_person.c.pseudonym)
     .where(audit_person.c.person_id == bindparam("of_person"))
     .order_by(audit_person.c.pseudonym)
     .limit(1)
+    .scalar_subquery()
+)
+_HEAD = (
+    select(audit_head.c.seq, audit_head.c.digest, _PSEUDONYM.label("pseudonym"))
+    .where(audit_head.c.chain == bindparam("of_chain"))
+    .with_for_update(of=audit_head)
+)
+_MOVE_HEAD = (
+    update(audit_head)
+    .where(audit_head.c.chain == bindparam("of_chain"))
+    .values(seq=bindparam("to_seq"), digest=bindparam("to_digest"))
 )
 _NEW_ROW = insert(audit_row)
 _NEW_PERSON = insert(audit_person)
@@ -79,8 +80,9 @@ class AuditLog:
         Writers of one chain wait for each other at its head row. Raises `ValueError` when the
         event cannot be written as canonical JSON, and SQLAlchemy's errors.
         """
-        head = _locked_head(connection, self.chain)
-        person = None if event.person is None else self._pseudonym(connection, event.person)
+        head, person = _locked_head(connection, self.chain, event.person)
+        if person is None and event.person is not None:
+            person = self._meet(connection, event.person)
         row = append(head, event, person)
         _write(connection, (row,))
         return row
@@ -99,7 +101,7 @@ class AuditLog:
         """
         if not rows:
             return 0
-        head = _locked_head(connection, rows[0].chain)
+        head, _ = _locked_head(connection, rows[0].chain)
         fresh = [row for row in rows if row.seq > head.seq]
         known = [row for row in rows if row.seq == head.seq]
         if not follows(head, fresh) or any(row.digest != head.digest for row in known):
@@ -166,10 +168,8 @@ class AuditLog:
                 return mine[seq]
         return None
 
-    def _pseudonym(self, connection: Connection, person_id: str) -> str:
-        known = connection.execute(_PSEUDONYM, {"of_person": person_id}).scalar_one_or_none()
-        if known is not None:
-            return str(known)
+    def _meet(self, connection: Connection, person_id: str) -> str:
+        """The pseudonym of somebody who never stood in the chains, or was forgotten."""
         key = self._random_bytes(_KEY_BYTES)
         name = pseudonym(key, person_id)
         connection.execute(_NEW_PERSON, {"pseudonym": name, "person_id": person_id, "key": key})
@@ -233,13 +233,19 @@ def _chains(connection: Connection) -> list[str]:
     return sorted(names, key=lambda name: (host_of(name) is None, name))
 
 
-def _locked_head(connection: Connection, chain: str) -> Head:
-    """The head of `chain`, held until the transaction ends."""
-    found = connection.execute(_HEAD, {"of_chain": chain}).one_or_none()
+def _locked_head(
+    connection: Connection, chain: str, person_id: str | None = None
+) -> tuple[Head, str | None]:
+    """The head of `chain`, held until the transaction ends, and the pseudonym of `person_id`.
+
+    One question instead of two: a login waits for it.
+    """
+    keys = {"of_chain": chain, "of_person": person_id}
+    found = connection.execute(_HEAD, keys).first()
     if found is None:
         _first_head(connection, chain)
-        found = connection.execute(_HEAD, {"of_chain": chain}).one()
-    return Head(chain, found.seq, found.digest)
+        found = connection.execute(_HEAD, keys).one()
+    return Head(chain, found.seq, found.digest), found.pseudonym
 
 
 def _first_head(connection: Connection, chain: str) -> None:

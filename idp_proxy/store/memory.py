@@ -1,0 +1,219 @@
+"""A store in memory: for tests, and for whoever wants to read the semantics in short."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from idp_proxy.audit.chain import PersonKey, append, follows, host_of, pseudonym, start
+from idp_proxy.audit.verification import verify
+from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
+from idp_proxy.store.records import used_id_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from idp_proxy.audit.chain import Event, Head, Row
+    from idp_proxy.audit.checkpoint import Checkpoint
+    from idp_proxy.audit.verification import Verdict
+    from idp_proxy.decision.failover import SwitchState
+    from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.store.base import Transaction, UsedId
+
+_WAIT_S = 5.0
+_KEY_BYTES = 32
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What is remembered; a transaction writes into one of its own first."""
+
+    used: dict[bytes, datetime] = field(default_factory=dict)
+    people: dict[str, RosterRow] = field(default_factory=dict)
+    ids_by_key: dict[str, str] = field(default_factory=dict)
+    proofs: dict[str, datetime] = field(default_factory=dict)
+    state: SwitchState | None = None
+    rows: list[Row] = field(default_factory=list)
+    heads: dict[str, Head] = field(default_factory=dict)
+    person_keys: dict[str, PersonKey] = field(default_factory=dict)
+
+
+class _MemoryTransaction:
+    """A `store.base.Transaction`: reads through `staged` to `committed`, writes to `staged`."""
+
+    def __init__(
+        self, committed: _Contents, chain: str, random_bytes: Callable[[int], bytes]
+    ) -> None:
+        self._committed = committed
+        self._chain = chain
+        self._random_bytes = random_bytes
+        self.staged = _Contents(state=committed.state)
+
+    def person(self, person_id: str) -> RosterRow | None:
+        return self.staged.people.get(person_id) or self._committed.people.get(person_id)
+
+    def person_by_lookup_key(self, key: str) -> RosterRow | None:
+        for row in self.staged.people.values():
+            if row.lookup_key == key:
+                return row
+        holder = self._committed.ids_by_key.get(key)
+        if holder is None or holder in self.staged.people:
+            return None
+        return self._committed.people[holder]
+
+    def consume(self, used: UsedId) -> None:
+        digest = used_id_digest(used)
+        if digest in self.staged.used or digest in self._committed.used:
+            raise ReplayDetected(f"this {used.kind} id of {used.issuer} was used before")
+        self.staged.used[digest] = used.expires_at
+
+    def save_person(self, row: RosterRow) -> None:
+        holder = None if row.lookup_key is None else self.person_by_lookup_key(row.lookup_key)
+        if holder is not None and holder.id != row.id:
+            raise StoreConflict("another person holds this lookup key")
+        self.staged.people[row.id] = row
+
+    def note_proof(self, upstream: str, at: datetime) -> None:
+        known = self.staged.proofs.get(upstream) or self._committed.proofs.get(upstream)
+        if known is None or known < at:
+            self.staged.proofs[upstream] = at
+
+    def swap(self, expected_epoch: int, state: SwitchState) -> None:
+        known = self.staged.state
+        if (0 if known is None else known.epoch) != expected_epoch:
+            raise StoreConflict(f"the switch state is no longer at epoch {expected_epoch}")
+        self.staged.state = state
+
+    def record(self, event: Event) -> None:
+        person = None if event.person is None else self._pseudonym(event.person)
+        self._write((append(self._head(self._chain), event, person),))
+
+    def adopt(self, rows: Sequence[Row], people: Sequence[PersonKey]) -> int:
+        if not rows:
+            return 0
+        head = self._head(rows[0].chain)
+        fresh = [row for row in rows if row.seq > head.seq]
+        known = [row for row in rows if row.seq == head.seq]
+        if not follows(head, fresh) or any(row.digest != head.digest for row in known):
+            raise StoreConflict(f"the rows of {head.chain} do not continue its row {head.seq}")
+        self._write(fresh)
+        self.staged.person_keys.update((person.pseudonym, person) for person in people)
+        return head.seq
+
+    def _head(self, chain: str) -> Head:
+        return self.staged.heads.get(chain) or self._committed.heads.get(chain) or start(chain)
+
+    def _write(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self.staged.rows.append(row)
+            self.staged.heads[row.chain] = row.head
+
+    def _pseudonym(self, person_id: str) -> str:
+        for known in (self.staged.person_keys, self._committed.person_keys):
+            for person in known.values():
+                if person.person_id == person_id:
+                    return person.pseudonym
+        key = self._random_bytes(_KEY_BYTES)
+        name = pseudonym(key, person_id)
+        self.staged.person_keys[name] = PersonKey(name, person_id, key)
+        return name
+
+
+class MemoryStore:
+    """The `store.base.Store` of one process, gone with it."""
+
+    def __init__(
+        self, chain: str = "memory", random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    ) -> None:
+        self._chain = chain
+        self._random_bytes = random_bytes
+        self._contents = _Contents()
+        self._writing = threading.Lock()
+        self._committing = threading.Lock()
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """See `store.base.Store`."""
+        return self._transaction()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[_MemoryTransaction]:
+        if not self._writing.acquire(timeout=_WAIT_S):
+            raise StoreError(f"no write transaction could begin within {_WAIT_S:.0f} s")
+        try:
+            transaction = _MemoryTransaction(self._contents, self._chain, self._random_bytes)
+            yield transaction
+            with self._committing:
+                self._commit(transaction.staged)
+        finally:
+            self._writing.release()
+
+    def _commit(self, staged: _Contents) -> None:
+        contents = self._contents
+        for row in staged.people.values():
+            former = contents.people.get(row.id)
+            if former is not None and former.lookup_key is not None:
+                contents.ids_by_key.pop(former.lookup_key, None)
+        for row in staged.people.values():
+            contents.people[row.id] = row
+            if row.lookup_key is not None:
+                contents.ids_by_key[row.lookup_key] = row.id
+        contents.used.update(staged.used)
+        contents.proofs.update(staged.proofs)
+        contents.rows.extend(staged.rows)
+        contents.heads.update(staged.heads)
+        contents.person_keys.update(staged.person_keys)
+        contents.state = staged.state
+
+    def switch_state(self) -> SwitchState | None:
+        """See `store.base.Store`."""
+        with self._committing:
+            return self._contents.state
+
+    def person(self, person_id: str) -> RosterRow | None:
+        """See `store.base.Store`."""
+        with self._committing:
+            return self._contents.people.get(person_id)
+
+    def person_by_lookup_key(self, key: str) -> RosterRow | None:
+        """See `store.base.Store`."""
+        with self._committing:
+            holder = self._contents.ids_by_key.get(key)
+            return None if holder is None else self._contents.people[holder]
+
+    def proofs(self) -> dict[str, datetime]:
+        """See `store.base.Store`."""
+        with self._committing:
+            return dict(self._contents.proofs)
+
+    def prune(self, now: datetime) -> int:
+        """See `store.base.Store`."""
+        with self._writing, self._committing:
+            expired = [digest for digest, until in self._contents.used.items() if until < now]
+            for digest in expired:
+                del self._contents.used[digest]
+            return len(expired)
+
+    def known_head(self) -> Head:
+        """The last row of this host's chain."""
+        with self._committing:
+            return self._contents.heads.get(self._chain, start(self._chain))
+
+    def audit_rows(self) -> tuple[Row, ...]:
+        """Every audit row, each chain in order, spool chains first."""
+        with self._committing:
+            rows = tuple(self._contents.rows)
+        return tuple(sorted(rows, key=lambda row: (host_of(row.chain) is None, row.chain, row.seq)))
+
+    def verify_audit(self, checkpoints: Iterable[Checkpoint] = ()) -> Verdict:
+        """Verify every chain."""
+        with self._committing:
+            heads = tuple(self._contents.heads.values())
+        return verify(self.audit_rows(), checkpoints, heads)
+
+    def close(self) -> None:
+        """See `store.base.Store`."""

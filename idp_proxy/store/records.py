@@ -1,0 +1,92 @@
+"""How the store's values become rows and come back; nothing here knows a database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from idp_proxy.decision.failover import Departure, Left, Mode, SwitchState
+from idp_proxy.decision.roster import RosterRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from idp_proxy.store.base import UsedId
+
+
+def used_id_digest(used: UsedId) -> bytes:
+    """What an id is known by: SHA-256 over kind, issuer and value, each apart from the others."""
+    parts = json.dumps([used.kind, used.issuer, used.value])
+    return hashlib.sha256(parts.encode("ascii")).digest()
+
+
+def person_record(row: RosterRow) -> dict[str, Any]:
+    """The columns of `row`."""
+    return {
+        "id": row.id,
+        "link_key": row.link_key,
+        "lookup_key": row.lookup_key,
+        "email": row.email,
+        "username": row.username,
+        "attributes": dict(row.attributes),
+        "source": row.source,
+        "confirmed_at": row.confirmed_at,
+        "conflict": row.conflict,
+        "blocked": row.blocked,
+    }
+
+
+def person_from(record: Mapping[str, Any]) -> RosterRow:
+    """The roster row with these columns."""
+    return RosterRow(**record)
+
+
+def person_text(row: RosterRow) -> str:
+    """`row` as JSON, for the spool's journal."""
+    return json.dumps(person_record(row) | {"confirmed_at": row.confirmed_at.isoformat()})
+
+
+def person_from_text(text: str) -> RosterRow:
+    """The roster row that `person_text` wrote."""
+    record = json.loads(text)
+    return RosterRow(**record | {"confirmed_at": datetime.fromisoformat(record["confirmed_at"])})
+
+
+def state_record(state: SwitchState) -> dict[str, Any]:
+    """The columns of `state`; times within JSON are ISO 8601 with their zone."""
+    return {
+        "epoch": state.epoch,
+        "serving": state.serving,
+        "mode": state.mode.value,
+        "since": state.since,
+        "cause": state.cause,
+        "actor": state.actor,
+        "disabled": sorted(state.disabled),
+        "left_at": {
+            name: {"at": left.at.isoformat(), "how": left.how.value}
+            for name, left in state.left.items()
+        },
+        "hold_until": state.hold_until,
+        "recent_switches": [at.isoformat() for at in state.recent_switches],
+    }
+
+
+def state_from(record: Mapping[str, Any]) -> SwitchState:
+    """The switch state with these columns."""
+    return SwitchState(
+        epoch=record["epoch"],
+        serving=record["serving"],
+        mode=Mode(record["mode"]),
+        since=record["since"],
+        cause=record["cause"],
+        actor=record["actor"],
+        disabled=frozenset(record["disabled"]),
+        left={
+            name: Left(datetime.fromisoformat(left["at"]), Departure(left["how"]))
+            for name, left in record["left_at"].items()
+        },
+        hold_until=record["hold_until"],
+        recent_switches=tuple(datetime.fromisoformat(at) for at in record["recent_switches"]),
+    )

@@ -1,0 +1,224 @@
+"""The shared store in a SQL database, by SQLAlchemy Core: SQLite, or PostgreSQL for several hosts.
+
+A login waits for these statements: they are built once for each dialect, because SQLAlchemy finds
+the compiled form of a statement again by the statement.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from idp_proxy.errors import ReplayDetected, StoreConflict
+from idp_proxy.store import schema
+from idp_proxy.store.database import Database
+from idp_proxy.store.records import (
+    person_from,
+    person_record,
+    state_from,
+    state_record,
+    used_id_digest,
+)
+from idp_proxy.store.tables import proof, roster, switch_state, used_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from sqlalchemy import URL, Connection, Executable
+
+    from idp_proxy.audit.chain import Event, Head, PersonKey, Row
+    from idp_proxy.audit.log import AuditLog
+    from idp_proxy.decision.failover import SwitchState
+    from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.store.base import Transaction, UsedId
+
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+_STATE = select(*(column for column in switch_state.c if column.name != "id"))
+_REPLACE_STATE = update(switch_state).where(switch_state.c.epoch == bindparam("expected_epoch"))
+_PERSON = select(roster).where(roster.c.id == bindparam("of_id"))
+_PERSON_BY_KEY = select(roster).where(roster.c.lookup_key == bindparam("of_key"))
+_PERSON_HELD = _PERSON.with_for_update()
+_PERSON_BY_KEY_HELD = _PERSON_BY_KEY.with_for_update()
+_PROOFS = select(proof)
+_FORGET_USED = delete(used_id).where(used_id.c.expires_at < bindparam("now"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Upserts:
+    """The statements that every dialect words in its own way."""
+
+    consume: Executable
+    save_person: Executable
+    note_proof: Executable
+    first_state: Executable
+
+
+@cache
+def _upserts(dialect: str) -> _Upserts:
+    insert = _INSERT[dialect]
+    person = insert(roster)
+    proven = insert(proof)
+    return _Upserts(
+        consume=insert(used_id).on_conflict_do_nothing(),
+        save_person=person.on_conflict_do_update(
+            index_elements=[roster.c.id],
+            set_={
+                column.name: person.excluded[column.name]
+                for column in roster.c
+                if column.name != "id"
+            },
+        ),
+        note_proof=proven.on_conflict_do_update(
+            index_elements=[proof.c.upstream],
+            set_={"at": proven.excluded.at},
+            where=proof.c.at < proven.excluded.at,
+        ),
+        first_state=insert(switch_state).on_conflict_do_nothing(),
+    )
+
+
+class SqlTransaction:
+    """A `store.base.Transaction` on an open connection; who opened it commits."""
+
+    def __init__(self, connection: Connection, audit: AuditLog) -> None:
+        self._connection = connection
+        self._audit = audit
+        self._upserts = _upserts(connection.dialect.name)
+        self.head: Head | None = None
+
+    def person(self, person_id: str) -> RosterRow | None:
+        """See `store.base.Transaction`."""
+        return _one_person(self._connection, _PERSON_HELD, {"of_id": person_id})
+
+    def person_by_lookup_key(self, key: str) -> RosterRow | None:
+        """See `store.base.Transaction`."""
+        return _one_person(self._connection, _PERSON_BY_KEY_HELD, {"of_key": key})
+
+    def consume(self, used: UsedId) -> None:
+        """See `store.base.Transaction`."""
+        new = self._connection.execute(
+            self._upserts.consume,
+            {"digest": used_id_digest(used), "kind": used.kind, "expires_at": used.expires_at},
+        )
+        if new.rowcount != 1:
+            raise ReplayDetected(f"this {used.kind} id of {used.issuer} was used before")
+
+    def save_person(self, row: RosterRow) -> None:
+        """See `store.base.Transaction`."""
+        try:
+            self._connection.execute(self._upserts.save_person, person_record(row))
+        except IntegrityError as error:
+            raise StoreConflict("another person holds this lookup key") from error
+
+    def note_proof(self, upstream: str, at: datetime) -> None:
+        """See `store.base.Transaction`."""
+        self._connection.execute(self._upserts.note_proof, {"upstream": upstream, "at": at})
+
+    def swap(self, expected_epoch: int, state: SwitchState) -> None:
+        """See `store.base.Transaction`."""
+        record = state_record(state)
+        if expected_epoch == 0:
+            done = self._connection.execute(self._upserts.first_state, record | {"id": 1})
+        else:
+            done = self._connection.execute(
+                _REPLACE_STATE.values(record), {"expected_epoch": expected_epoch}
+            )
+        if done.rowcount != 1:
+            raise StoreConflict(f"the switch state is no longer at epoch {expected_epoch}")
+
+    def record(self, event: Event) -> None:
+        """See `store.base.Transaction`."""
+        self.head = self._audit.append(self._connection, event).head
+
+    def adopt(self, rows: Sequence[Row], people: Sequence[PersonKey]) -> int:
+        """See `store.base.Transaction`."""
+        return self._audit.adopt(self._connection, rows, people)
+
+
+class SqlStore:
+    """The `store.base.Store` in a SQL database whose shape is up to date."""
+
+    def __init__(self, url: str | URL, audit: AuditLog) -> None:
+        """Open the database. Raises `StoreError` when it is away, missing or of another shape."""
+        self._audit = audit
+        self._database = Database(url)
+        try:
+            with self._database.reading() as connection:
+                schema.check(connection)
+                self._known_head = audit.head(connection)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """See `store.base.Store`."""
+        return self._transaction()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[SqlTransaction]:
+        with self._database.writing() as connection:
+            transaction = SqlTransaction(connection, self._audit)
+            yield transaction
+        if transaction.head is not None:
+            self._known_head = transaction.head
+
+    def switch_state(self) -> SwitchState | None:
+        """See `store.base.Store`."""
+        with self._database.reading() as connection:
+            found = connection.execute(_STATE).first()
+            return None if found is None else state_from(found._asdict())
+
+    def person(self, person_id: str) -> RosterRow | None:
+        """See `store.base.Store`."""
+        with self._database.reading() as connection:
+            return _one_person(connection, _PERSON, {"of_id": person_id})
+
+    def person_by_lookup_key(self, key: str) -> RosterRow | None:
+        """See `store.base.Store`."""
+        with self._database.reading() as connection:
+            return _one_person(connection, _PERSON_BY_KEY, {"of_key": key})
+
+    def proofs(self) -> dict[str, datetime]:
+        """See `store.base.Store`."""
+        with self._database.reading() as connection:
+            return {row.upstream: row.at for row in connection.execute(_PROOFS)}
+
+    def prune(self, now: datetime) -> int:
+        """See `store.base.Store`."""
+        with self._database.writing() as connection:
+            return connection.execute(_FORGET_USED, {"now": now}).rowcount
+
+    def known_head(self) -> Head:
+        """The last row of this host's chain that this process knows to be committed; no reading.
+
+        What a spool's opening row names, while the store is away.
+        """
+        return self._known_head
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection on one snapshot, for `audit.log`: to list, to verify, to checkpoint."""
+        return self._database.reading()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A connection in a write transaction, for `audit.log`: to prune, to forget a person."""
+        return self._database.writing()
+
+    def close(self) -> None:
+        """See `store.base.Store`."""
+        self._database.close()
+
+
+def _one_person(
+    connection: Connection, statement: Executable, key: dict[str, str]
+) -> RosterRow | None:
+    found = connection.execute(statement, key).first()
+    return None if found is None else person_from(found._asdict())

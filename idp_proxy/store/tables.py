@@ -1,0 +1,99 @@
+"""The store's tables. The audit's own are in `idp_proxy.audit.tables`, in the same database.
+
+A host's spool is a database of the same shape: there `spool_period` and `spool_entry` are in use,
+and of the store's tables `used_id`. The shape changes by migrations only.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+from idp_proxy.audit.tables import UtcDateTime
+
+metadata = MetaData()
+
+switch_state = Table(
+    "switch_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("serving", Text, nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("disabled", JSON, nullable=False),
+    Column("left_at", JSON, nullable=False),
+    Column("hold_until", UtcDateTime, nullable=True),
+    Column("recent_switches", JSON, nullable=False),
+    CheckConstraint("id = 1", name="switch_state_is_one_row"),
+)
+
+used_id = Table(
+    "used_id",
+    metadata,
+    # A digest: an id may be of any length, and nobody needs to read it here.
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+roster = Table(
+    "roster",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("link_key", Text, nullable=False),
+    Column("lookup_key", Text, nullable=True, unique=True),
+    Column("email", Text, nullable=False),
+    Column("username", Text, nullable=False),
+    Column("attributes", JSON, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("confirmed_at", UtcDateTime, nullable=False),
+    Column("conflict", Boolean, nullable=False),
+    Column("blocked", Boolean, nullable=False),
+)
+
+proof = Table(
+    "proof",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+spool_period = Table(
+    "spool_period",
+    metadata,
+    Column("chain", String(255), primary_key=True),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("sealed", Boolean, nullable=False),
+    Column("merged_seq", BigInteger, nullable=False),
+)
+
+spool_entry = Table(
+    "spool_entry",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column(
+        "chain", String(255), ForeignKey("spool_period.chain", ondelete="CASCADE"), nullable=False
+    ),
+    # The audit row with which this write is merged.
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_spool_entry_chain_seq", "chain", "seq"),
+)
