@@ -146,7 +146,7 @@ def disable(state: SwitchState, name: str, configured: Sequence[str]) -> Changed
 
 
 def enable(state: SwitchState, name: str, configured: Sequence[str]) -> Changed | Unchanged:
-    """`name` may serve again; answers to what it was asked before it was disabled stay refused."""
+    """`name` may serve again, and its answers are taken again."""
     if name not in configured:
         return Unchanged(f"no upstream is called {name}; there are {', '.join(configured)}")
     if name not in state.disabled:

@@ -1,0 +1,145 @@
+"""A login under way, sealed into a cookie: no server remembers it, so any host can finish it.
+
+The transaction's id travels to the upstream as the RelayState and comes back with the answer; the
+cookie that belongs to it never leaves this origin. Neither is of use without the other, which is
+what ties an answer to the browser that asked (login CSRF, SP-03, WEB-01).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from idp_proxy.seal import KeyRing
+
+PURPOSE: Final = "login"
+MAX_AGE_S: Final = 600
+MAX_COOKIES: Final = 5
+
+_TID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
+_ISSUED = re.compile(r"[0-9]{1,12}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginTransaction:
+    """One login: what Mattermost asked, and the one upstream that was asked for it.
+
+    `tid` has 22 characters (128 bits); `started_at` is whole seconds in UTC; `relay_state` is
+    Mattermost's own, byte for byte, and never goes upstream (WEB-03).
+    """
+
+    tid: str
+    started_at: datetime
+    sp_request_id: str
+    relay_state: str | None
+    acs_url: str
+    upstream: str
+    entity_id: str
+    epoch: int
+    request_id: str
+    force_authn: bool
+    is_passive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CookieStyle:
+    """How the cookie is named and marked. `insecure` is for loopback without TLS only: there a
+    `__Host-` cookie could not be set at all.
+    """
+
+    insecure: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What every such cookie's name begins with."""
+        return "login-" if self.insecure else "__Host-login-"
+
+    def name(self, tid: str) -> str:
+        """The name of the cookie that belongs to this transaction."""
+        return self.prefix + tid[:8]
+
+    def header(self, name: str, value: str) -> str:
+        """A Set-Cookie value. The answer is a cross-site POST, hence SameSite=None (WEB-01)."""
+        site = "SameSite=Lax" if self.insecure else "Secure; SameSite=None"
+        return f"{name}={value}; Path=/; Max-Age={MAX_AGE_S}; HttpOnly; {site}"
+
+    def removal(self, name: str) -> str:
+        """A Set-Cookie value that removes a cookie."""
+        return self.header(name, "").replace(f"Max-Age={MAX_AGE_S}", "Max-Age=0")
+
+
+def is_tid(text: str | None) -> bool:
+    """Whether this can be a transaction's id."""
+    return text is not None and _TID.fullmatch(text) is not None
+
+
+def seal(transaction: LoginTransaction, ring: KeyRing) -> str:
+    """The cookie's value: the time it was made, in the clear, and the sealed transaction.
+
+    The time in front only serves to drop the oldest of a person's own cookies. The relay state
+    stands behind the JSON as it came, since escaping could double it beyond a cookie's 4 KiB.
+    """
+    facts = {
+        "at": int(transaction.started_at.timestamp()),
+        "id": transaction.sp_request_id,
+        "acs": transaction.acs_url,
+        "up": transaction.upstream,
+        "ent": transaction.entity_id,
+        "ep": transaction.epoch,
+        "req": transaction.request_id,
+        "fa": transaction.force_authn,
+        "ip": transaction.is_passive,
+        "rs": transaction.relay_state is not None,
+    }
+    content = json.dumps(facts, separators=(",", ":")).encode() + b"\0"
+    content += (transaction.relay_state or "").encode()
+    sealed = base64.urlsafe_b64encode(ring.seal(transaction.tid, content)).rstrip(b"=")
+    return f"{facts['at']}.{sealed.decode('ascii')}"
+
+
+def unseal(cookie: str, tid: str, ring: KeyRing) -> LoginTransaction | None:
+    """The transaction of this id, or None if the cookie was not sealed for it by this ring."""
+    sealed = cookie.partition(".")[2]
+    try:
+        octets = base64.b64decode(
+            sealed.encode("ascii") + b"=" * (-len(sealed) % 4), altchars=b"-_", validate=True
+        )
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+    content = ring.open(tid, octets)
+    if content is None:
+        return None
+    text, _, relay_state = content.partition(b"\0")
+    facts = json.loads(text)
+    return LoginTransaction(
+        tid=tid,
+        started_at=datetime.fromtimestamp(facts["at"], UTC),
+        sp_request_id=facts["id"],
+        relay_state=relay_state.decode() if facts["rs"] else None,
+        acs_url=facts["acs"],
+        upstream=facts["up"],
+        entity_id=facts["ent"],
+        epoch=facts["ep"],
+        request_id=facts["req"],
+        force_authn=facts["fa"],
+        is_passive=facts["ip"],
+    )
+
+
+def surplus(cookies: Iterable[tuple[str, str]], style: CookieStyle) -> list[str]:
+    """Names of the login cookies to drop so that a new one makes at most MAX_COOKIES."""
+    mine = [(_issued(value), name) for name, value in cookies if name.startswith(style.prefix)]
+    return [name for _, name in sorted(mine)[: max(0, len(mine) - MAX_COOKIES + 1)]]
+
+
+def _issued(value: str) -> int:
+    head = value.partition(".")[0]
+    return int(head) if _ISSUED.fullmatch(head) else 0

@@ -1,0 +1,49 @@
+"""Where upstreams post their answers: one assertion consumer service for each of them (FO-12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from idp_proxy.errors import NotFound
+from idp_proxy.saml.bindings import read_post_response
+from idp_proxy.web.intake import form_body
+from idp_proxy.web.wording import choose_language
+
+if TYPE_CHECKING:
+    from idp_proxy.login import Login
+    from idp_proxy.transaction import CookieStyle
+    from idp_proxy.web.pages import Pages
+
+_log = structlog.get_logger("idp_proxy.web")
+
+
+def router(login: Login, pages: Pages, style: CookieStyle) -> APIRouter:
+    """`/upstream/NAME/acs`: complete a login and post the Response to Mattermost.
+
+    The cookie stays until it expires: who goes back and posts again is told that the login was
+    used, which the store knows, instead of that it is not known here.
+    """
+    routes = APIRouter()
+
+    @routes.post("/upstream/{name}/acs")
+    async def answered(name: str, request: Request) -> Response:
+        if name not in login.upstreams:
+            raise NotFound("no such upstream")
+        message = read_post_response(await form_body(request))
+        cookies = request.cookies
+        issued = await run_in_threadpool(
+            login.complete, name, message, lambda tid: cookies.get(style.name(tid))
+        )
+        _log.info(issued.outcome, upstream=issued.upstream, tid=(message.relay_state or "")[:8])
+        fields = {"SAMLResponse": issued.saml_response}
+        if issued.relay_state is not None:
+            fields["RelayState"] = issued.relay_state
+        language = choose_language(request.headers.get("accept-language", ""))
+        return pages.auto_post(issued.acs_url, fields, "sp", language)
+
+    return routes

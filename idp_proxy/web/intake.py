@@ -1,0 +1,49 @@
+"""What comes in: bodies with a bound and a deadline, and the few headers that are read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from idp_proxy.errors import MalformedMessage, TooLarge
+from idp_proxy.saml.bindings import MAX_FORM
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+_BODY_WITHIN_S: Final = 15
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+async def form_body(request: Request) -> bytes:
+    """The raw octets of a posted form.
+
+    Raises `TooLarge` as soon as more than MAX_FORM octets came, and `MalformedMessage` for another
+    kind of body or one that does not arrive in time.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM:
+        raise MalformedMessage("XML-03", f"content type {kind[:100]!r}, expected {_FORM}")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_WITHIN_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_FORM:
+                    raise TooLarge(f"a form of more than {MAX_FORM} octets")
+    except TimeoutError as error:
+        raise MalformedMessage("XML-02", "the form did not arrive in time") from error
+    return bytes(body)
+
+
+def query(request: Request) -> bytes:
+    """The raw query, as a detached signature covers it. Raises `TooLarge`."""
+    octets: bytes = request.scope["query_string"]
+    if len(octets) > MAX_FORM:
+        raise TooLarge(f"a query of more than {MAX_FORM} octets")
+    return octets
+
+
+def from_app(request: Request) -> bool:
+    """Whether Mattermost's app shows the page: a hint for the wording, never for a decision."""
+    return "mattermost" in request.headers.get("user-agent", "").lower()

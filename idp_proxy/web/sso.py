@@ -1,0 +1,57 @@
+"""Where Mattermost sends people: the single sign-on service, by HTTP-Redirect and HTTP-POST."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import structlog
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from idp_proxy.saml.bindings import read_post_request, read_redirect
+from idp_proxy.transaction import CookieStyle, surplus
+from idp_proxy.upstream.base import Redirect
+from idp_proxy.web.intake import form_body, query
+from idp_proxy.web.wording import choose_language
+
+if TYPE_CHECKING:
+    from idp_proxy.login import Begun, Login
+    from idp_proxy.saml.bindings import RequestMessage
+    from idp_proxy.web.pages import Pages
+
+_log = structlog.get_logger("idp_proxy.web")
+
+
+def router(login: Login, pages: Pages, style: CookieStyle) -> APIRouter:
+    """`/saml/sso`: begin a login and send the browser on."""
+    routes = APIRouter()
+
+    @routes.get("/saml/sso")
+    async def by_redirect(request: Request) -> Response:
+        return await began(request, read_redirect(query(request)))
+
+    @routes.post("/saml/sso")
+    async def by_post(request: Request) -> Response:
+        return await began(request, read_post_request(await form_body(request)))
+
+    async def began(request: Request, message: RequestMessage) -> Response:
+        begun = await run_in_threadpool(login.begin, message)
+        _log.info("login_begun", tid=begun.tid[:8])
+        return with_cookie(sent_on(request, begun), request, begun)
+
+    def sent_on(request: Request, begun: Begun) -> Response:
+        if isinstance(begun.way, Redirect):
+            headers = {"Location": begun.way.url, "Cache-Control": "no-store"}
+            return Response(status_code=HTTPStatus.FOUND, headers=headers)
+        language = choose_language(request.headers.get("accept-language", ""))
+        return pages.auto_post(begun.way.action, begun.way.fields, "any-https", language)
+
+    def with_cookie(response: Response, request: Request, begun: Begun) -> Response:
+        for name in surplus(request.cookies.items(), style):
+            response.headers.append("Set-Cookie", style.removal(name))
+        response.headers.append("Set-Cookie", style.header(style.name(begun.tid), begun.sealed))
+        return response
+
+    return routes
