@@ -109,6 +109,14 @@ def self_signed(
     )
 
 
+def certificate_again(pair: KeyPair) -> KeyPair:
+    """The same key under a new certificate, as after a renewal."""
+    key = serialization.load_pem_private_key(pair.key_pem, None)
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise TypeError("neither RSA nor elliptic curve")
+    return self_signed("renewed", key)
+
+
 def load(key: Path, certificate: Path) -> KeyPair:
     """A pair from two PEM files."""
     return KeyPair(key.read_bytes(), certificate.read_bytes())

@@ -150,7 +150,7 @@ def encrypt(element: etree._Element, certificate_pem: bytes, cipher: str) -> etr
     The octets inside stand alone: they declare their own namespaces.
     """
     transform, bits = _CIPHERS[cipher]
-    alone = etree.fromstring(etree.tostring(element, method="c14n", exclusive=True))
+    alone = etree.fromstring(etree.tostring(element, with_tail=False))
     data = xmlsec.template.encrypted_data_create(
         alone, transform, type=xmlsec.constants.TypeEncElement, ns="xenc"
     )

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from tests.support.people import Person
 
 _SAMLP = wire.Maker(wire.SAMLP, {"samlp": wire.SAMLP, "saml": wire.SAML})
-_SAML = wire.Maker(wire.SAML, {"saml": wire.SAML, "xs": "http://www.w3.org/2001/XMLSchema"})
+_SAML = wire.Maker(wire.SAML, {"saml": wire.SAML})
+_ASSERTION = wire.Maker(
+    wire.SAML,
+    {
+        "saml": wire.SAML,
+        "xs": "http://www.w3.org/2001/XMLSchema",
+        "xsi": "http://www.w3.org/2001/XMLSchema-instance",
+    },
+)
 _MD = wire.Maker(wire.MD, {"md": wire.MD})
 _DS = wire.Maker(wire.DS, {"ds": wire.DS})
 _XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
@@ -153,7 +161,7 @@ def _assertion(
     provider: Provider, question: Question, person: Person, now: datetime, login: Login
 ) -> etree._Element:
     start, end = wire.instant(now - timedelta(seconds=30)), wire.instant(now + provider.lifetime)
-    return _SAML(
+    return _ASSERTION(
         "Assertion",
         _SAML("Issuer", provider.entity_id),
         _SAML(

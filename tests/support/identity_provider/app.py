@@ -63,10 +63,10 @@ class IdentityProvider:
 
     @property
     def app(self) -> Starlette:
-        """The ASGI application; metadata is served at the path of the entity ID."""
+        """The ASGI application; metadata is at /metadata."""
         return Starlette(
             routes=[
-                Route(urlsplit(self.provider.entity_id).path, self._metadata),
+                Route("/metadata", self._metadata),
                 Route(urlsplit(self.provider.sso_url).path, self._sso, methods=["GET", "POST"]),
                 Route("/login", self._login, methods=["POST"]),
                 Route("/healthz", lambda _: Response("ok")),
