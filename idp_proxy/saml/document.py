@@ -183,6 +183,14 @@ def sp_02_unique_ids(document: Document) -> None:
             raise document.refuse("SP-02", "an element that may be signed has no proper ID")
 
 
+def sp_02_one_of_its_kind(document: Document) -> None:
+    """The root's element occurs once: a message wrapped in another of its kind, or an assertion in
+    the one that was decrypted, has no reader here (XSW).
+    """
+    if sum(1 for _ in document.root.iter(document.profile.root)) != 1:
+        raise document.refuse("SP-02", f"a {document.profile.root} inside another one")
+
+
 def sp_02_signature_place(document: Document) -> None:
     """A Signature only behind the Issuer of an element that may be signed, one for each."""
     allowed = set()
@@ -253,6 +261,7 @@ SHAPE_CHECKS: Final[tuple[Check[Document], ...]] = (
     xml_03_root,
     xml_02_tree,
     sp_02_unique_ids,
+    sp_02_one_of_its_kind,
     sp_02_signature_place,
     sp_02_signature_parts,
 )

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _DS: Final = f"{{{names.DS}}}"
 _INCLUSIVE: Final = f"{{{names.EXC_C14N}}}InclusiveNamespaces"
+#: Canonicalisation looks each listed prefix up in each element: unbounded, a message could buy
+#: seconds of our time before any key is asked (XML-02).
+MAX_PREFIXES: Final = 32
 
 _HASHES: Final[dict[str, hashes.HashAlgorithm]] = {
     "sha256": hashes.SHA256(),
@@ -87,8 +90,9 @@ class EnvelopedSignature:
             return None
         signed_info = self.element[0]
         prefixes = _prefix_list(children(signed_info, f"{_DS}CanonicalizationMethod"))
-        octets = canonical(signed_info, prefixes)
-        return _read_signed_info(octets)
+        if len(prefixes) > MAX_PREFIXES:
+            return None
+        return _read_signed_info(canonical(signed_info, prefixes))
 
     def value_verifies(self, keys: Iterable[PublicKey]) -> bool:
         """Whether SignatureValue was made over the SignedInfo by one of `keys` (SP-01)."""
@@ -140,12 +144,15 @@ def _read_signed_info(octets: bytes) -> SignedInfo | None:
         return None
     if len(root[1]) > 0:
         return None  # HMACOutputLength and the like (CVE-2009-0217)
-    references = tuple(_read_reference(child) for child in list(root)[2:])
+    read = [_read_reference(child) for child in list(root)[2:]]
+    references = tuple(reference for reference in read if reference is not None)
+    if len(references) != len(read):
+        return None  # one that is passed over would leave several looking like one
     return SignedInfo(
         octets=octets,
         canonicalization=root[0].get("Algorithm", ""),
         signature_method=root[1].get("Algorithm", ""),
-        references=tuple(reference for reference in references if reference is not None),
+        references=references,
     )
 
 
@@ -154,13 +161,16 @@ def _read_reference(element: _Element) -> Reference | None:
     if tags != [f"{_DS}Transforms", f"{_DS}DigestMethod", f"{_DS}DigestValue"]:
         return None
     transforms = list(element[0])
+    prefixes = _prefix_list(transforms)
+    if len(prefixes) > MAX_PREFIXES:
+        return None
     return Reference(
         uri=element.get("URI"),
         transforms=tuple(
             transform.get("Algorithm", "") if transform.tag == f"{_DS}Transform" else ""
             for transform in transforms
         ),
-        prefixes=_prefix_list(transforms),
+        prefixes=prefixes,
         digest_method=element[1].get("Algorithm", ""),
         digest_value=text_of(element[2]),
     )
