@@ -106,8 +106,8 @@ def _read_data_dir(name: str, reader: Reader) -> Path:
     """The folder of this host's own state; it is made at the first start if it is missing."""
     folder = reader.path(name)
     try:
-        wrong = not name or (folder.exists() and not folder.is_dir())
-    except (OSError, ValueError):  # a name too long, or with NUL in it
+        wrong = not name.isprintable() or not name or (folder.exists() and not folder.is_dir())
+    except OSError:  # a name too long, or behind a closed folder
         wrong = True
     if wrong:
         reader.findings.problem("proxy.data_dir", f"not a folder: {name!r}")

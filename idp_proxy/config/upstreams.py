@@ -186,7 +186,7 @@ def judge_together(file: ConfigFile, reader: Reader) -> None:
             "service_provider.entity_id",
             "the same as proxy.entity_id: set ServiceProviderIdentifier in Mattermost",
         )
-    if tables:
+    if tables and not findings.is_cut_out("upstream[0].attributes"):
         _judge_sent(file.service_provider, tables[0].attributes, reader)
 
 
