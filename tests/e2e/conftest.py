@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.e2e.journeys import AT_ACTIVE, AT_STANDBY, SHORT_SOURCES, Stack
 from tests.e2e.peers.authority import Authority
+from tests.e2e.peers.proxy import Proxy, UpstreamChoice
+from tests.e2e.peers.simplesamlphp import SimpleSamlPhp, Style
 from tests.support.browser import Browser
 from tests.support.processes import RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+
+    from tests.e2e.journeys import NewStack
+    from tests.e2e.peers.service_provider import ServiceProvider
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,3 +54,43 @@ def authority(rigs: Path) -> Authority:
 def new_browser(authority: Authority) -> Callable[[], Browser]:
     """Makes browsers of people who trust the authority; cross-site cookies as in real ones."""
     return partial(Browser, verify=authority.client_context())
+
+
+@pytest.fixture(scope="session")
+def active(rigs: Path, authority: Authority) -> Iterator[SimpleSamlPhp]:
+    """The active: signs everything, and demands that we sign our requests."""
+    style = Style(demand_signed_requests=True)
+    with SimpleSamlPhp(rigs, "active", authority, AT_ACTIVE, style) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def standby(rigs: Path, authority: Authority) -> Iterator[SimpleSamlPhp]:
+    """The standby: other attribute names, and other opinions about everybody."""
+    style = Style(demand_signed_requests=True, oid_names=False)
+    with SimpleSamlPhp(rigs, "standby", authority, AT_STANDBY, style) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def new_stack(
+    rigs: Path, authority: Authority, active: SimpleSamlPhp, standby: SimpleSamlPhp
+) -> NewStack:
+    """Makes running stacks of the shared SimpleSAMLphp, one for each service provider."""
+
+    @contextmanager
+    def running(
+        party: ServiceProvider, *, encrypt: bool = False, own_active: SimpleSamlPhp | None = None
+    ) -> Iterator[Stack]:
+        first = own_active or active
+        upstreams = (
+            UpstreamChoice("active", first),
+            UpstreamChoice("standby", standby, SHORT_SOURCES),
+        )
+        name = f"proxy-{urlsplit(party.origin).port}"
+        with Proxy(rigs, name, authority, party, upstreams, encrypt=encrypt) as proxy:
+            proxy.introduce()
+            yield Stack(proxy, party, first, standby)
+            party.stop()
+
+    return running

@@ -37,7 +37,6 @@ def party(
     rigs: Path,
     authority: Authority,
     provider: SimpleSamlPhp,
-    new_browser: Callable[[], Browser],
 ) -> Iterator[ServiceProvider]:
     """A service provider that trusts SimpleSAMLphp directly, and signs its requests."""
     made: ServiceProvider
@@ -47,8 +46,7 @@ def party(
         made = ShibbolethSp(
             rigs, "direct-shibboleth", authority, tuple(OID_ATTRIBUTES), sign_requests=True
         )
-    with new_browser() as browser:
-        made.start(provider.entity_id, browser.get(provider.entity_id).body)
+    made.start(provider.entity_id, provider.saved_metadata)
     provider.trust(str(request.param), made.metadata())
     yield made
     made.stop()

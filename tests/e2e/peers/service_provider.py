@@ -49,6 +49,10 @@ class ServiceProvider(Protocol):
         """The page that asks for a login and then shows who came."""
 
     @property
+    def sign_requests(self) -> bool:
+        """Whether it signs its AuthnRequests."""
+
+    @property
     def signing(self) -> KeyPair:
         """What it signs AuthnRequests with."""
 

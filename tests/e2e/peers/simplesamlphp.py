@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import httpx
+
 from tests.e2e.peers.rendering import FILES, demand, new_folder, program, render
 from tests.support.keys import rsa_pair
 from tests.support.people import SHORT_ATTRIBUTES
@@ -40,7 +42,8 @@ class Style:
 class SimpleSamlPhp:
     """One provider with a configuration folder of its own, over https.
 
-    `people` maps the name typed in the login form to the person it logs in.
+    `people` maps the name typed in the login form to the person it logs in; `saved_metadata` is
+    what it served at its last start.
     """
 
     parent: Path
@@ -50,6 +53,7 @@ class SimpleSamlPhp:
     style: Style = field(default_factory=Style)
     folder: Path = field(init=False)
     base_url: str = field(init=False)
+    saved_metadata: str = field(default="", init=False, repr=False)
     _php: Process = field(init=False, repr=False)
     _front: Process = field(init=False, repr=False)
     _ports: tuple[int, int] = field(init=False, repr=False)
@@ -82,6 +86,7 @@ class SimpleSamlPhp:
         for process, port in zip((self._php, self._front), self._ports, strict=True):
             self._running.enter_context(process.start())
             process.wait_for_port(port)
+        self.saved_metadata = self._fetch_metadata()
         return self
 
     def stop(self) -> None:
@@ -107,6 +112,11 @@ class SimpleSamlPhp:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _fetch_metadata(self) -> str:
+        context = self.authority.client_context()
+        answer = httpx.get(self.entity_id, verify=context, timeout=10, trust_env=False)
+        return answer.raise_for_status().text
 
     def _rig(self) -> dict[str, object]:
         return {

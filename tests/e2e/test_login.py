@@ -1,0 +1,186 @@
+"""Logins through the proxy: real identity providers before it, real service providers behind it."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from lxml import etree
+
+from tests.e2e.journeys import (
+    ERIN,
+    SENT_ATTRIBUTES,
+    answer_of,
+    as_described_by_active,
+    assert_our_page,
+    log_in,
+)
+from tests.e2e.peers.mellon import Mellon
+from tests.e2e.peers.shibboleth import ShibbolethSp
+from tests.support.people import ALICE, BOB, CAROL, DAVE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.e2e.journeys import NewStack, Stack
+    from tests.e2e.peers.authority import Authority
+    from tests.e2e.peers.service_provider import ServiceProvider
+    from tests.support.browser import Browser
+    from tests.support.people import Person
+
+pytestmark = pytest.mark.e2e
+
+_ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
+_SIGNATURE = "{http://www.w3.org/2000/09/xmldsig#}Signature"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("mellon", False),
+        ("mellon", True),
+        ("shibboleth", False),
+        ("shibboleth", True),
+    ],
+    ids=["mellon", "mellon-encrypted", "shibboleth", "shibboleth-encrypted"],
+)
+def stack(
+    request: pytest.FixtureRequest, rigs: Path, authority: Authority, new_stack: NewStack
+) -> Iterator[Stack]:
+    """Requests are unsigned where Responses are only signed, signed where they are encrypted."""
+    kind, encrypt = request.param
+    name = f"{kind}-{'encrypted' if encrypt else 'signed'}"
+    party: ServiceProvider
+    if kind == "mellon":
+        party = Mellon(rigs, name, authority, sign_requests=encrypt)
+    else:
+        party = ShibbolethSp(rigs, name, authority, SENT_ATTRIBUTES, sign_requests=encrypt)
+    with new_stack(party, encrypt=encrypt) as running:
+        yield running
+
+
+@pytest.mark.parametrize("person", [ALICE, CAROL, DAVE], ids=lambda person: str(person.uid))
+def test_the_service_provider_sees_one_person_whoever_answered(
+    stack: Stack, new_browser: Callable[[], Browser], person: Person
+) -> None:
+    stack.proxy.serve_by("active")
+    with new_browser() as browser:
+        by_active = log_in(browser, stack.party, stack.active, person)
+    stack.proxy.serve_by("standby")
+    with new_browser() as browser:
+        by_standby = log_in(browser, stack.party, stack.standby, person)
+    stack.proxy.serve_by("active")
+    with new_browser() as browser:
+        again = log_in(browser, stack.party, stack.active, person)
+
+    expected = as_described_by_active(person)
+    assert stack.party.shown(by_active.body) == expected, by_active.text
+    assert stack.party.shown(by_standby.body) == expected, by_standby.text
+    assert stack.party.shown(again.body) == expected, again.text
+
+
+def test_somebody_the_active_never_named_is_refused_by_the_standby(
+    stack: Stack, new_browser: Callable[[], Browser]
+) -> None:
+    stack.proxy.serve_by("standby")
+    with new_browser() as browser:
+        page = log_in(browser, stack.party, stack.standby, ERIN)
+
+    assert_our_page(page, stack.proxy, 403, "person_unknown")
+
+
+def test_an_answer_of_an_upstream_that_was_disabled_meanwhile_is_refused(
+    stack: Stack, new_browser: Callable[[], Browser]
+) -> None:
+    stack.proxy.serve_by("active")
+    with new_browser() as browser:
+        assert stack.party.shown(log_in(browser, stack.party, stack.active, BOB).body)
+    stack.proxy.serve_by("standby")
+    with new_browser() as browser:
+        answer = answer_of(browser, stack.party, stack.standby, BOB)
+        stack.proxy.serve_by("active")
+        disabled = stack.proxy.command("upstream", "disable", "standby", "--reason", "e2e")
+        assert disabled.returncode == 0, disabled.stderr
+        page = browser.continue_login(answer)
+    enabled = stack.proxy.command("upstream", "enable", "standby", "--reason", "e2e")
+
+    assert enabled.returncode == 0, enabled.stderr
+    assert_our_page(page, stack.proxy, 409, "login_not_asked")
+
+
+def test_the_response_is_signed_and_encrypted_as_configured(
+    stack: Stack, new_browser: Callable[[], Browser]
+) -> None:
+    stack.proxy.serve_by("active")
+    with new_browser() as browser:
+        answer = answer_of(browser, stack.party, stack.active, ALICE)
+        ours = browser.submit(answer, answer.forms[0])
+    message = base64.b64decode(ours.forms[0].fields["SAMLResponse"])
+    response = etree.fromstring(message)
+
+    assert ours.url.startswith(stack.proxy.public_url)
+    assert response[1].tag == _SIGNATURE
+    if stack.proxy.encrypt:
+        assert response.find(f"{_ASSERTION}Assertion") is None
+        assert response.find(f"{_ASSERTION}EncryptedAssertion") is not None
+        assert ALICE.mail.encode() not in message
+    else:
+        assertion = response.find(f"{_ASSERTION}Assertion")
+        assert assertion is not None
+        assert assertion[1].tag == _SIGNATURE
+
+
+def test_an_answer_of_the_upstream_counts_once(
+    stack: Stack, new_browser: Callable[[], Browser]
+) -> None:
+    stack.proxy.serve_by("active")
+    with new_browser() as browser:
+        answer = answer_of(browser, stack.party, stack.active, ALICE)
+        first = browser.submit(answer, answer.forms[0])
+        second = browser.submit(answer, answer.forms[0])
+
+    assert first.forms[0].carries_saml
+    assert_our_page(second, stack.proxy, 409, "login_repeated")
+
+
+def test_an_answer_carried_to_another_browser_is_refused(
+    stack: Stack, new_browser: Callable[[], Browser]
+) -> None:
+    stack.proxy.serve_by("active")
+    with new_browser() as thief, new_browser() as victim:
+        answer = answer_of(thief, stack.party, stack.active, ALICE)
+        page = victim.submit(answer, answer.forms[0])
+
+    assert_our_page(page, stack.proxy, 400, "login_unknown")
+
+
+def test_a_request_without_the_demanded_signature_is_refused(
+    stack: Stack, new_browser: Callable[[], Browser]
+) -> None:
+    stack.proxy.serve_by("active")
+    with new_browser() as browser:
+        asked = browser.get(stack.party.protected_url)
+        ours = next(url for url in asked.visited if url.startswith(stack.proxy.public_url))
+        parts = urlsplit(ours)
+        kept = [
+            each
+            for each in parts.query.split("&")
+            if not each.startswith(("Signature=", "SigAlg="))
+        ]
+        unsigned = urlunsplit(parts._replace(query="&".join(kept)))
+        page = browser.get(unsigned)
+
+    assert ("Signature=" in ours) == stack.party.sign_requests
+    if stack.party.sign_requests:
+        assert_our_page(page, stack.proxy, 400, "request_invalid")
+    else:
+        assert page.url.startswith(stack.active.base_url)
+
+
+def test_every_login_and_switch_of_these_tests_is_in_an_unbroken_audit_chain(stack: Stack) -> None:
+    verified = stack.proxy.command("verify-audit")
+
+    assert verified.returncode == 0, f"{verified.stdout}\n{verified.stderr}"
