@@ -1,0 +1,131 @@
+"""Our AuthnRequest to an upstream, always signed (SAML core 3.4.1; bindings 3.4 and 3.5; saml2int).
+
+By the Redirect binding the signature stands beside the message, over the query as it is sent; by
+the POST binding it stands inside.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding
+from lxml import etree
+from saml2 import saml, samlp
+
+from idp_proxy.saml import names
+from idp_proxy.saml.object_model import Unwritable, element_of, octets_of, utc_text, writable
+from idp_proxy.saml.signature import sign
+from idp_proxy.saml.xml import is_ncname
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.x509 import Certificate
+
+_TRANSIENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+_MAX_RELAY_STATE: Final = 80  # octets: bindings 3.4.3
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who we are towards one upstream, and what we ask of each answer.
+
+    `authn_contexts` are AuthnContextClassRefs of which the upstream must use one (exact); empty
+    leaves the choice to it.
+    """
+
+    entity_id: str
+    acs_url: str
+    name_id_format: str
+    authn_contexts: tuple[str, ...]
+    key: RSAPrivateKey = field(repr=False)
+    certificate: Certificate = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One AuthnRequest: its ID, where it goes, and how the person is to be asked (IDP-04)."""
+
+    id: str
+    destination: str
+    force_authn: bool
+    is_passive: bool
+    now: datetime
+
+
+def redirect_url(asker: Asker, question: Question, relay_state: str) -> str:
+    """The address to send the browser to. Raises `Unwritable`."""
+    deflated = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    message = octets_of(_authn_request(asker, question))
+    body = deflated.compress(message) + deflated.flush()
+    query = "&".join(
+        f"{name}={quote(value, safe='')}"
+        for name, value in (
+            ("SAMLRequest", base64.b64encode(body).decode("ascii")),
+            ("RelayState", _relay_state(relay_state)),
+            ("SigAlg", names.RSA_SHA256),
+        )
+    )
+    value = asker.key.sign(query.encode("ascii"), padding.PKCS1v15(), hashes.SHA256())
+    signature = quote(base64.b64encode(value), safe="")
+    joint = "&" if "?" in question.destination else "?"
+    return f"{question.destination}{joint}{query}&Signature={signature}"
+
+
+def post_fields(asker: Asker, question: Question, relay_state: str) -> dict[str, str]:
+    """The fields of the form that the browser posts. Raises `Unwritable`."""
+    root = element_of(_authn_request(asker, question))
+    sign(root, asker.key, asker.certificate.public_bytes(Encoding.DER))
+    octets = etree.tostring(root, encoding="utf-8", xml_declaration=False)
+    return {
+        "SAMLRequest": base64.b64encode(octets).decode("ascii"),
+        "RelayState": _relay_state(relay_state),
+    }
+
+
+def _authn_request(asker: Asker, question: Question) -> samlp.AuthnRequest:
+    """NameIDPolicy always carries its Format; a transient identifier is never asked to be made."""
+    if not is_ncname(question.id):
+        raise Unwritable("the ID of the AuthnRequest")
+    transient = asker.name_id_format == _TRANSIENT
+    return samlp.AuthnRequest(
+        id=question.id,
+        version="2.0",
+        issue_instant=utc_text(question.now),
+        destination=writable(question.destination, "the upstream's address"),
+        assertion_consumer_service_url=writable(asker.acs_url, "the ACS address"),
+        protocol_binding=names.BINDING_POST,
+        force_authn="true" if question.force_authn else None,
+        is_passive="true" if question.is_passive else None,
+        issuer=saml.Issuer(text=writable(asker.entity_id, "our entity ID")),
+        name_id_policy=samlp.NameIDPolicy(
+            format=writable(asker.name_id_format, "name_id_format"),
+            allow_create=None if transient else "true",
+        ),
+        requested_authn_context=_requested_context(asker.authn_contexts),
+    )
+
+
+def _requested_context(classes: tuple[str, ...]) -> samlp.RequestedAuthnContext | None:
+    if not classes:
+        return None
+    return samlp.RequestedAuthnContext(
+        comparison="exact",
+        authn_context_class_ref=[
+            saml.AuthnContextClassRef(text=writable(one, "requested_authn_context"))
+            for one in classes
+        ],
+    )
+
+
+def _relay_state(value: str) -> str:
+    if len(writable(value, "the relay state").encode()) > _MAX_RELAY_STATE:
+        raise Unwritable("the relay state, over 80 octets,")
+    return value
