@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import urllib.parse
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -161,9 +160,3 @@ class Process:
         self._child = None
         if self in RUNNING:
             RUNNING.remove(self)
-
-
-def port_of(url: str) -> int:
-    """The TCP port in a URL, or the scheme's own."""
-    parts = urllib.parse.urlsplit(url)
-    return parts.port or {"http": 80, "https": 443}[parts.scheme]
