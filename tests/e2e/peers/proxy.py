@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from tests.e2e.peers.simplesamlphp import SimpleSamlPhp
 
 PROGRAM = Path(sys.executable).with_name("idp-proxy")
+#: Workers read the switch state at most a second late.
+_WORKERS_KNOW_AFTER_S = 1.1
 OID_SOURCES = {
     "id": EMPLOYEE_NUMBER,
     "email": MAIL,
@@ -150,8 +153,13 @@ class Proxy:
     def serve_by(self, name: str) -> None:
         """Let this upstream serve; an operator's switch unless it does already."""
         if self.status()["serving"] != name:
-            done = self.command("switch", "to", name, "--reason", f"end-to-end test of {name}")
-            assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+            self.operate("switch", "to", name, "--reason", f"end-to-end test of {name}")
+
+    def operate(self, *arguments: str) -> None:
+        """Run a command that changes who serves, and wait until every worker knows."""
+        done = self.command(*arguments)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        time.sleep(_WORKERS_KNOW_AFTER_S)
 
     def stop(self) -> None:
         """TERM, as an init system would."""
