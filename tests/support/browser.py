@@ -98,7 +98,8 @@ class Browser:
     """One person's browser. Use as a context manager.
 
     `secure_cookies` off sends Secure cookies over plain http too; `cookies_on` off refuses all of
-    them; `verify` is how TLS is checked.
+    them; `verify` is how TLS is checked; `history` grows by every address asked,
+    redirects included.
     """
 
     secure_cookies: bool = True
@@ -106,6 +107,7 @@ class Browser:
     language: str = "en"
     verify: ssl.SSLContext | bool = True
     timeout_s: float = 10.0
+    history: list[str] = field(default_factory=list)
     _policy: _CookiePolicy = field(init=False, repr=False)
     _client: httpx.Client = field(init=False, repr=False)
 
@@ -187,6 +189,7 @@ class Browser:
         visited: list[str] = []
         for _ in range(_STEPS):
             visited.append(url)
+            self.history.append(url)
             self._policy.initiator = None if from_url is None else site(from_url)
             answer = self._send(method, url, values)
             location = answer.headers.get("location")

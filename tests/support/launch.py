@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import uvicorn
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from tests.support.processes import Process, ProcessDiedError, free_port
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from starlette.types import ASGIApp
 
@@ -50,3 +58,130 @@ def reserve() -> socket.socket:
 def address(bound: socket.socket) -> str:
     """The http URL of a bound socket."""
     return f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+PROGRAM = Path(sys.executable).with_name("idp-proxy")
+
+
+class CommandFailed(Exception):
+    """A command of the proxy ended with another exit code than 0. The message holds its output."""
+
+
+@dataclass(slots=True)
+class ProxyHost:
+    """A host with `idp-proxy` on loopback, used as an administrator uses it: by its commands.
+
+    `folder` is where `init` writes; it must not exist yet.
+    """
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    _process: Process | None = field(default=None, init=False, repr=False)
+
+    @property
+    def public_url(self) -> str:
+        """Where browsers reach it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def configuration(self) -> Path:
+        """The configuration file that `init` wrote."""
+        return self.folder / "idp-proxy.toml"
+
+    @property
+    def pid(self) -> int:
+        """The process id of `serve`. Raises `ProcessDiedError` while it does not run."""
+        if self._process is None:
+            raise ProcessDiedError("idp-proxy serve was not started")
+        return self._process.pid
+
+    def init(self, upstreams: Mapping[str, Path], mattermost_url: str) -> None:
+        """Make keys and a configuration for these upstreams, the active first."""
+        options = [f"--upstream={name}={metadata}" for name, metadata in upstreams.items()]
+        self._run(
+            "init",
+            str(self.folder),
+            f"--public-url={self.public_url}",
+            f"--mattermost-url={mattermost_url}",
+            f"--support-url={mattermost_url}",
+            *options,
+        )
+
+    def serve(self) -> None:
+        """Start `idp-proxy serve` and wait until it is ready."""
+        self._process = Process(
+            name="idp-proxy",
+            argv=(str(PROGRAM), "serve", "--config", str(self.configuration)),
+            log=self.folder / "serve.log",
+        ).start()
+        self._process.wait_for_port(self.port)
+        waiting = Retrying(
+            stop=stop_after_delay(10), wait=wait_fixed(0.05), retry=retry_if_result(_is_not_ready)
+        )
+        waiting(lambda: httpx.get(f"{self.public_url}/readyz", timeout=5.0, trust_env=False))
+
+    def stop(self) -> None:
+        """End `serve`, if it runs."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def command(self, *arguments: str) -> str:
+        """What one command prints. Raises `CommandFailed`."""
+        return self._run(*arguments, "--config", str(self.configuration))
+
+    def _run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [str(PROGRAM), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise CommandFailed(
+                f"idp-proxy {shlex.join(arguments)}: exit code {done.returncode}\n"
+                f"{done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+
+def _is_not_ready(answer: httpx.Response) -> bool:
+    return answer.status_code != httpx.codes.OK
+
+
+@dataclass(slots=True)
+class Party:
+    """Another party as a process: `python -m MODULE --port ... OPTIONS`. It can come back."""
+
+    name: str
+    module: str
+    options: tuple[str, ...]
+    log: Path
+    port: int = field(default_factory=free_port)
+    _process: Process | None = field(default=None, init=False, repr=False)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, or start it again; `wait` tells when it listens."""
+        self._process = Process(
+            name=self.name,
+            argv=(sys.executable, "-m", self.module, f"--port={self.port}", *self.options),
+            log=self.log,
+            cwd=Path(__file__).parents[2],
+        ).start()
+
+    def wait(self) -> None:
+        """Wait until it listens."""
+        if self._process is not None:
+            self._process.wait_for_port(self.port)
+
+    def kill(self) -> None:
+        """End it at once, if it runs."""
+        if self._process is not None:
+            self._process.terminate(within_s=0.0)
+            self._process = None
