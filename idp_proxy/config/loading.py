@@ -83,7 +83,10 @@ def _document(path: Path) -> dict[str, Any]:
 def _unreadable(error: Exception) -> str:
     """Why the file is no TOML; the parser names line and column itself."""
     if isinstance(error, FileNotFoundError):
-        return "no such file; name one by --config or IDP_PROXY_CONFIG, or make one: idp-proxy init DIR"
+        return (
+            "no such file; name one by --config or IDP_PROXY_CONFIG, "
+            "or make one: idp-proxy init DIR"
+        )
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"
     if isinstance(error, UnicodeDecodeError):

@@ -68,8 +68,10 @@ class Reader:
             self.findings.problem(where, "missing")
             return None
         try:
-            # Not blocking: a named pipe without a writer must not hang the start.
-            descriptor = os.open(self.path(name), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            # Path.open takes no opener.
+            with open(self.path(name), "rb", opener=_not_waiting) as file:
+                status = os.fstat(file.fileno())
+                content = file.read(_LARGEST_FILE + 1) if stat.S_ISREG(status.st_mode) else None
         except FileNotFoundError:
             self.findings.problem(where, f"no such file: {name}")
             return None
@@ -77,14 +79,11 @@ class Reader:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self.findings.problem(where, f"cannot be read: {name!r}: {reason}")
             return None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                self.findings.problem(where, f"not a regular file: {name}")
-                return None
-            if secret:
-                self._judge_mode(where, name, stat.S_IMODE(status.st_mode))
-            content = file.read(_LARGEST_FILE + 1)
+        if content is None:
+            self.findings.problem(where, f"not a regular file: {name}")
+            return None
+        if secret:
+            self._judge_mode(where, name, stat.S_IMODE(status.st_mode))
         if len(content) > _LARGEST_FILE:
             self.findings.problem(where, f"larger than 1 MiB: {name}")
             return None
@@ -286,6 +285,11 @@ class Reader:
             self.findings.problem(
                 where, f"the same key as {first}; each purpose needs a key of its own (KEY-01)"
             )
+
+
+def _not_waiting(path: str, flags: int) -> int:
+    """Open without waiting: a named pipe that nobody writes into must not hang the start."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _public_key(certificate: x509.Certificate) -> PublicKeyTypes | None:

@@ -79,8 +79,8 @@ def test_every_problem_of_every_kind_is_reported_in_one_reading(folder: Folder) 
         "store.url: must be text in quotes",
         "upstream[0].signing_key: no such file: keys/nowhere.key",
         (
-            "upstream[1].attributes.link_key: missing: a standby gives link_key, or id in its place "
-            "(FO-09)"
+            "upstream[1].attributes.link_key: missing: a standby gives link_key, or id "
+            "in its place (FO-09)"
         ),
     }
 
@@ -168,8 +168,8 @@ def test_a_missing_file_and_a_folder_in_its_place_are_told_apart(tmp_path: Path)
             "encrypt = false",
             'encryption_algorithm = "aes128-cbc"',
             (
-                "service_provider.encryption_algorithm: unknown value 'aes128-cbc'; use 'aes128-gcm' "
-                "or 'aes256-gcm'"
+                "service_provider.encryption_algorithm: unknown value 'aes128-cbc'; use "
+                "'aes128-gcm' or 'aes256-gcm'"
             ),
         ),
         (
