@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.peers.mellon import Mellon
+from tests.e2e.peers.rendering import demand, program
 from tests.e2e.peers.shibboleth import ShibbolethSp
 from tests.e2e.peers.simplesamlphp import SimpleSamlPhp
 from tests.support.people import ALICE, DAVE, OID_ATTRIBUTES
@@ -63,6 +64,13 @@ def test_a_person_logs_in_without_the_proxy(
     assert shown is not None, page.text
     assert shown.name_id == person.employee_number
     assert dict(shown.attributes) == person.attributes(OID_ATTRIBUTES)
+
+
+def test_a_missing_package_is_named_with_the_way_to_install_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"shibd is missing; run tests/e2e/install\.sh"):
+        program(str(tmp_path / "shibd"))
+    with pytest.raises(FileNotFoundError, match=r"package libapache2-mod-shib\) is missing"):
+        demand(tmp_path / "mod_shib.so", "libapache2-mod-shib")
 
 
 def test_a_wrong_password_is_asked_again(

@@ -102,7 +102,8 @@ class Apache:
 
     def start(self, template: str, module: str, **values: object) -> None:
         """Serve with this configuration. Raises `ProcessDiedError` with the logs."""
-        demand(_MODULES / module, f"libapache2-{module.removesuffix('.so').replace('_', '-')}")
+        package = f"libapache2-{module.removesuffix('.so').replace('_', '-')}"
+        demand(_MODULES / module, package)
         configuration = render(
             template,
             self.folder / "httpd.conf",
