@@ -101,18 +101,23 @@ class Answer:
             raise AssertionInvalid(rule, f"{len(found)} {tag} elements where one must be")
         return found[0]
 
-    @property
+    @functools.cached_property
+    def subject(self) -> _Element:
+        """The one Subject."""
+        return self.part("Subject", "SP-09")
+
+    @functools.cached_property
     def conditions(self) -> _Element:
         """The one Conditions element."""
         return self.part("Conditions", "SP-07")
 
-    @property
+    @functools.cached_property
     def confirmation_data(self) -> _Element:
         """The SubjectConfirmationData of the one bearer confirmation."""
-        confirmation = self.part("SubjectConfirmation", "SP-09", self.part("Subject", "SP-09"))
+        confirmation = self.part("SubjectConfirmation", "SP-09", self.subject)
         return self.part("SubjectConfirmationData", "SP-09", confirmation)
 
-    @property
+    @functools.cached_property
     def authn_statement(self) -> _Element:
         """The one AuthnStatement."""
         return self.part("AuthnStatement", "SP-09")

@@ -60,7 +60,7 @@ class VerifiedAssertion:
     def __init__(self, answer: Answer, making: object) -> None:
         if making is not _MAKING:
             raise TypeError("only verify_response makes a VerifiedAssertion")
-        name_id = answer.part("NameID", "SP-09", answer.part("Subject", "SP-09"))
+        name_id = answer.part("NameID", "SP-09", answer.subject)
         statement = answer.authn_statement
         context = answer.part("AuthnContext", "SP-09", statement)
         session_end = statement.get("SessionNotOnOrAfter")
@@ -138,6 +138,8 @@ def _attributes(assertion: _Element) -> dict[str, tuple[str, ...]]:
 
 def _value(element: _Element) -> str:
     """The text of a value; that of a NameID inside it (eduPersonTargetedID) counts as its own."""
-    inner = children(element, f"{_SAML}NameID")
-    blank = not (element.text or "").strip() and all(not (c.tail or "").strip() for c in element)
-    return text_of(inner[0]) if len(element) == len(inner) == 1 and blank else text_of(element)
+    if len(element) == 0:
+        return text_of(element)
+    blank = not (element.text or "").strip() and not (element[0].tail or "").strip()
+    only_name_id = len(element) == 1 and element[0].tag == f"{_SAML}NameID" and blank
+    return text_of(element[0]) if only_name_id else ""

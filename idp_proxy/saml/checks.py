@@ -133,9 +133,8 @@ def sp_09_parts(answer: Answer) -> None:
         raise AssertionInvalid("SP-09", "an element that is not accepted")
     if len(children(answer.assertion, f"{_SAML}AttributeStatement")) > 1:
         raise AssertionInvalid("SP-09", "several AttributeStatements")
-    subject = answer.part("Subject", "SP-09")
-    answer.part("NameID", "SP-09", subject)
-    confirmation = answer.part("SubjectConfirmation", "SP-09", subject)
+    answer.part("NameID", "SP-09", answer.subject)
+    confirmation = answer.part("SubjectConfirmation", "SP-09", answer.subject)
     if confirmation.get("Method") != names.CONFIRMATION_BEARER:
         raise AssertionInvalid("SP-09", "a confirmation that is not bearer")
     context = answer.part("AuthnContext", "SP-09", answer.authn_statement)
@@ -227,7 +226,7 @@ def sp_11_conditions(answer: Answer) -> None:
 
 def sp_10_name_id(answer: Answer) -> None:
     """The NameID is one identifier that cannot be read in two ways."""
-    name_id = text_of(answer.part("NameID", "SP-09", answer.part("Subject", "SP-09")))
+    name_id = text_of(answer.part("NameID", "SP-09", answer.subject))
     if why := why_ambiguous(name_id):
         raise AssertionInvalid("SP-10", f"NameID {why}")
 

@@ -13,7 +13,9 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from lxml import etree
 
 from idp_proxy.errors import MalformedMessage, SamlError
 from idp_proxy.saml import names
@@ -21,8 +23,6 @@ from idp_proxy.saml.signature import DIGEST_METHODS, SIGNATURE_METHODS, Envelope
 from idp_proxy.saml.xml import MAX_OCTETS, is_ncname, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lxml.etree import _Element
 
     from idp_proxy.saml.signature import PublicKey
@@ -36,10 +36,11 @@ _DECLARATION = re.compile(
     rb"""\s*<\?xml\s+version=(["'])1\.0\1(\s+encoding=(["'])[Uu][Tt][Ff]-8\3)?"""
     rb"""(\s+standalone=(["'])(yes|no)\5)?\s*\?>"""
 )
-#: Attributes that some XML library somewhere takes for an ID.
-_ID_ATTRIBUTES: Final = frozenset(
-    {"ID", "Id", "id", "iD", "{http://www.w3.org/XML/1998/namespace}id"}
-)
+#: Attributes that some XML library somewhere takes for an ID: in any case, in any namespace.
+_IDS = etree.XPath("//@*[translate(local-name(), 'id', 'ID') = 'ID']", smart_strings=False)
+_TOO_MANY = etree.XPath(f"count(//*) > {MAX_ELEMENTS}")
+_TOO_DEEP = etree.XPath(f"boolean({'/*' * (MAX_DEPTH + 1)})")
+_TOO_WIDE = etree.XPath(f"boolean(//*[@*[{MAX_ATTRIBUTES + 1}]])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Document:
         self.octets = octets
         self.profile = profile
         self.keys = keys
+        self._signed: dict[str, _Element | None] = {}
 
     @functools.cached_property
     def root(self) -> _Element:
@@ -86,16 +88,14 @@ class Document:
 
         None if it bears no signature. Meaningful only after SIGNATURE_CHECKS have passed.
         """
-        signature = self.signature_of(tag)
-        return None if signature is None else parse(signature.octets)
+        if tag not in self._signed:
+            signature = self.signature_of(tag)
+            self._signed[tag] = None if signature is None else parse(signature.octets)
+        return self._signed[tag]
 
     def refuse(self, rule: str, detail: str) -> SamlError:
         """The error of this kind of document; the caller raises it."""
         return self.profile.refusal(rule, detail)
-
-    def elements(self) -> Iterator[_Element]:
-        """Every element as received."""
-        return self.root.iter()
 
 
 Subject = TypeVar("Subject")
@@ -159,27 +159,20 @@ def xml_03_root(document: Document) -> None:
 
 def xml_02_tree(document: Document) -> None:
     """Bounds on depth, on the number of elements, and on the attributes of each."""
-    depth, count, level = 0, 0, [document.root]
-    while level:
-        depth += 1
-        count += len(level)
-        if depth > MAX_DEPTH or count > MAX_ELEMENTS:
-            raise MalformedMessage("XML-02", f"deeper than {MAX_DEPTH} or over {MAX_ELEMENTS}")
-        if any(len(element.attrib) > MAX_ATTRIBUTES for element in level):
-            raise MalformedMessage("XML-02", f"over {MAX_ATTRIBUTES} attributes in one element")
-        level = [child for element in level for child in element]
+    root = document.root
+    if _TOO_MANY(root) or _TOO_DEEP(root):
+        raise MalformedMessage("XML-02", f"deeper than {MAX_DEPTH} or over {MAX_ELEMENTS}")
+    if _TOO_WIDE(root):
+        raise MalformedMessage("XML-02", f"over {MAX_ATTRIBUTES} attributes in one element")
 
 
 def sp_02_unique_ids(document: Document) -> None:
     """Each ID once in the whole document, whatever its attribute is called."""
-    seen: set[str] = set()
-    for element in document.elements():
-        for name in _ID_ATTRIBUTES.intersection(str(key) for key in element.attrib):
-            value = str(element.attrib[name])
-            if value in seen:
-                raise document.refuse("SP-02", "an ID stands twice")
-            seen.add(value)
-        if element.tag in document.profile.signable and not is_ncname(element.get("ID")):
+    ids = cast("list[str]", _IDS(document.root))
+    if len(set(ids)) != len(ids):
+        raise document.refuse("SP-02", "an ID stands twice")
+    for element in document.root.iter(*document.profile.signable):
+        if not is_ncname(element.get("ID")):
             raise document.refuse("SP-02", "an element that may be signed has no proper ID")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from lxml import etree
@@ -26,7 +26,7 @@ MAX_OCTETS: Final = 256 * 1024
 MAX_BASE64: Final = MAX_OCTETS * 4 // 3 + 8
 
 #: XML 1.0 section 2.3; other blanks of Unicode are foreign to base64 (other decoders refuse them).
-_WHITE_SPACE: Final = dict.fromkeys(map(ord, " \t\r\n"))
+_WHITE_SPACE: Final = b" \t\r\n"
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?Z", re.ASCII)
 #: XML 1.0 fifth edition NameStartChar and NameChar without the colon, ASCII part only.
 _NCNAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,255}", re.ASCII)
@@ -78,14 +78,14 @@ def decode_base64(text: str, what: str) -> bytes:
     Raises `MalformedMessage` (XML-03): what two decoders read differently is not read at all.
     """
     try:
-        return base64.b64decode(text.translate(_WHITE_SPACE).encode("ascii"), validate=True)
+        return base64.b64decode(text.encode("ascii").translate(None, _WHITE_SPACE), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise MalformedMessage("XML-03", f"{what} is not base64") from error
 
 
 def children(element: _Element, tag: str) -> list[_Element]:
     """The direct children of this name."""
-    return [child for child in element if child.tag == tag]
+    return list(element.iterchildren(tag))
 
 
 def text_of(element: _Element) -> str:
@@ -102,11 +102,9 @@ def instant(text: str | None) -> datetime | None:
     if text is None or not (match := _INSTANT.fullmatch(text)):
         return None
     try:
-        whole = datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+        return datetime.fromisoformat(f"{match[1]}{(match[2] or '.')[:7]:0<7}+00:00")
     except ValueError:
         return None
-    fraction = (match[2] or "")[1:7].ljust(6, "0")
-    return whole.replace(microsecond=int(fraction))
 
 
 def is_ncname(text: str | None) -> bool:
