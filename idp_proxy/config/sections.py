@@ -62,6 +62,11 @@ def read_proxy(table: ProxyTable, outbound: Outbound, reader: Reader) -> ProxySe
     listen = _read_listen(table, reader)
     tls = _read_tls(table, reader, listen)
     signing = reader.key_pair("proxy", "signing", table.signing_key, table.signing_certificate)
+    successor = None
+    if table.next_signing_certificate:
+        successor = reader.certificate(
+            "proxy.next_signing_certificate", table.next_signing_certificate
+        )
     state_keys = _read_state_keys(table.state_keys, reader)
     host = _read_host(table.host, reader)
     data_dir = _read_data_dir(table.data_dir, reader)
@@ -75,6 +80,7 @@ def read_proxy(table: ProxyTable, outbound: Outbound, reader: Reader) -> ProxySe
         tls=tls,
         trusted_proxies=tuple(table.trusted_proxies),
         signing=signing,
+        next_certificate=successor,
         state_keys=state_keys,
         support_url=table.support_url,
         outbound=outbound,

@@ -78,7 +78,10 @@ class Outbound:
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """`[proxy]`. `state_keys` is the key ring: the first seals, all open; 32 octets each."""
+    """`[proxy]`. `state_keys` is the key ring: the first seals, all open; 32 octets each.
+
+    `next_certificate` is announced at `/saml/metadata?next=1` only, before a rollover.
+    """
 
     entity_id: str
     public_url: str
@@ -87,6 +90,7 @@ class ProxySettings:
     tls: TlsFiles | None
     trusted_proxies: tuple[str, ...]
     signing: KeyPair
+    next_certificate: Certificate | None = field(repr=False)
     state_keys: tuple[bytes, ...] = field(repr=False)
     support_url: str
     outbound: Outbound

@@ -40,6 +40,7 @@ class ProxyTable(Table):
     trusted_proxies: list[str] = Field(default_factory=list)
     signing_key: str = ""
     signing_certificate: str = ""
+    next_signing_certificate: str = ""
     state_keys: list[str] = Field(default_factory=list)
     support_url: str = ""
     outbound_proxy: str = ""

@@ -69,6 +69,14 @@ def test_a_renewed_certificate_over_the_same_key_is_accepted(folder: Folder) -> 
     assert folder.read().proxy.signing.certificate == renewed.certificate
 
 
+def test_a_successor_of_our_certificate_is_read_for_a_rollover(folder: Folder) -> None:
+    assert folder.read().proxy.next_certificate is None
+    successor = rsa_pair("idp-next")
+    (folder.path / "next.crt").write_bytes(successor.certificate_pem)
+    folder.set("workers = 2", 'next_signing_certificate = "next.crt"')
+    assert folder.read().proxy.next_certificate == successor.certificate
+
+
 def test_a_short_rsa_key_is_refused_in_key_and_certificate(folder: Folder) -> None:
     folder.add_pair("idp", weak_pair())
     assert folder.problems() == [
