@@ -162,7 +162,7 @@ def route(state: SwitchState) -> str | None:
 
 
 def refuses_answer(state: SwitchState, upstream: str, grace: Grace, now: datetime) -> str | None:
-    """Why an answer of `upstream` to a login of before is no longer taken; None if it is (FO-03)."""
+    """Why an answer of `upstream` is no longer taken; None if it is (FO-03)."""
     if upstream in state.disabled:
         return f"{upstream} is disabled"
     if upstream == state.serving:

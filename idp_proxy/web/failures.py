@@ -48,17 +48,7 @@ def install(app: FastAPI, pages: Pages, new_id: Callable[[], str]) -> None:
         return shown(request, error)
 
     async def by_http(request: Request, error: Exception) -> Response:
-        status = getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR)
-        if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            allow = (getattr(error, "headers", None) or {}).get("Allow", "")
-            return shown(request, WrongMethod(allow.split(", "), request.method[:20]))
-        if status == HTTPStatus.NOT_FOUND:
-            return shown(request, NotFound(request.url.path[:200]))
-        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return shown(request, TooLarge(f"HTTP status {status}"))
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return shown(request, MalformedMessage("XML-03", f"HTTP status {status}"))
-        return shown(request, Internal(f"HTTP status {status}"))
+        return shown(request, _of_http(request, error))
 
     async def gone(_request: Request, _error: Exception) -> Response:
         return Response(status_code=HTTPStatus.BAD_REQUEST)
@@ -70,6 +60,21 @@ def install(app: FastAPI, pages: Pages, new_id: Callable[[], str]) -> None:
     app.add_exception_handler(HTTPException, by_http)
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unforeseen)
+
+
+def _of_http(request: Request, error: Exception) -> ProxyError:
+    """What the framework refused, in our words; a client's fault never becomes a 500."""
+    status = getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allow = (getattr(error, "headers", None) or {}).get("Allow", "")
+        return WrongMethod(allow.split(", "), request.method[:20])
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFound(request.url.path[:200])
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return TooLarge(f"HTTP status {status}")
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return MalformedMessage("XML-03", f"HTTP status {status}")
+    return Internal(f"HTTP status {status}")
 
 
 def _note(request: Request, error: ProxyError, error_id: str) -> None:

@@ -1,0 +1,47 @@
+# Every target makes .venv and installs what it needs; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := idp_proxy tests certs.example
+
+.PHONY: help demo test e2e bench fuzz lint docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml .ci/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## a login, an outage, a switch and the way back; ONESHOT=1 ends by itself
+	$(BIN)/python -m tests.support.demo $(if $(ONESHOT),--oneshot)
+
+test: $(STAMP)  ## unit, conformance, attack and flow tests, with the coverage that saml/ and decision/ owe
+	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report= -m 'not e2e' $(ARGS)
+	$(BIN)/coverage report --include='idp_proxy/saml/*,idp_proxy/decision/*' --fail-under=100
+
+e2e: $(STAMP)  ## whole logins on SimpleSAMLphp, mod_auth_mellon, Shibboleth and Chromium (installs them, as root)
+	bash tests/e2e/install.sh
+	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
+
+bench: $(STAMP)  ## whole logins through a running proxy, against the bars of the design; writes build/bench.json
+	$(BIN)/python -m tests.bench.login_bench $(ARGS)
+
+fuzz: $(STAMP)  ## 60 s of mutated input for each parser; SECONDS=n for longer
+	FUZZ_SECONDS=$(or $(SECONDS),60) $(BIN)/pytest tests/fuzz $(ARGS)
+
+lint: $(STAMP)  ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+docs: $(STAMP)  ## write the pages that are printed from the code, and check every link
+	$(BIN)/python -m tests.support.docs
+
+clean:  ## remove the virtual environment and what the targets wrote
+	rm -rf $(VENV) build .coverage .hypothesis .mypy_cache .ruff_cache

@@ -1,0 +1,281 @@
+"""The composition root: from settings to adapters, journeys and the web application.
+
+Only this file, `serve` and the command line name concrete adapters.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from fastapi import FastAPI
+
+from idp_proxy import logs
+from idp_proxy.audit.log import AuditLog
+from idp_proxy.config import load
+from idp_proxy.config.settings import EncryptionAlgorithm
+from idp_proxy.converted import ConvertedFile, NobodyConverted
+from idp_proxy.decision.failover import Grace, route
+from idp_proxy.decision.roster import RosterLimits
+from idp_proxy.decision.standing import NOBODY_SERVES, Standing, judge_standing
+from idp_proxy.errors import ConfigError, StoreError
+from idp_proxy.login import Login
+from idp_proxy.saml.authn_request import ServiceProvider
+from idp_proxy.saml.encryption import AES128_GCM, AES256_GCM
+from idp_proxy.saml.own_metadata import identity_provider_metadata
+from idp_proxy.saml.response import (
+    Encryption,
+    Issuer,
+    Recipient,
+    Reply,
+    issue_no_passive,
+    issue_response,
+)
+from idp_proxy.seal import KeyRing
+from idp_proxy.store.local import LocalSpool
+from idp_proxy.store.sql import SqlStore
+from idp_proxy.store.switch_view import SwitchView
+from idp_proxy.switch import Switchboard
+from idp_proxy.transaction import PURPOSE, CookieStyle
+from idp_proxy.upstream.saml import SamlUpstream
+from idp_proxy.web import acs, failures, operations, sso
+from idp_proxy.web.pages import Pages, origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cryptography.x509 import Certificate
+
+    from idp_proxy.config.settings import Settings
+    from idp_proxy.decision.subject import Evidence, Identity
+    from idp_proxy.saml.signature import PublicKey
+    from idp_proxy.store.base import Spool, Store
+
+_ALGORITHMS: Final = {
+    EncryptionAlgorithm.AES128_GCM: AES128_GCM,
+    EncryptionAlgorithm.AES256_GCM: AES256_GCM,
+}
+CONFIG_VARIABLE: Final = "IDP_PROXY_CONFIG"
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A fresh id: 22 characters, 128 bits."""
+    return secrets.token_urlsafe(16)
+
+
+def open_store(settings: Settings) -> SqlStore:
+    """The store as it is. Raises `StoreError`, also when `serve` never made it."""
+    return SqlStore(settings.store.url, AuditLog(settings.proxy.host))
+
+
+def open_spool(settings: Settings, store: SqlStore) -> LocalSpool | None:
+    """The host's spool; None where the store is this host's own file, which needs no second one."""
+    if settings.store.url.startswith("sqlite"):
+        return None
+    return LocalSpool(
+        settings.proxy.data_dir / "spool.db",
+        settings.proxy.host,
+        known_head=store.known_head,
+        now=utc_now,
+    )
+
+
+def open_upstreams(settings: Settings) -> dict[str, SamlUpstream]:
+    """The upstreams in order of preference, each with its last good metadata."""
+    return {upstream.name: SamlUpstream(upstream, settings) for upstream in settings.upstreams}
+
+
+def open_switchboard(
+    store: Store, upstreams: Mapping[str, SamlUpstream], now: Callable[[], datetime] = utc_now
+) -> Switchboard:
+    """What an operator switches by."""
+
+    def usable(at: datetime) -> dict[str, str | None]:
+        return {name: upstream.why_unusable(at) for name, upstream in upstreams.items()}
+
+    return Switchboard(store, usable, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """`login.ResponseIssuer`: what Mattermost gets, under fresh ids."""
+
+    issuer: Issuer
+    recipient: Recipient
+
+    def issue(
+        self, identity: Identity, evidence: Evidence, in_response_to: str, now: datetime
+    ) -> str:
+        """See `login.ResponseIssuer`."""
+        reply = _reply(in_response_to, now)
+        return _base64(issue_response(identity, evidence, reply, self.issuer, self.recipient))
+
+    def no_passive(self, in_response_to: str, now: datetime) -> str:
+        """See `login.ResponseIssuer`."""
+        return _base64(issue_no_passive(_reply(in_response_to, now), self.issuer, self.recipient))
+
+
+def _reply(in_response_to: str, now: datetime) -> Reply:
+    return Reply(in_response_to, f"_{new_id()}", f"_{new_id()}", now)
+
+
+def _base64(octets: bytes) -> str:
+    return base64.b64encode(octets).decode("ascii")
+
+
+def build(
+    settings: Settings,
+    store: Store,
+    spool: Spool | None,
+    upstreams: Mapping[str, SamlUpstream],
+    now: Callable[[], datetime] = utc_now,
+) -> FastAPI:
+    """The web application over these adapters."""
+    view = SwitchView(store, time.monotonic, outlives_store=spool is not None)
+    login = _login(settings, store, spool, upstreams, view, now)
+    pages = _pages(settings)
+    style = CookieStyle(insecure=settings.proxy.insecure_loopback)
+    app = FastAPI(title="idp-proxy", openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(sso.router(login, pages, style))
+    app.include_router(acs.router(login, pages, style))
+    standing = _standing(store, view, upstreams, now)
+    app.include_router(operations.router(pages, standing, now, _metadata(settings, upstreams)))
+    failures.install(app, pages, new_id)
+    return app
+
+
+def _login(
+    settings: Settings,
+    store: Store,
+    spool: Spool | None,
+    upstreams: Mapping[str, SamlUpstream],
+    view: SwitchView,
+    now: Callable[[], datetime],
+) -> Login:
+    registered = settings.service_provider
+    converted = registered.converted
+    return Login(
+        provider=ServiceProvider(
+            entity_id=registered.entity_id,
+            acs_url=registered.acs_url,
+            sso_url=f"{settings.proxy.public_url}/saml/sso",
+            keys=tuple(_public_key(one) for one in registered.signing_certificates),
+            certificates=tuple(
+                one.public_bytes(Encoding.DER) for one in registered.signing_certificates
+            ),
+            require_signed=registered.require_signed_requests,
+        ),
+        upstreams=upstreams,
+        preference=tuple(upstreams),
+        store=store,
+        spool=spool,
+        switch=view,
+        responses=_responses(settings),
+        converted=ConvertedFile(converted.file, converted.key) if converted else NobodyConverted(),
+        ring=KeyRing(settings.proxy.state_keys, PURPOSE),
+        withheld_from_standby=registered.role_attributes,
+        now=now,
+        new_id=new_id,
+        answer_within=settings.proxy.answer_within,
+        grace=Grace(planned=settings.proxy.answer_within),
+        roster_limits=RosterLimits(settings.roster.confirmed_by_login),
+    )
+
+
+def _public_key(certificate: Certificate) -> PublicKey:
+    """The key of a certificate; `config` has let only RSA and the named curves pass."""
+    key = certificate.public_key()
+    if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
+        raise ConfigError(["service_provider.signing_certificates: neither an RSA nor an EC key"])
+    return key
+
+
+def _responses(settings: Settings) -> Responses:
+    registered, signing = settings.service_provider, settings.proxy.signing
+    wanted = registered.encryption
+    return Responses(
+        Issuer(settings.proxy.entity_id, signing.key, signing.certificate),
+        Recipient(
+            registered.entity_id,
+            registered.acs_url,
+            registered.attributes,
+            None
+            if wanted is None
+            else Encryption(wanted.certificate, _ALGORITHMS[wanted.algorithm]),
+        ),
+    )
+
+
+def _pages(settings: Settings) -> Pages:
+    registered = settings.service_provider
+    return Pages(
+        support_url=settings.proxy.support_url,
+        login_url=registered.login_url,
+        allowed_form_origins=(origin(registered.acs_url), origin(registered.login_url)),
+        hsts=settings.proxy.public_url.startswith("https:"),
+        insecure_loopback=settings.proxy.insecure_loopback,
+    )
+
+
+def _standing(
+    store: Store,
+    view: SwitchView,
+    upstreams: Mapping[str, SamlUpstream],
+    now: Callable[[], datetime],
+) -> Callable[[], Standing]:
+    active = next(iter(upstreams))
+
+    def look() -> Standing:
+        at = now()
+        try:
+            state = view.state()
+            proofs = store.proofs()
+        except StoreError:
+            return NOBODY_SERVES
+        serving = upstreams.get(route(state) or "")
+        why = "not configured" if serving is None else serving.why_unusable(at)
+        return judge_standing(state, active, why, proofs, at)
+
+    return look
+
+
+def _metadata(settings: Settings, upstreams: Mapping[str, SamlUpstream]) -> dict[str, bytes]:
+    proxy = settings.proxy
+
+    def ours(successor: Certificate | None) -> bytes:
+        return identity_provider_metadata(
+            entity_id=proxy.entity_id,
+            sso_url=f"{proxy.public_url}/saml/sso",
+            certificate=proxy.signing.certificate,
+            wants_signed_requests=settings.service_provider.require_signed_requests,
+            successor=successor,
+        )
+
+    documents = {"/saml/metadata": ours(None)}
+    if proxy.next_certificate is not None:
+        documents["/saml/metadata?next=1"] = ours(proxy.next_certificate)
+    for name, upstream in upstreams.items():
+        documents[f"/upstream/{name}/metadata"] = upstream.own_metadata()
+    return documents
+
+
+def worker() -> FastAPI:
+    """One worker's application; uvicorn calls it in each process that it starts."""
+    logs.configure()
+    settings = load(Path(os.environ[CONFIG_VARIABLE]))
+    store = open_store(settings)
+    return build(settings, store, open_spool(settings, store), open_upstreams(settings))

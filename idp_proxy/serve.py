@@ -1,0 +1,118 @@
+"""The parent process: brings the database up to date, keeps house, and runs the workers.
+
+Each worker builds its own application from the same configuration file; none of them survives this
+process, and a worker that dies is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from idp_proxy import logs, upkeep
+from idp_proxy.app import (
+    CONFIG_VARIABLE,
+    open_spool,
+    open_store,
+    open_switchboard,
+    open_upstreams,
+    utc_now,
+)
+from idp_proxy.audit import checkpoint
+from idp_proxy.audit.log import AuditLog
+from idp_proxy.store import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from idp_proxy.config.settings import Checkpoints, Settings
+    from idp_proxy.store.local import LocalSpool
+    from idp_proxy.store.sql import SqlStore
+    from idp_proxy.upstream.saml import SamlUpstream
+
+
+def serve(settings: Settings) -> None:
+    """Run the proxy until it is told to stop: database, housekeeping, workers.
+
+    Raises `StoreError` when the store cannot be brought up to date.
+    """
+    logs.configure()
+    schema.migrate(settings.store.url)
+    store = open_store(settings)
+    upstreams = open_upstreams(settings)
+    open_switchboard(store, upstreams).current()
+    stop = upkeep.start(_jobs(settings, store, upstreams))
+    os.environ[CONFIG_VARIABLE] = str(settings.path)
+    proxy = settings.proxy
+    try:
+        uvicorn.run(
+            "idp_proxy.app:worker",
+            factory=True,
+            host=proxy.listen.host,
+            port=proxy.listen.port,
+            workers=proxy.workers,
+            loop="uvloop",
+            http="httptools",
+            ssl_certfile=proxy.tls.certificate_file if proxy.tls else None,
+            ssl_keyfile=proxy.tls.key_file if proxy.tls else None,
+            proxy_headers=bool(proxy.trusted_proxies),
+            forwarded_allow_ips=list(proxy.trusted_proxies),
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=20,
+            timeout_graceful_shutdown=10,
+        )
+    finally:
+        stop.set()
+        store.close()
+
+
+def _jobs(
+    settings: Settings, store: SqlStore, upstreams: Mapping[str, SamlUpstream]
+) -> list[upkeep.Job]:
+    def forget() -> str | None:
+        gone = store.prune(utc_now())
+        return f"{gone} used ids forgotten" if gone else None
+
+    jobs = [upkeep.Job("prune", 600, forget)]
+    jobs += [
+        upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream))
+        for name, upstream in upstreams.items()
+    ]
+    points, log = settings.audit.checkpoints, AuditLog(settings.proxy.host)
+    if points is not None:
+        jobs.append(upkeep.Job("checkpoint", 300, partial(_checkpoint, store, log, points)))
+    if points is not None and settings.audit.retention is not None:
+        keep = settings.audit.retention
+        jobs.append(upkeep.Job("retention", 86400, partial(_prune, store, log, points, keep)))
+    spool = open_spool(settings, store)
+    if spool is not None:
+        jobs.append(upkeep.Job("merge", 10, partial(_merge, spool, store)))
+    return jobs
+
+
+def _refresh(upstream: SamlUpstream) -> str | None:
+    return upstream.feed.refresh(utc_now())
+
+
+def _checkpoint(store: SqlStore, log: AuditLog, points: Checkpoints) -> None:
+    with store.reading() as connection:
+        log.write_checkpoint(connection, points.file, points.key, utc_now())
+
+
+def _prune(store: SqlStore, log: AuditLog, points: Checkpoints, keep: timedelta) -> str | None:
+    now = utc_now()
+    signed = checkpoint.read_file(points.file, points.key.public_key()).checkpoints
+    with store.writing() as connection:
+        gone = log.prune(connection, now - keep, signed, now)
+    return f"{gone} audit rows removed" if gone else None
+
+
+def _merge(spool: LocalSpool, store: SqlStore) -> str | None:
+    moved = spool.merge(store)
+    return f"{moved} audit rows merged" if moved else None
