@@ -1,0 +1,105 @@
+"""The stage: two identity providers, the proxy and Mattermost as processes on loopback."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tests.support import keys
+from tests.support.launch import Party, ProxyHost
+from tests.support.processes import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ACTIVE = "active"
+STANDBY = "standby"
+_IDP_TITLES = {ACTIVE: "Company login (active)", STANDBY: "Company login (standby)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that runs. `idps` has the identity providers by their upstream's name."""
+
+    idps: dict[str, Party]
+    proxy: ProxyHost
+    mattermost: Party
+
+    @property
+    def start_url(self) -> str:
+        """Where a login starts."""
+        return f"{self.mattermost.url}/login/sso/saml"
+
+    def accounts(self) -> list[dict[str, Any]]:
+        """Mattermost's user table."""
+        answer = httpx.get(f"{self.mattermost.url}/accounts.json", timeout=5, trust_env=False)
+        rows: list[dict[str, Any]] = answer.raise_for_status().json()
+        return rows
+
+    def account(self, username: str) -> dict[str, Any] | None:
+        """The account with this user name, or None."""
+        return next((row for row in self.accounts() if row["username"] == username), None)
+
+    def status(self) -> dict[str, Any]:
+        """What `idp-proxy status --json` says."""
+        answer: dict[str, Any] = json.loads(self.proxy.command("status", "--json"))
+        return answer
+
+
+@contextmanager
+def set_up(folder: Path) -> Iterator[Stage]:
+    """Start everything; end every process that was started, whatever happens in the block."""
+    mattermost_port, proxy = free_port(), ProxyHost(folder / "proxy")
+    idps = {name: _idp(folder, name, proxy) for name in (ACTIVE, STANDBY)}
+    mattermost = Party(
+        "Mattermost",
+        "tests.support.mattermost",
+        (f"--idp-metadata={proxy.public_url}/saml/metadata",),
+        folder / "mattermost.log",
+        port=mattermost_port,
+    )
+    try:
+        for idp in idps.values():
+            idp.start()
+        metadata = {name: _save_metadata(folder, name, idp) for name, idp in idps.items()}
+        proxy.init(metadata, mattermost.url)
+        proxy.command("check-config")
+        proxy.serve()
+        mattermost.start()
+        mattermost.wait()
+        yield Stage(idps, proxy, mattermost)
+    finally:
+        mattermost.kill()
+        proxy.stop()
+        for idp in idps.values():
+            idp.kill()
+
+
+def _idp(folder: Path, name: str, proxy: ProxyHost) -> Party:
+    """It keeps its key on disk, so that it is the same provider after it was killed."""
+    key, certificate = keys.rsa_pair(f"demo {name}").write(folder / name, "idp")
+    return Party(
+        f"identity provider ({name})",
+        "tests.support.identity_provider",
+        (
+            f"--key={key}",
+            f"--certificate={certificate}",
+            f"--sp={proxy.public_url}/upstream/{name}/metadata",
+            f"--title={_IDP_TITLES[name]}",
+        ),
+        folder / f"{name}.log",
+    )
+
+
+def _save_metadata(folder: Path, name: str, idp: Party) -> Path:
+    """The provider's metadata as a file, as its administrator would mail it."""
+    idp.wait()
+    answer = httpx.get(f"{idp.url}/metadata", timeout=5, trust_env=False).raise_for_status()
+    saved = folder / f"{name}.xml"
+    saved.write_bytes(answer.content)
+    return saved
