@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, TypeAlias
 
+from idp_proxy.errors import StoreConflict
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -162,6 +164,21 @@ def follows(head: Head, rows: Sequence[Row]) -> bool:
             return False
         head = row.head
     return True
+
+
+def news(head: Head, rows: Sequence[Row]) -> Sequence[Row]:
+    """Those of `rows` that lie behind `head`, the end of their chain as known so far.
+
+    Raises `StoreConflict` when they do not continue it: then one of two histories was altered.
+    """
+    fresh = [row for row in rows if row.seq > head.seq]
+    known = [row for row in rows if row.seq == head.seq]
+    if not follows(head, fresh) or any(row.digest != head.digest for row in known):
+        raise StoreConflict(
+            f"the rows of {head.chain} do not continue its row {head.seq} in the store; run "
+            "verify-audit, keep the file of the spool, and treat this as tampering"
+        )
+    return fresh
 
 
 def spool_chain(host: str, opening_id: str) -> str:

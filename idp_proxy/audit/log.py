@@ -20,18 +20,17 @@ from idp_proxy.audit.chain import (
     Row,
     append,
     audit_pruned,
-    follows,
     host_of,
+    news,
     pseudonym,
     start,
 )
 from idp_proxy.audit.checkpoint import Checkpoint
 from idp_proxy.audit.tables import audit_head, audit_person, audit_row
 from idp_proxy.audit.verification import verify
-from idp_proxy.errors import StoreConflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -102,13 +101,7 @@ class AuditLog:
         if not rows:
             return 0
         head, _ = _locked_head(connection, rows[0].chain)
-        fresh = [row for row in rows if row.seq > head.seq]
-        known = [row for row in rows if row.seq == head.seq]
-        if not follows(head, fresh) or any(row.digest != head.digest for row in known):
-            raise StoreConflict(
-                f"the rows of {head.chain} do not continue its row {head.seq} in the store; run "
-                "verify-audit, keep the file of the spool, and treat this as tampering"
-            )
+        fresh = news(head, rows)
         if fresh:
             _write(connection, fresh)
             _keep_people(connection, people)
@@ -196,12 +189,16 @@ def rows(connection: Connection, chain: str | None = None, after: int = 0) -> It
             yield Row(row.chain, row.seq, row.at, row.kind, row.body, row.previous, row.digest)
 
 
-def verify_log(connection: Connection, checkpoints: Iterable[Checkpoint] = ()) -> Verdict:
+def verify_log(
+    connection: Connection,
+    checkpoints: Iterable[Checkpoint] = (),
+    elsewhere: Collection[str] = (),
+) -> Verdict:
     """Verify every chain in the database; `connection` should see one snapshot of it."""
     heads = [
         Head(head.chain, head.seq, head.digest) for head in connection.execute(select(audit_head))
     ]
-    return verify(rows(connection), checkpoints, heads)
+    return verify(rows(connection), checkpoints, heads, elsewhere)
 
 
 def people(connection: Connection, names: Iterable[str]) -> tuple[PersonKey, ...]:

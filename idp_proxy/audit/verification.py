@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from idp_proxy.audit.chain import SPOOL_JOINED, SPOOL_OPENED, Head, digest_of, host_of, start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
 
     from idp_proxy.audit.chain import Row
@@ -85,6 +85,7 @@ class _Spool:
 @dataclass(slots=True)
 class _State:
     anchors: frozenset[Head]
+    ends: dict[str, int] | None
     claims: dict[str, dict[int, list[_Claim]]] = field(default_factory=dict)
     spools: dict[str, _Spool] = field(default_factory=dict)
     joined: set[str] = field(default_factory=set)
@@ -96,27 +97,35 @@ class _State:
 
 
 def verify(
-    rows: Iterable[Row], checkpoints: Iterable[Checkpoint] = (), heads: Iterable[Head] = ()
+    rows: Iterable[Row],
+    checkpoints: Iterable[Checkpoint] = (),
+    heads: Iterable[Head] | None = None,
+    elsewhere: Collection[str] = (),
 ) -> Verdict:
     """Check every row of every chain and name the first that is broken.
 
     `rows` come chain by chain, a host's spool chains before its main chain, each chain in order.
     `checkpoints` have been verified against the audit's key; `heads` are the ends that the log
-    itself remembers.
+    itself remembers, one for each chain, of the same moment as `rows`. `elsewhere` names chains
+    that are kept in another database, such as the main chain of a host whose spool this is.
     """
     signed = tuple(checkpoints)
-    state = _State(frozenset(checkpoint.head for checkpoint in signed))
+    ends = None if heads is None else tuple(heads)
+    state = _State(
+        anchors=frozenset(checkpoint.head for checkpoint in signed),
+        ends=None if ends is None else {head.chain: head.seq for head in ends},
+    )
     for checkpoint in signed:
         state.claim(checkpoint.head, "a signed checkpoint")
-    for head in heads:
+    for head in ends or ():
         if head.seq:
             state.claim(head, "the log's own head row")
     broken: Break | None = None
     try:
         for chain, group in groupby(rows, key=lambda row: row.chain):
             _check_chain(state, chain, group)
-        _check_unseen(state)
-        _check_joins(state)
+        _check_unseen(state, elsewhere)
+        _check_joins(state, elsewhere)
     except _BrokenError as error:
         broken = error.found
     waiting = tuple(sorted(state.spools.keys() - state.joined))
@@ -147,6 +156,7 @@ def _check_chain(state: _State, chain: str, rows: Iterator[Row]) -> None:
         row = following
         _check_row(head, row, rows)
     _check_tail(head, claims)
+    _check_end(state, head)
     if host_of(chain) is not None:
         state.spools[chain] = _Spool(first.at, head)
 
@@ -219,6 +229,16 @@ def _check_tail(head: Head, claims: dict[int, list[_Claim]]) -> None:
         raise _BrokenError(head.chain, head.seq + 1, Why.CUT_TAIL, detail)
 
 
+def _check_end(state: _State, head: Head) -> None:
+    """The log itself knows of every row there is."""
+    if state.ends is None:
+        return
+    end = state.ends.get(head.chain, 0)
+    if end < head.seq:
+        detail = f"the log's own head row ends the chain at {end}"
+        raise _BrokenError(head.chain, end + 1, Why.ORDER, detail)
+
+
 def _check_joined(state: _State, row: Row) -> None:
     """The spool chain that a joining row names is there, whole, and ends as the row says."""
     end = _named(row, None, "rows", "digest")
@@ -235,19 +255,21 @@ def _check_joined(state: _State, row: Row) -> None:
     state.joined.add(end.chain)
 
 
-def _check_unseen(state: _State) -> None:
+def _check_unseen(state: _State, elsewhere: Collection[str]) -> None:
     """A chain that somebody remembers is there at all."""
-    for chain in sorted(state.claims.keys() - set(state.chains)):
+    for chain in sorted(state.claims.keys() - set(state.chains) - set(elsewhere)):
         claims = state.claims[chain]
         by = claims[max(claims)][0].by
         raise _BrokenError(chain, 1, Why.MISSING, f"{by} remembers this chain, and it is gone")
 
 
-def _check_joins(state: _State) -> None:
+def _check_joins(state: _State, elsewhere: Collection[str]) -> None:
     """Of each host only the newest spool chain may still wait for its joining row."""
     newest: dict[str | None, str] = {}
     for chain in sorted(state.spools, key=lambda name: (state.spools[name].opened_at, name)):
         newest[host_of(chain)] = chain
     for chain in sorted(state.spools.keys() - state.joined - set(newest.values())):
+        if host_of(chain) in elsewhere:
+            continue
         detail = f"{newest[host_of(chain)]} is newer"
         raise _BrokenError(chain, state.spools[chain].end.seq, Why.UNJOINED, detail)

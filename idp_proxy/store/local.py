@@ -8,11 +8,9 @@ moved is read from the store itself, so an interruption at any point costs nothi
 
 from __future__ import annotations
 
-import json
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 
@@ -28,18 +26,16 @@ from idp_proxy.audit.chain import (
 )
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.audit.tables import audit_head, audit_person, audit_row
-from idp_proxy.errors import ReplayDetected, StoreError
-from idp_proxy.store import schema
-from idp_proxy.store.base import UsedId
+from idp_proxy.errors import StoreError
+from idp_proxy.store import journal, schema
 from idp_proxy.store.database import Database
-from idp_proxy.store.records import person_from_text, person_text
-from idp_proxy.store.relearning import relearn
 from idp_proxy.store.sql import SqlTransaction
 from idp_proxy.store.tables import spool_entry, spool_period, used_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -48,7 +44,7 @@ if TYPE_CHECKING:
     from idp_proxy.audit.verification import Verdict
     from idp_proxy.decision.failover import SwitchState
     from idp_proxy.decision.roster import RosterRow
-    from idp_proxy.store.base import Store, Transaction
+    from idp_proxy.store.base import Store, Transaction, UsedId
 
 _BATCH_ROWS = 200
 _OPENING_ID_BYTES = 8
@@ -66,22 +62,12 @@ _ENTRIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """One write of the journal; `seq` is the audit row with which it is merged."""
-
-    number: int
-    seq: int
-    kind: str
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Batch:
     """What one transaction in the store takes over."""
 
     rows: Sequence[Row]
     people: Sequence[PersonKey]
-    entries: Sequence[_Entry]
+    entries: Sequence[journal.Entry]
     is_last: bool
 
 
@@ -108,16 +94,15 @@ class SpoolTransaction:
         """See `store.base.Transaction`; "before" means on this host, while the store is away."""
         audit = self._period()
         SqlTransaction(self._connection, audit).consume(used)
-        expires = used.expires_at.isoformat()
-        self._note("used", json.dumps([used.kind, used.issuer, used.value, expires]))
+        self._note(used)
 
     def save_person(self, row: RosterRow) -> None:
         """See `store.base.Transaction`; held against the roster when it is merged."""
-        self._note("person", person_text(row))
+        self._note(row)
 
     def note_proof(self, upstream: str, at: datetime) -> None:
         """See `store.base.Transaction`."""
-        self._note("proof", json.dumps([upstream, at.isoformat()]))
+        self._note(journal.Proof(upstream, at))
 
     def swap(self, expected_epoch: int, state: SwitchState) -> None:
         """Refused: who cannot read the store keeps the last state (DESIGN section 2)."""
@@ -137,9 +122,9 @@ class SpoolTransaction:
             self._next_seq = self._audit.head(self._connection).seq + 1
         return self._audit
 
-    def _note(self, kind: str, body: str) -> None:
+    def _note(self, what: RosterRow | UsedId | journal.Proof) -> None:
         chain = self._period().chain
-        entry = {"chain": chain, "seq": self._next_seq, "kind": kind, "body": body}
+        entry = {"chain": chain, "seq": self._next_seq, **journal.written(what)}
         self._connection.execute(_NEW_ENTRY, entry)
 
     def _refuse(self, what: str) -> NoReturn:
@@ -213,7 +198,7 @@ class LocalSpool:
     def verify(self) -> Verdict:
         """Verify the chains that wait here."""
         with self._database.reading() as connection:
-            return log.verify_log(connection)
+            return log.verify_log(connection, elsewhere=(self._host,))
 
     def close(self) -> None:
         """See `store.base.Spool`."""
@@ -275,7 +260,7 @@ class LocalSpool:
             return _Batch(
                 rows=rows,
                 people=log.people(connection, names),
-                entries=[_Entry(row.number, row.seq, row.kind, row.body) for row in found],
+                entries=[journal.Entry(**row._asdict()) for row in found],
                 is_last=rows[-1].head == log.head_of(connection, chain),
             )
 
@@ -288,27 +273,19 @@ class LocalSpool:
                 return 0
             for entry in batch.entries:
                 if entry.seq > known:
-                    self._replay(transaction, end.chain, entry)
+                    self._replay(transaction, entry)
             if batch.is_last:
                 transaction.record(spool_joined(end, self._now()))
         return end.seq - max(known, batch.rows[0].seq - 1)
 
-    def _replay(self, transaction: Transaction, chain: str, entry: _Entry) -> None:
-        if entry.kind == "person":
-            _replay_person(transaction, person_from_text(entry.body))
-        elif entry.kind == "proof":
-            upstream, at = json.loads(entry.body)
-            transaction.note_proof(upstream, datetime.fromisoformat(at))
-        else:
-            kind, issuer, value, expires = json.loads(entry.body)
-            used = UsedId(kind, issuer, value, datetime.fromisoformat(expires))
-            try:
-                transaction.consume(used)
-            except ReplayDetected:
-                facts = {"id_kind": kind, "issuer": issuer, "spool": chain, "spool_seq": entry.seq}
-                transaction.record(
-                    Event("replay_found_at_merge", "idp-proxy", self._now(), facts=facts)
-                )
+    def _replay(self, transaction: Transaction, entry: journal.Entry) -> None:
+        try:
+            journal.replay(transaction, entry, self._now())
+        except (TypeError, ValueError) as error:
+            raise StoreError(
+                f"{self._path}: entry {entry.number} of the journal cannot be read: keep the "
+                "file, and treat this as tampering"
+            ) from error
 
     def _mark_moved(self, batch: _Batch) -> None:
         """Note that the store has the batch; a period that it has whole is removed here.
@@ -328,9 +305,3 @@ class LocalSpool:
                 connection.execute(delete(table).where(table.c.chain == end.chain))
             # A period that was opened meanwhile may know the same people by the same keys.
             connection.execute(delete(audit_person).where(~exists(select(spool_period.c.chain))))
-
-
-def _replay_person(transaction: Transaction, late: RosterRow) -> None:
-    holder = None if late.lookup_key is None else transaction.person_by_lookup_key(late.lookup_key)
-    for row in relearn(late, transaction.person(late.id), holder):
-        transaction.save_person(row)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from idp_proxy.audit.chain import PersonKey, append, follows, host_of, pseudonym, start
+from idp_proxy.audit.chain import PersonKey, append, host_of, news, pseudonym, start
 from idp_proxy.audit.verification import verify
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
 from idp_proxy.store.records import used_id_digest
@@ -97,11 +97,7 @@ class _MemoryTransaction:
         if not rows:
             return 0
         head = self._head(rows[0].chain)
-        fresh = [row for row in rows if row.seq > head.seq]
-        known = [row for row in rows if row.seq == head.seq]
-        if not follows(head, fresh) or any(row.digest != head.digest for row in known):
-            raise StoreConflict(f"the rows of {head.chain} do not continue its row {head.seq}")
-        self._write(fresh)
+        self._write(news(head, rows))
         self.staged.person_keys.update((person.pseudonym, person) for person in people)
         return head.seq
 
