@@ -181,15 +181,19 @@ def _verifies(key: PublicKey, value: bytes, octets: bytes, algorithm: hashes.Has
         if isinstance(key, rsa.RSAPublicKey):
             key.verify(value, octets, padding.PKCS1v15(), algorithm)
         else:
-            key.verify(_der_of(value), octets, ec.ECDSA(algorithm))
+            key.verify(_der_of(value, key), octets, ec.ECDSA(algorithm))
     except InvalidSignature:
         return False
     return True
 
 
-def _der_of(value: bytes) -> bytes:
-    """An ECDSA value as XML writes it (r and s, each half: RFC 4051 section 2.3.6) in DER."""
-    half = len(value) // 2
+def _der_of(value: bytes, key: ec.EllipticCurvePublicKey) -> bytes:
+    """An ECDSA value as XML writes it, in DER: r and s, each as long as the curve's order, and
+    nothing else (XML Signature 1.1 section 6.4.3). Raises `InvalidSignature`.
+    """
+    half = (key.key_size + 7) // 8
+    if len(value) != 2 * half:
+        raise InvalidSignature
     r, s = int.from_bytes(value[:half], "big"), int.from_bytes(value[half:], "big")
     return utils.encode_dss_signature(r, s)
 
