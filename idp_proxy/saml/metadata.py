@@ -87,7 +87,7 @@ def read_metadata(octets: bytes, *, insecure_loopback: bool = False) -> Upstream
         sso=_sign_on_addresses(role, insecure_loopback=insecure_loopback),
         signing_certificates=tuple(certificates),
         valid_until=min(ends, default=None),
-        name_id_formats=tuple(text_of(e).strip() for e in children(role, f"{_MD}NameIDFormat")),
+        name_id_formats=_name_id_formats(role),
         wants_signed_requests=role.get("WantAuthnRequestsSigned", "").strip() in ("true", "1"),
         keys=tuple(certificates.values()),
     )
@@ -165,9 +165,14 @@ def _identity_provider_role(root: _Element) -> _Element:
 
 def _entity_id(root: _Element) -> str:
     entity_id = root.get("entityID", "")
-    if not entity_id or len(entity_id) > _MAX_ENTITY_ID or entity_id != entity_id.strip():
-        raise MetadataInvalid("MD-01", "entityID is missing, too long, or has blanks around it")
+    if not entity_id or len(entity_id) > _MAX_ENTITY_ID or not _is_one_word(entity_id):
+        raise MetadataInvalid("MD-01", "entityID is missing, too long, or holds blanks")
     return entity_id
+
+
+def _is_one_word(text: str) -> bool:
+    """Printable and without blanks: it is shown to people, and compared to the letter."""
+    return text.isprintable() and not any(character.isspace() for character in text)
 
 
 def _valid_until(element: _Element) -> datetime | None:
@@ -177,6 +182,11 @@ def _valid_until(element: _Element) -> datetime | None:
     if (end := instant(text.strip())) is None:
         raise MetadataInvalid("MD-01", f"validUntil {text[:40]!r} is not a UTC time")
     return end
+
+
+def _name_id_formats(role: _Element) -> tuple[str, ...]:
+    formats = (text_of(element).strip() for element in children(role, f"{_MD}NameIDFormat"))
+    return tuple(one for one in formats if one and _is_one_word(one))
 
 
 def _sign_on_addresses(role: _Element, *, insecure_loopback: bool) -> dict[str, str]:
