@@ -25,7 +25,8 @@ class RosterRow:
     """One person as the active described them. `id` is unique, `lookup_key` is too where not None.
 
     `lookup_key` is None for a person whose link key belongs to somebody else's row: both rows then
-    bear `conflict`, and neither person is let in by a standby until it is resolved.
+    bear `conflict`, and neither person is let in by a standby until it is resolved. It is None too
+    where nothing is left of the link key: nobody is found by an empty one.
     """
 
     id: str
@@ -94,7 +95,7 @@ def learn(
     row = RosterRow(
         id=subject.attributes["id"],
         link_key=subject.link_key,
-        lookup_key=None if contested else key,
+        lookup_key=None if contested or not key else key,
         email=subject.attributes["email"],
         username=subject.attributes["username"],
         attributes=dict(subject.attributes),
