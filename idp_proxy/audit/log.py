@@ -177,15 +177,19 @@ def head_of(connection: Connection, chain: str) -> Head:
     return start(chain) if found is None else Head(chain, found.seq, found.digest)
 
 
-def rows(connection: Connection, chain: str | None = None, after: int = 0) -> Iterator[Row]:
-    """The rows of one chain behind number `after`, or of all, streamed as `verify` wants them."""
+def rows(
+    connection: Connection, chain: str | None = None, after: int | None = None
+) -> Iterator[Row]:
+    """The rows of one chain or of all, behind number `after`, streamed as `verify` wants them.
+
+    Without `after` really all: a forger may have numbered a row below 1.
+    """
     for name in _chains(connection) if chain is None else (chain,):
-        found = connection.execution_options(yield_per=_READ_AT_ONCE).execute(
-            select(audit_row)
-            .where(audit_row.c.chain == name, audit_row.c.seq > after)
-            .order_by(audit_row.c.seq)
-        )
-        for row in found:
+        wanted = select(audit_row).where(audit_row.c.chain == name).order_by(audit_row.c.seq)
+        wanted = wanted.execution_options(yield_per=_READ_AT_ONCE)
+        if after is not None:
+            wanted = wanted.where(audit_row.c.seq > after)
+        for row in connection.execute(wanted):
             yield Row(row.chain, row.seq, row.at, row.kind, row.body, row.previous, row.digest)
 
 

@@ -1,0 +1,83 @@
+"""A login of the time without the store, held against what the roster knows by now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idp_proxy.decision.roster import RosterRow
+from idp_proxy.store.base import UsedId
+from idp_proxy.store.journal import Entry, Proof, read, written
+from idp_proxy.store.relearning import relearn
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LATE = RosterRow(
+    id="p-1",
+    link_key="Ada",
+    lookup_key="ada",
+    email="ada@example.org",
+    username="ada",
+    attributes={"id": "p-1"},
+    source="okta",
+    confirmed_at=NOW,
+)
+BEFORE = replace(LATE, confirmed_at=NOW - timedelta(days=1))
+OTHER = replace(BEFORE, id="p-2")
+
+
+@pytest.mark.parametrize(
+    ("known", "holder", "expected"),
+    [
+        (None, None, (LATE,)),
+        (BEFORE, BEFORE, (LATE,)),
+        (replace(BEFORE, lookup_key="old"), None, (LATE,)),
+        (replace(BEFORE, blocked=True), BEFORE, (replace(LATE, blocked=True),)),
+        (replace(BEFORE, conflict=True), BEFORE, (replace(LATE, conflict=True),)),
+        (replace(BEFORE, conflict=True, lookup_key="old"), None, (LATE,)),
+        (
+            None,
+            OTHER,
+            (replace(OTHER, conflict=True), replace(LATE, lookup_key=None, conflict=True)),
+        ),
+        (
+            replace(BEFORE, lookup_key="old", blocked=True),
+            OTHER,
+            (
+                replace(OTHER, conflict=True),
+                replace(LATE, lookup_key=None, conflict=True, blocked=True),
+            ),
+        ),
+        (replace(LATE, confirmed_at=NOW + timedelta(seconds=1)), None, ()),
+    ],
+    ids=[
+        "never seen",
+        "confirmed again",
+        "a new key retires the old",
+        "a block stays",
+        "a conflict about this key stays",
+        "a conflict about another key ends with it",
+        "somebody else holds the key",
+        "somebody else holds the new key of a blocked person",
+        "a newer login is known",
+    ],
+)
+def test_what_the_roster_makes_of_a_late_login(
+    known: RosterRow | None, holder: RosterRow | None, expected: tuple[RosterRow, ...]
+) -> None:
+    assert relearn(LATE, known, holder) == expected
+
+
+WORDS = st.text(max_size=30)
+
+
+@given(kind=WORDS, issuer=WORDS, value=WORDS, at=st.datetimes(timezones=st.just(UTC)))
+def test_the_journal_gives_back_what_was_written(
+    kind: str, issuer: str, value: str, at: datetime
+) -> None:
+    person = replace(LATE, id=value, attributes={kind: issuer}, confirmed_at=at)
+    for what in (UsedId(kind, issuer, value, at), Proof(issuer, at), person):
+        assert read(Entry(1, "host/spool/1", 2, **written(what))) == what
