@@ -1,0 +1,45 @@
+"""`idp-proxy`: what an operator does on the host.
+
+Exit codes: 0 done, 1 refused or failed, 2 usage or configuration, 3 work is left open. Answers go
+to stdout, errors and warnings to stderr, and the last line is `next:` and one command to copy.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from idp_proxy.cli import audit, metadata, setup, switching
+from idp_proxy.cli.session import EXIT_REFUSED, EXIT_USAGE, program, shown_next, tell
+from idp_proxy.errors import ConfigError, ProxyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+setup.register(program)
+switching.register(program)
+metadata.register(program)
+audit.register(program)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; `arguments` without the program's name, by default those of the process.
+
+    Always ends by `SystemExit`. What the proxy itself refuses is one message, never a traceback.
+    """
+    try:
+        program(args=arguments, prog_name="idp-proxy")
+    except ConfigError as error:
+        tell("error:", error.public)
+        for problem in error.problems:
+            tell("  -", problem)
+        tell(shown_next("check-config"))
+        sys.exit(EXIT_USAGE)
+    except ProxyError as error:
+        tell("error:", error.public)
+        if error.detail:
+            tell(" ", error.detail)
+        tell(shown_next("status"))
+        sys.exit(EXIT_REFUSED)
