@@ -24,6 +24,7 @@ from idp_proxy.saml.authn_request import PROFILE as REQUEST_PROFILE
 from idp_proxy.saml.authn_request import Received, ServiceProvider
 from idp_proxy.saml.bindings import Detached, RequestMessage
 from idp_proxy.saml.document import Document
+from tests.support import xml_security
 from tests.support.keys import KeyPair, rsa_pair
 
 if TYPE_CHECKING:
@@ -357,3 +358,39 @@ def signed_query(
     assert isinstance(key, rsa.RSAPrivateKey)
     value = key.sign(query.encode(), padding.PKCS1v15(), SHA256())
     return f"{query}&Signature={quote_plus(posted(value))}".encode()
+
+
+def private_key(pair: KeyPair) -> rsa.RSAPrivateKey:
+    """The private RSA key of a pair."""
+    key = load_pem_private_key(pair.key_pem, None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
+
+
+def encrypted(
+    xml: str,
+    pair: KeyPair,
+    *,
+    algorithm: str = "aes128-gcm",
+    sign_assertion: bool = True,
+    sign_response: bool = False,
+) -> bytes:
+    """A Response around this assertion: signed, encrypted by python-xmlsec for `pair`, and around
+    that signed again where it is asked.
+    """
+    inner = f"<r {NAMESPACES}>{xml}</r>"
+    plain = etree.fromstring(signed(inner) if sign_assertion else inner.encode())[0]
+    around = response(
+        assertion="<saml:EncryptedAssertion/>",
+        signature=signature("_response-1") if sign_response else "",
+    )
+    root = etree.fromstring(around.encode())
+    root[-1].append(xml_security.encrypt(plain, pair.certificate_pem, _CIPHERS[algorithm]))
+    return signed(etree.tostring(root).decode())
+
+
+_CIPHERS = {
+    "aes128-gcm": xml_security.AES128_GCM,
+    "aes256-gcm": xml_security.AES256_GCM,
+    "aes128-cbc": xml_security.AES128_CBC,
+}
