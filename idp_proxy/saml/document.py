@@ -216,14 +216,12 @@ def sp_08_algorithms(document: Document) -> None:
     """Allow-lists before any cryptography: RSA or ECDSA with SHA-2, exclusive C14N, and exactly the
     transforms [enveloped-signature, exclusive C14N].
     """
-    for signature in document.signatures:
-        if signature.info is None:
-            continue
-        if signature.info.canonicalization != names.EXC_C14N:
-            raise document.refuse("SP-08", f"canonicalised by {signature.info.canonicalization}")
-        if signature.info.signature_method not in SIGNATURE_METHODS:
-            raise document.refuse("SP-08", f"signed by {signature.info.signature_method}")
-        for reference in signature.info.references:
+    for info in [signature.info for signature in document.signatures if signature.info]:
+        if info.canonicalization != names.EXC_C14N:
+            raise document.refuse("SP-08", f"canonicalised by {info.canonicalization}")
+        if info.signature_method not in SIGNATURE_METHODS:
+            raise document.refuse("SP-08", f"signed by {info.signature_method}")
+        for reference in info.references:
             if reference.digest_method not in DIGEST_METHODS:
                 raise document.refuse("SP-08", f"digest by {reference.digest_method}")
             if reference.transforms != (names.ENVELOPED, names.EXC_C14N):
