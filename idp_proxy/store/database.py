@@ -46,6 +46,12 @@ class Database:
             _keep_private(self.path)
         self.dialect = parsed.get_backend_name()
         self._engine = _engine(parsed)
+        # SQLite gives every transaction its snapshot; PostgreSQL only when it is asked to.
+        self._reader = (
+            self._engine
+            if self.dialect == "sqlite"
+            else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         # Threads of one process queue here in turn: SQLite's own waiting is polling.
         self._turn = threading.Lock() if self.dialect == "sqlite" else None
 
@@ -63,7 +69,7 @@ class Database:
         """A connection that sees one snapshot of what is committed."""
         with errors_translated():
             self._check_file()
-            with self._engine.connect() as connection:
+            with self._reader.connect() as connection:
                 self._begin(connection, "BEGIN")
                 yield connection
 

@@ -68,7 +68,7 @@ def _upserts(dialect: str) -> _Upserts:
     person = insert(roster)
     proven = insert(proof)
     return _Upserts(
-        consume=insert(used_id).on_conflict_do_nothing(),
+        consume=_counted(insert(used_id).on_conflict_do_nothing()),
         save_person=person.on_conflict_do_update(
             index_elements=[roster.c.id],
             set_={
@@ -82,8 +82,13 @@ def _upserts(dialect: str) -> _Upserts:
             set_={"at": proven.excluded.at},
             where=proof.c.at < proven.excluded.at,
         ),
-        first_state=insert(switch_state).on_conflict_do_nothing(),
+        first_state=_counted(insert(switch_state).on_conflict_do_nothing()),
     )
+
+
+def _counted(statement: Any) -> Any:
+    """SQLAlchemy keeps no row count of an INSERT unless told to; here it decides who was first."""
+    return statement.execution_options(preserve_rowcount=True)
 
 
 class SqlTransaction:
