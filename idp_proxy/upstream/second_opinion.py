@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from idp_proxy.saml.assertion import VerifiedAssertion
     from idp_proxy.saml.metadata import UpstreamMetadata
 
-#: Its own tolerance for NotBefore; for every end it has none (seconds).
-_DRIFT: Final = 300
+#: Twice the largest skew that an upstream may have (SP-07), in seconds.
+_DRIFT: Final = 360
 #: It wants addresses of the upstream and of ours in its settings, and never looks at them there.
 _UNUSED_URL: Final = "https://unused.invalid/"
 
@@ -78,9 +78,9 @@ class SecondOpinion:
             "http_host": url.netloc,
             "script_name": url.path,
         }
-        # One shift must serve both ends of a period: it moves its clock back by the skew, and
-        # keeps as much of its own tolerance for a clock that is ahead.
-        self._shift = min(int(clock_skew.total_seconds()), _DRIFT // 2)
+        # Its tolerance ends with NotBefore; at an end it has none. A clock that is slow by the
+        # skew serves both, since twice the skew is then left for NotBefore.
+        self._shift = int(clock_skew.total_seconds())
 
     def confirm(
         self, message: str, request_id: str, verified: VerifiedAssertion, now: datetime
@@ -191,6 +191,12 @@ class _Toolbox(OneLogin_Saml2_Utils):  # type: ignore[misc] # the library is unt
         return plain
 
 
+class _Constants(OneLogin_Saml2_Constants):  # type: ignore[misc] # the library is untyped
+    """Its constants with a tolerance that fits the clock it is given."""
+
+    ALLOWED_CLOCK_DRIFT = _DRIFT
+
+
 class _Xml(OneLogin_Saml2_XML):  # type: ignore[misc] # the library is untyped
     """Its XML functions with schema and XPath expressions compiled once."""
 
@@ -247,5 +253,9 @@ def _library() -> Any:
         raise ImportError("python3-saml is not installed")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    vars(module).update(OneLogin_Saml2_Utils=_Toolbox, OneLogin_Saml2_XML=_Xml)
+    vars(module).update(
+        OneLogin_Saml2_Utils=_Toolbox,
+        OneLogin_Saml2_XML=_Xml,
+        OneLogin_Saml2_Constants=_Constants,
+    )
     return module
