@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idp_proxy.audit.chain import (
@@ -116,6 +116,7 @@ def test_a_naive_time_is_refused() -> None:
         append(start("host"), Event("login", "okta", naive), None)
 
 
+@settings(deadline=None)
 @given(facts=FACTS)
 def test_canonical_json_comes_back_and_is_stable(facts: dict[str, object]) -> None:
     try:
@@ -165,6 +166,7 @@ ALTERATIONS = {
 
 
 @pytest.mark.parametrize("field", ALTERATIONS)
+@settings(deadline=None)
 @given(count=st.integers(1, 12), data=st.data())
 def test_an_altered_field_of_any_row_is_found_there(
     field: str, count: int, data: st.DataObject
@@ -176,6 +178,7 @@ def test_an_altered_field_of_any_row_is_found_there(
     assert (found.chain, found.seq, found.why) == ("host", number, Why.ALTERED)
 
 
+@settings(deadline=None)
 @given(count=st.integers(2, 12), data=st.data())
 def test_an_altered_number_is_found_where_the_row_should_be(
     count: int, data: st.DataObject
@@ -188,6 +191,7 @@ def test_an_altered_number_is_found_where_the_row_should_be(
     assert (found.chain, found.seq) == ("host", number)
 
 
+@settings(deadline=None)
 @given(count=st.integers(2, 12), data=st.data())
 def test_a_row_moved_into_another_chain_is_found(count: int, data: st.DataObject) -> None:
     rows = chain_of(count)
@@ -197,6 +201,7 @@ def test_a_row_moved_into_another_chain_is_found(count: int, data: st.DataObject
     assert (found.chain, found.seq) == ("other", number)
 
 
+@settings(deadline=None)
 @given(count=st.integers(3, 12), data=st.data())
 def test_a_missing_row_is_named(count: int, data: st.DataObject) -> None:
     rows = chain_of(count)
@@ -206,6 +211,7 @@ def test_a_missing_row_is_named(count: int, data: st.DataObject) -> None:
     assert (found.seq, found.why) == (number, Why.MISSING)
 
 
+@settings(deadline=None)
 @given(count=st.integers(3, 12), data=st.data())
 def test_two_rows_that_changed_places_are_found(count: int, data: st.DataObject) -> None:
     rows = chain_of(count)
@@ -215,6 +221,7 @@ def test_two_rows_that_changed_places_are_found(count: int, data: st.DataObject)
     assert (found.seq, found.why) == (number, Why.ORDER)
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 12), data=st.data())
 def test_a_row_that_stands_twice_is_found(count: int, data: st.DataObject) -> None:
     rows = chain_of(count)
@@ -224,6 +231,7 @@ def test_a_row_that_stands_twice_is_found(count: int, data: st.DataObject) -> No
     assert (found.seq, found.why) == (number + 1, Why.ORDER)
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 12), data=st.data())
 def test_a_forged_row_put_in_breaks_the_one_behind_it(count: int, data: st.DataObject) -> None:
     rows = chain_of(count)
@@ -242,6 +250,7 @@ def test_a_lost_beginning_is_found() -> None:
     assert (found.seq, found.why) == (2, Why.UNKNOWN_START)
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 12), data=st.data())
 def test_a_cut_tail_is_found_by_a_checkpoint_and_by_the_head(
     count: int, data: st.DataObject
@@ -255,6 +264,7 @@ def test_a_cut_tail_is_found_by_a_checkpoint_and_by_the_head(
     assert (by_head.seq, by_head.why) == expected
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 12), data=st.data())
 def test_a_history_rewritten_with_fresh_digests_is_found_at_the_next_checkpoint(
     count: int, data: st.DataObject

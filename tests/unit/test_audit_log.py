@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, delete, event, select, text, update
 from sqlalchemy.pool import StaticPool
@@ -164,6 +164,7 @@ def test_rows_cut_with_their_head_are_found_by_the_checkpoint(connection: Connec
     assert (broken.seq, broken.why) == (4, Why.CUT_TAIL)
 
 
+@settings(deadline=None)
 @given(number=st.integers(1, 6), data=st.data())
 def test_any_change_of_any_column_is_found_at_its_row(number: int, data: st.DataObject) -> None:
     connection = open_connection()

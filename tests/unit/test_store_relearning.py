@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idp_proxy.decision.roster import RosterRow
@@ -74,6 +74,7 @@ def test_what_the_roster_makes_of_a_late_login(
 WORDS = st.text(max_size=30)
 
 
+@settings(deadline=None)
 @given(kind=WORDS, issuer=WORDS, value=WORDS, at=st.datetimes(timezones=st.just(UTC)))
 def test_the_journal_gives_back_what_was_written(
     kind: str, issuer: str, value: str, at: datetime
