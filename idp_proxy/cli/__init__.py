@@ -9,8 +9,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from idp_proxy.cli import audit, metadata, setup, switching
+from idp_proxy.cli.audit import register as register_audit
+from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.session import EXIT_REFUSED, EXIT_USAGE, program, shown_next, tell
+from idp_proxy.cli.setup import register as register_setup
+from idp_proxy.cli.switching import register as register_switching
 from idp_proxy.errors import ConfigError, ProxyError
 
 if TYPE_CHECKING:
@@ -18,10 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-setup.register(program)
-switching.register(program)
-metadata.register(program)
-audit.register(program)
+for register in (register_setup, register_switching, register_metadata, register_audit):
+    register(program)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

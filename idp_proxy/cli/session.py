@@ -92,7 +92,7 @@ def clock() -> datetime:
 def command_line(*words: str) -> str:
     """An `idp-proxy` command to copy, for the same configuration as this one."""
     named = ("--config", str(_meant.file)) if _meant.named else ()
-    return shlex.join(("idp-proxy", *named, *words))
+    return shlex.join(("idp-proxy", *words, *named))
 
 
 def shown_next(*words: str) -> str:

@@ -94,7 +94,7 @@ def check_config(config: ConfigOption = None) -> None:
         table.add_row(field, value)
     screen.print(table)
     warn(settings)
-    typer.echo(f"usable, with {len(settings.warnings)} warnings")
+    typer.echo(f"usable; warnings: {len(settings.warnings)}")
     typer.echo(shown_next("serve"))
 
 
