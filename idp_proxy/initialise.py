@@ -133,7 +133,7 @@ def _fill(folder: Path, blueprint: Blueprint, now: datetime, bits: int) -> None:
         if _is_at_hand(upstream):
             shutil.copyfile(upstream.metadata, folder / f"{upstream.name}.xml")
     write_private(keys / "state.key", secrets.token_bytes(32))
-    write_private(keys / "audit.key", _pem(Ed25519PrivateKey.generate()))
+    write_private(keys / "audit.key", private_pem(Ed25519PrivateKey.generate()))
     write_private(folder / CONFIG_NAME, _configuration(blueprint).encode())
 
 
@@ -156,7 +156,7 @@ def _empty(folder: Path, *, remove: bool) -> None:
 def write_key_pair(folder: Path, stem: str, *, common_name: str, now: datetime, bits: int) -> None:
     """Write `stem`.key (0600) and `stem`.crt, a self-signed certificate of ten years for it."""
     key = generate_private_key(public_exponent=65537, key_size=bits)
-    write_private(folder / f"{stem}.key", _pem(key))
+    write_private(folder / f"{stem}.key", private_pem(key))
     certificate = self_signed(key, common_name, now)
     (folder / f"{stem}.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
 
@@ -184,7 +184,8 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _pem(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
+def private_pem(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:
+    """A private key as PKCS #8 in PEM, without a passphrase: the file's mode guards it."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
