@@ -64,4 +64,4 @@ def writable(value: str, what: str) -> str:
 
 def utc_text(moment: datetime) -> str:
     """An xs:dateTime in UTC, whole seconds (SAML core 1.3.3)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -2,7 +2,8 @@
 
 NAME.xml is what counts, NAME.pending.xml what waits for approval, NAME.state.json when it was
 looked at last and what was wrong. Each is replaced as a whole (written beside it, synced, renamed)
-and belongs to the proxy's user alone. Writers hold NAME.lock; readers need none.
+and belongs to the proxy's user alone, also where root approved. Writers hold NAME.lock; readers
+need none.
 """
 
 from __future__ import annotations
@@ -42,9 +43,12 @@ class LastGood:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """One writer at a time: the parent's refresh or somebody's approval. Raises `OSError`."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._folder.is_dir():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _give(self._folder, like=self._folder.parent)
         handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            _give(handle, like=self._folder)
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
@@ -69,6 +73,7 @@ class LastGood:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(handle, "wb") as file:
+                _give(handle, like=self._folder)
                 file.write(octets)
                 file.flush()
                 os.fsync(file.fileno())
@@ -89,3 +94,10 @@ class LastGood:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _give(made: Path | int, *, like: Path) -> None:
+    """What root makes belongs to whom the folder belongs to: the service must read it again."""
+    if os.geteuid() == 0:
+        owner = like.stat()
+        os.chown(made, owner.st_uid, owner.st_gid)

@@ -535,6 +535,20 @@ def test_what_is_kept_belongs_to_the_proxy_alone(tmp_path: Path, peer: Peer) -> 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("root", [True, False])
+def test_what_root_writes_belongs_to_the_service(
+    tmp_path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch, *, root: bool
+) -> None:
+    """Else an approval by root would leave a copy that the service cannot read at its start."""
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
+    monkeypatch.setattr(os, "chown", lambda _, user, group: given.append((user, group)))
+    approved(tmp_path / "metadata", peer)
+    owner = tmp_path.stat()
+    assert set(given) == ({(owner.st_uid, owner.st_gid)} if root else set())
+    assert len(given) >= (6 if root else 0)
+
+
 @pytest.mark.parametrize("broken", ["fsync", "rename"])
 def test_a_full_disk_leaves_the_copy_before_whole(
     tmp_path: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch, broken: str
