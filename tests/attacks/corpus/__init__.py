@@ -1,0 +1,31 @@
+"""The hostile messages, by class."""
+
+from __future__ import annotations
+
+from tests.attacks.corpus import (
+    addressed,
+    algorithms,
+    asking,
+    asking_query,
+    asking_signed,
+    carriers,
+    documents,
+    encryption,
+    identifiers,
+    profile,
+    signatures,
+    wrapping,
+)
+
+RESPONSES = (
+    *wrapping.ATTACKS,
+    *carriers.ATTACKS,
+    *signatures.ATTACKS,
+    *algorithms.ATTACKS,
+    *documents.ATTACKS,
+    *addressed.ATTACKS,
+    *profile.ATTACKS,
+    *encryption.ATTACKS,
+    *identifiers.ATTACKS,
+)
+REQUESTS = (*asking.ATTACKS, *asking_query.ATTACKS, *asking_signed.ATTACKS)
