@@ -41,6 +41,8 @@ def rigs() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="sso-e2e-"))
     folder.chmod(0o755)
     yield folder
+    for each in list(RUNNING):  # whatever a failed fixture left behind
+        each.terminate()
     shutil.rmtree(folder)
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import base64
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from lxml import etree
 
 from tests.e2e.journeys import (
-    ERIN,
     SENT_ATTRIBUTES,
     answer_of,
     as_described_by_active,
-    assert_our_page,
     log_in,
 )
 from tests.e2e.peers.mellon import Mellon
 from tests.e2e.peers.shibboleth import ShibbolethSp
-from tests.support.people import ALICE, BOB, CAROL, DAVE
+from tests.support.people import ALICE, CAROL, DAVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,33 +80,6 @@ def test_the_service_provider_sees_one_person_whoever_answered(
         assert shown == expected, f"{step}: {[page.text for page in ended]}"
 
 
-def test_somebody_the_active_never_named_is_refused_by_the_standby(
-    stack: Stack, new_browser: Callable[[], Browser]
-) -> None:
-    stack.proxy.serve_by("standby")
-    with new_browser() as browser:
-        page = log_in(browser, stack.party, stack.standby, ERIN)
-
-    assert_our_page(page, stack.proxy, 403, "person_unknown")
-
-
-def test_an_answer_of_an_upstream_that_was_disabled_meanwhile_is_refused(
-    stack: Stack, new_browser: Callable[[], Browser]
-) -> None:
-    stack.proxy.serve_by("active")
-    with new_browser() as browser:
-        assert stack.party.shown(log_in(browser, stack.party, stack.active, BOB).body)
-    stack.proxy.serve_by("standby")
-    with new_browser() as browser:
-        answer = answer_of(browser, stack.party, stack.standby, BOB)
-        stack.proxy.serve_by("active")
-        stack.proxy.operate("upstream", "disable", "standby", "--reason", "compromised")
-        page = browser.continue_login(answer)
-    stack.proxy.operate("upstream", "enable", "standby", "--reason", "cleared")
-
-    assert_our_page(page, stack.proxy, 409, "login_not_asked")
-
-
 def test_the_response_is_signed_and_encrypted_as_configured(
     stack: Stack, new_browser: Callable[[], Browser]
 ) -> None:
@@ -132,54 +102,10 @@ def test_the_response_is_signed_and_encrypted_as_configured(
         assert assertion[1].tag == _SIGNATURE
 
 
-def test_an_answer_of_the_upstream_counts_once(
-    stack: Stack, new_browser: Callable[[], Browser]
-) -> None:
-    stack.proxy.serve_by("active")
-    with new_browser() as browser:
-        answer = answer_of(browser, stack.party, stack.active, ALICE)
-        first = browser.submit(answer, answer.forms[0])
-        second = browser.submit(answer, answer.forms[0])
-
-    assert first.forms[0].carries_saml
-    assert_our_page(second, stack.proxy, 409, "login_repeated")
-
-
-def test_an_answer_carried_to_another_browser_is_refused(
-    stack: Stack, new_browser: Callable[[], Browser]
-) -> None:
-    stack.proxy.serve_by("active")
-    with new_browser() as thief, new_browser() as victim:
-        answer = answer_of(thief, stack.party, stack.active, ALICE)
-        page = victim.submit(answer, answer.forms[0])
-
-    assert_our_page(page, stack.proxy, 400, "login_unknown")
-
-
-def test_a_request_without_the_demanded_signature_is_refused(
-    stack: Stack, new_browser: Callable[[], Browser]
-) -> None:
-    stack.proxy.serve_by("active")
-    with new_browser() as browser:
-        asked = browser.get(stack.party.protected_url)
-        ours = next(url for url in asked.visited if url.startswith(stack.proxy.public_url))
-        parts = urlsplit(ours)
-        kept = [
-            each
-            for each in parts.query.split("&")
-            if not each.startswith(("Signature=", "SigAlg="))
-        ]
-        unsigned = urlunsplit(parts._replace(query="&".join(kept)))
-        page = browser.get(unsigned)
-
-    assert ("Signature=" in ours) == stack.party.sign_requests
-    if stack.party.sign_requests:
-        assert_our_page(page, stack.proxy, 400, "request_invalid")
-    else:
-        assert page.url.startswith(stack.active.base_url)
-
-
-def test_every_login_and_switch_of_these_tests_is_in_an_unbroken_audit_chain(stack: Stack) -> None:
+def test_the_operator_sees_what_was_done_and_an_unbroken_audit_chain(stack: Stack) -> None:
+    stack.proxy.serve_by("standby")
+    status = stack.proxy.status()
     verified = stack.proxy.command("verify-audit")
 
+    assert status["serving"] == "standby"
     assert verified.returncode == 0, f"{verified.stdout}\n{verified.stderr}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ def proxy(
     with Proxy(rigs, "proxy-styles", authority, party, upstreams) as running:
         running.introduce()
         for name, provider in providers.items():
-            _let_sign_nothing(running, name, provider)
+            _let_have_its_way(running, name, provider)
         with new_browser() as browser:
             page = log_in(browser, party, active, ALICE)
         assert party.shown(page.body) == as_described_by_active(ALICE), page.text
@@ -94,11 +95,15 @@ def proxy(
         party.stop()
 
 
-def _let_sign_nothing(proxy: Proxy, name: str, provider: SimpleSamlPhp) -> None:
+def _let_have_its_way(proxy: Proxy, name: str, provider: SimpleSamlPhp) -> None:
     """SimpleSAMLphp obeys WantAssertionsSigned; here it shall answer as its own style says."""
     metadata = proxy.get(f"/upstream/{name}/metadata").text
-    careless = metadata.replace('WantAssertionsSigned="true"', 'WantAssertionsSigned="false"')
-    provider.trust(proxy.name, careless)
+    wanted = "true" if provider.style.sign_assertion else "false"
+    changed, times = re.subn(
+        r'WantAssertionsSigned="\w+"', f'WantAssertionsSigned="{wanted}"', metadata
+    )
+    assert times == 1
+    provider.trust(proxy.name, changed)
 
 
 @pytest.mark.parametrize("name", ACCEPTED)

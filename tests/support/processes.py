@@ -62,6 +62,7 @@ class Process:
 
     def start(self) -> Self:
         """Start it. Raises `FileNotFoundError` when the program is not installed."""
+        assert self._child is None, f"{self.name} runs already"
         with self.log.open("ab") as output:
             self._child = subprocess.Popen(
                 list(self.argv),

@@ -65,11 +65,13 @@ class Proxy:
     folder: Path = field(init=False)
     process: Process = field(init=False)
     _port: int = field(init=False, repr=False)
+    _serving: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Lay out keys and configuration; nothing runs yet. Metadata files are read now."""
         self.folder = new_folder(self.parent, self.name, ("keys", "var"))
         self._port = free_port()
+        self._serving = self.upstreams[0].name
         self._write_keys()
         for upstream in self.upstreams:
             if not upstream.by_url:
@@ -152,8 +154,9 @@ class Proxy:
 
     def serve_by(self, name: str) -> None:
         """Let this upstream serve; an operator's switch unless it does already."""
-        if self.status()["serving"] != name:
+        if self._serving != name:
             self.operate("switch", "to", name, "--reason", f"end-to-end test of {name}")
+            self._serving = name
 
     def operate(self, *arguments: str) -> None:
         """Run a command that changes who serves, and wait until every worker knows."""
