@@ -114,7 +114,7 @@ class ProxyHost:
             argv=(str(PROGRAM), "serve", "--config", str(self.configuration)),
             log=self.folder / "serve.log",
         ).start()
-        self._process.wait_for_port(self.port)
+        self._process.wait_for_port(self.port, within_s=60)
         waiting = Retrying(
             stop=stop_after_delay(10), wait=wait_fixed(0.05), retry=retry_if_result(_is_not_ready)
         )
@@ -178,7 +178,7 @@ class Party:
     def wait(self) -> None:
         """Wait until it listens."""
         if self._process is not None:
-            self._process.wait_for_port(self.port)
+            self._process.wait_for_port(self.port, within_s=60)
 
     def kill(self) -> None:
         """End it at once, if it runs."""
