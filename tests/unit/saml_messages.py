@@ -60,6 +60,7 @@ def issuer_pair() -> KeyPair:
     return rsa_pair("issuer")
 
 
+@cache
 def public_key(pair: KeyPair) -> PublicKey:
     """The key of a pair's certificate, as metadata would pin it."""
     key = pair.certificate.public_key()
@@ -360,6 +361,7 @@ def signed_query(
     return f"{query}&Signature={quote_plus(posted(value))}".encode()
 
 
+@cache
 def private_key(pair: KeyPair) -> rsa.RSAPrivateKey:
     """The private RSA key of a pair."""
     key = load_pem_private_key(pair.key_pem, None)
