@@ -14,7 +14,7 @@ from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.session import EXIT_REFUSED, EXIT_USAGE, program, shown_next, tell
 from idp_proxy.cli.setup import register as register_setup
 from idp_proxy.cli.switching import register as register_switching
-from idp_proxy.errors import ConfigError, ProxyError
+from idp_proxy.errors import ConfigError, ProxyError, StoreConflict, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,5 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tell("error:", error.public)
         if error.detail:
             tell(" ", error.detail)
-        tell(shown_next("status"))
+        away = isinstance(error, StoreError) and not isinstance(error, StoreConflict)
+        tell(shown_next("check-config" if away else "status"))
         sys.exit(EXIT_REFUSED)

@@ -177,9 +177,14 @@ def disable(
 def _confirm(name: str, again: str | None) -> None:
     if again is None:
         question = f"{name} is serving: all logins stop at once. Type its name again"
-        again = typer.prompt(question, err=True)
+        try:
+            again = typer.prompt(question, err=True)
+        except typer.Abort:
+            again = ""
     if again != name:
-        raise SwitchRefused(f"{name} was not named again; nothing has changed")
+        raise SwitchRefused(
+            f"{name} was not named again; nothing has changed (in a script: --yes-disable NAME)"
+        )
 
 
 def enable(name: _NAME_ARGUMENT, reason: ReasonOption, config: ConfigOption = None) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,12 +13,16 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    load_pem_private_key,
 )
 
+from idp_proxy.store import schema
 from tests.unit.config_folder import Folder, make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +33,24 @@ def audit_key() -> bytes:
     )
 
 
+@cache
+def _loaded_once(pem: bytes, password: None) -> PrivateKeyTypes:
+    """OpenSSL takes 60 ms to check an RSA key, and hundreds of tests load the same four."""
+    return load_pem_private_key(pem, password)
+
+
 @pytest.fixture
-def folder(tmp_path: Path, audit_key: bytes) -> Folder:
+def folder(tmp_path: Path, audit_key: bytes, monkeypatch: pytest.MonkeyPatch) -> Folder:
     """A valid configuration, to be broken in one place."""
+    monkeypatch.setattr("idp_proxy.config.material.load_pem_private_key", _loaded_once)
     return make_folder(tmp_path, audit_key)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The content of an SQLite store that was just made."""
+    file = tmp_path_factory.mktemp("store") / "idp-proxy.db"
+    schema.migrate(f"sqlite:///{file}")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return file.read_bytes()

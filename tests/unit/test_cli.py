@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from datetime import UTC, datetime
@@ -12,9 +13,9 @@ from idp_proxy.audit.log import AuditLog
 from idp_proxy.cli import main
 from idp_proxy.cli.session import actor
 from idp_proxy.config import load
-from idp_proxy.store import schema
 from tests.support.keys import rsa_pair
 from tests.support.upstream_metadata import service, upstream_metadata
+from tests.unit.config_folder import private_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,10 +38,9 @@ class Program:
     def write(self) -> None:
         self.file.write_text(self.folder.text)
 
-    def migrate(self) -> None:
-        self.write()
-        (self.folder.path / "var").mkdir(mode=0o700, exist_ok=True)
-        schema.migrate(load(self.file).store.url)
+    def make_store(self, content: bytes) -> None:
+        (self.folder.path / "var").mkdir(mode=0o700)
+        private_file(self.folder.path / "var" / "idp-proxy.db", content)
 
     def bare(self, *words: str) -> Program:
         with pytest.raises(SystemExit) as caught:
@@ -70,13 +70,14 @@ class Program:
 
 
 @pytest.fixture
-def program(folder: Folder, capsys: pytest.CaptureFixture[str]) -> Program:
+def program(folder: Folder, empty_database: bytes, capsys: pytest.CaptureFixture[str]) -> Program:
     for name in ("okta", "entra"):
         metadata = upstream_metadata(rsa_pair(f"{name}-idp"), entity_id=f"https://{name}.example")
         (folder.path / f"{name}.xml").write_bytes(metadata)
     folder.set(BY_URL, '{ file = "entra.xml" }')
     made = Program(folder, capsys)
-    made.migrate()
+    made.write()
+    made.make_store(empty_database)
     return made
 
 
@@ -132,7 +133,8 @@ def test_status_before_the_first_start_says_what_to_do(program: Program) -> None
     (program.folder.path / "var/idp-proxy.db").unlink()
     program("status")
     assert program.code == 1
-    assert program.next.startswith("next: idp-proxy ")
+    assert "idp-proxy.db" in program.err
+    assert program.next == f"next: idp-proxy check-config --config {program.file}"
 
 
 def test_status_shows_who_serves_and_how_each_upstream_is(program: Program) -> None:
@@ -231,19 +233,15 @@ def test_an_upstream_without_metadata_cannot_serve(program: Program) -> None:
 def test_disabling_the_serving_one_asks_for_its_name_again(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter(["yes", "okta"])
-    asked: list[str] = []
-
-    def prompt(question: str, **_options: object) -> str:
-        asked.append(question)
-        return next(answers)
-
-    monkeypatch.setattr("typer.prompt", prompt)
-    program("upstream", "disable", "okta", "--reason", "stolen key")
-    assert program.code == 1
-    assert program.status()["logins_go_to"] == "okta"
+    for answer in ("yes\n", ""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        program("upstream", "disable", "okta", "--reason", "stolen key")
+        assert program.code == 1
+        assert "okta is serving" in program.err
+        assert "in a script: --yes-disable NAME" in program.err
+        assert program.status()["logins_go_to"] == "okta"
+    monkeypatch.setattr("sys.stdin", io.StringIO("okta\n"))
     program.ok("upstream", "disable", "okta", "--reason", "stolen key")
-    assert "okta is serving" in asked[0]
     assert "NO LOGINS" in program.out
     assert program.next == (
         f"next: idp-proxy switch to entra --reason 'okta is disabled' --config {program.file}"

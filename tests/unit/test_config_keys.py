@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import secrets
 from datetime import timedelta
@@ -23,6 +24,9 @@ from tests.unit.config_folder import NOW, Folder, private_file
 
 if TYPE_CHECKING:
     from tests.support.keys import KeyPair
+
+
+RANDOM = hashlib.sha256(b"the same in each worker of a parallel run").digest()
 
 
 def weak_pair() -> KeyPair:
@@ -115,11 +119,13 @@ def test_a_key_under_a_passphrase_is_refused_with_the_way_out(folder: Folder) ->
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"\0" * 100,
-        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-        rsa_pair("idp").certificate_pem,
-        rsa_pair("idp").key_pem[:-200],
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\0" * 100, id="zeros"),
+        pytest.param(
+            b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", id="no content"
+        ),
+        pytest.param(rsa_pair("idp").certificate_pem, id="a certificate"),
+        pytest.param(rsa_pair("idp").key_pem[:-200], id="cut off"),
     ],
 )
 def test_what_is_no_key_is_refused(folder: Folder, content: bytes) -> None:
@@ -130,12 +136,21 @@ def test_what_is_no_key_is_refused(folder: Folder, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "no certificate in PEM form"),
-        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate"),
-        (rsa_pair("idp").certificate_pem * 2, "holds 2 certificates; exactly one is expected"),
-        (
+        pytest.param(b"", "no certificate in PEM form", id="empty"),
+        pytest.param(
+            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "no certificate in PEM form",
+            id="no content",
+        ),
+        pytest.param(
+            rsa_pair("idp").certificate_pem * 2,
+            "holds 2 certificates; exactly one is expected",
+            id="two",
+        ),
+        pytest.param(
             rsa_pair("idp").certificate_pem + rsa_pair("idp").key_pem,
             "holds a private key; a certificate's file is for all to read (KEY-01)",
+            id="with its key",
         ),
     ],
 )
@@ -295,9 +310,9 @@ def test_the_key_ring_seals_with_the_first_and_keeps_the_order(folder: Folder) -
     ("content", "problem"),
     [
         (b"", "holds 0 octets"),
-        (secrets.token_bytes(31), "holds 31 octets; it must be exactly 32 random ones"),
-        (secrets.token_bytes(32) + b"\n", "holds 33 octets"),
-        (base64.b64encode(secrets.token_bytes(32)), "holds 44 octets"),
+        (RANDOM[:31], "holds 31 octets; it must be exactly 32 random ones"),
+        (RANDOM + b"\n", "holds 33 octets"),
+        (base64.b64encode(RANDOM), "holds 44 octets"),
         (bytes(32), "is not random"),
         (b"0123456789" * 3 + b"01", "is not random"),
     ],
