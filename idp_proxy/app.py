@@ -9,7 +9,7 @@ import base64
 import os
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -149,10 +149,16 @@ def build(
     login = _login(settings, store, spool, upstreams, view, now)
     pages = _pages(settings)
     style = CookieStyle(insecure=settings.proxy.insecure_loopback)
-    app = FastAPI(title="idp-proxy", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="idp-proxy",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # they would lead to whatever the Host header names
+    )
     app.include_router(sso.router(login, pages, style))
     app.include_router(acs.router(login, pages, style))
-    standing = _standing(store, view, upstreams, now)
+    standing = _standing(store, view, upstreams, now, active_serves_on=spool is not None)
     app.include_router(operations.router(pages, standing, now, _metadata(settings, upstreams)))
     failures.install(app, pages, new_id)
     return app
@@ -236,18 +242,26 @@ def _standing(
     view: SwitchView,
     upstreams: Mapping[str, SamlUpstream],
     now: Callable[[], datetime],
+    *,
+    active_serves_on: bool,
 ) -> Callable[[], Standing]:
+    """How logins stand now; `active_serves_on` while the store is away (DESIGN section 6)."""
     active = next(iter(upstreams))
 
     def look() -> Standing:
         at = now()
         try:
             state = view.state()
-            proofs = store.proofs()
         except StoreError:
             return NOBODY_SERVES
         serving = upstreams.get(route(state) or "")
         why = "not configured" if serving is None else serving.why_unusable(at)
+        try:
+            proofs = store.proofs()
+        except StoreError:
+            if not active_serves_on or state.serving != active:
+                return NOBODY_SERVES
+            return replace(judge_standing(state, active, why, {}, at), affected=True)
         return judge_standing(state, active, why, proofs, at)
 
     return look
