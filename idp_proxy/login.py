@@ -13,7 +13,6 @@ a standby's people cannot be looked up then and are refused (DESIGN section 6).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
@@ -31,7 +30,13 @@ from idp_proxy.decision.roster import (
 )
 from idp_proxy.saml.authn_request import MAX_AGE, verify_authn_request
 from idp_proxy.store.base import UsedId
-from idp_proxy.transaction import LoginTransaction, is_tid, seal, unseal
+from idp_proxy.transaction import (
+    LoginTransaction,
+    demand_returnable,
+    is_tid,
+    seal,
+    unseal,
+)
 from idp_proxy.upstream.base import Ask, Pending
 
 if TYPE_CHECKING:
@@ -48,11 +53,8 @@ if TYPE_CHECKING:
     from idp_proxy.store.switch_view import SwitchView
     from idp_proxy.upstream.base import PostForm, Proof, Redirect, Upstream
 
-MAX_RELAY_STATE: Final = 2048
 #: How far the clocks of two hosts, or of an upstream and a host, may be apart.
 CLOCK_SKEW: Final = timedelta(seconds=120)
-#: A form gives none of these back as they came (HTML 4.10.21.8 makes CRLF of each line break).
-_LOST_IN_A_FORM = re.compile(r"[\x00-\x1f\x7f]")
 
 _REFUSALS: Final[dict[Refusal, type[errors.LoginRefused]]] = {
     Refusal.UNKNOWN: errors.PersonUnknown,
@@ -137,7 +139,7 @@ class Login:
         """
         now = self.now()
         request = verify_authn_request(message, self.provider, now)
-        _demand_returnable(message.relay_state)
+        demand_returnable(message.relay_state)
         state = self.switch.state()
         serving = route(state)
         if serving is None or serving not in self.upstreams:
@@ -187,13 +189,14 @@ class Login:
         except errors.UpstreamRefused:
             if not transaction.is_passive:
                 raise
-            return self._no_passive(transaction, now)
+            response = self.responses.no_passive(transaction.sp_request_id, now)
+            return _issued(transaction, response, "no_passive")
         _demand_fresh(transaction, proof.subject.evidence)
         identity = self._on_record(transaction, proof, now)
         response = self.responses.issue(
             identity, proof.subject.evidence, transaction.sp_request_id, now
         )
-        return self._issued(transaction, response, "logged_in")
+        return _issued(transaction, response, "logged_in")
 
     def _transaction(
         self, relay_state: str | None, cookie_of: Callable[[str], str | None], now: datetime
@@ -226,7 +229,8 @@ class Login:
         """Who the person is for Mattermost, with everything about this login committed at once.
 
         A refusal is on record too and uses up the same ids. While the store is away the host's
-        spool takes its place: for the active's people, and for the refusal of all others.
+        spool takes its place: for the active's people, and for the refusal of all others. It is
+        told of every id, so that what counted before the store went away does not count again.
         """
         try:
             with self.store.transaction() as tx:
@@ -240,6 +244,9 @@ class Login:
             found = self._judged_alone(proof.subject, now)
             with self.spool.transaction() as tx:
                 self._write(tx, transaction, proof, found, now)
+        else:
+            if self.spool is not None:
+                self.spool.remember(self._used_ids(transaction, proof))
         if isinstance(found, errors.LoginRefused):
             raise found
         return found.identity
@@ -323,30 +330,15 @@ class Login:
             UsedId("assertion", proof.issuer, proof.assertion_id, max(proof.expires_at, until)),
         )
 
-    def _no_passive(self, transaction: LoginTransaction, now: datetime) -> Issued:
-        response = self.responses.no_passive(transaction.sp_request_id, now)
-        return self._issued(transaction, response, "no_passive")
 
-    def _issued(self, transaction: LoginTransaction, response: str, outcome: str) -> Issued:
-        return Issued(
-            acs_url=transaction.acs_url,
-            saml_response=response,
-            relay_state=transaction.relay_state,
-            upstream=transaction.upstream,
-            outcome=outcome,
-        )
-
-
-def _demand_returnable(relay_state: str | None) -> None:
-    """A RelayState goes back byte for byte, or the login does not begin (WEB-03)."""
-    if relay_state is None:
-        return
-    if len(relay_state.encode()) > MAX_RELAY_STATE:
-        raise errors.RelayStateRefused(
-            f"{len(relay_state.encode())} octets, at most {MAX_RELAY_STATE}"
-        )
-    if _LOST_IN_A_FORM.search(relay_state):
-        raise errors.RelayStateRefused("it has control characters, which a form does not give back")
+def _issued(transaction: LoginTransaction, response: str, outcome: str) -> Issued:
+    return Issued(
+        acs_url=transaction.acs_url,
+        saml_response=response,
+        relay_state=transaction.relay_state,
+        upstream=transaction.upstream,
+        outcome=outcome,
+    )
 
 
 def _demand_fresh(transaction: LoginTransaction, evidence: Evidence) -> None:

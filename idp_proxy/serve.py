@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from idp_proxy.config.settings import Checkpoints, Settings
+    from idp_proxy.store.base import Spool, Store
     from idp_proxy.store.local import LocalSpool
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.upstream.saml import SamlUpstream
@@ -75,11 +76,7 @@ def serve(settings: Settings) -> None:
 def _jobs(
     settings: Settings, store: SqlStore, upstreams: Mapping[str, SamlUpstream]
 ) -> list[upkeep.Job]:
-    def forget() -> str | None:
-        gone = store.prune(utc_now())
-        return f"{gone} used ids forgotten" if gone else None
-
-    jobs = [upkeep.Job("prune", 600, forget)]
+    jobs = [upkeep.Job("prune", 600, partial(_forget, store))]
     jobs += [
         upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream))
         for name, upstream in upstreams.items()
@@ -93,7 +90,13 @@ def _jobs(
     spool = open_spool(settings, store)
     if spool is not None:
         jobs.append(upkeep.Job("merge", 10, partial(_merge, spool, store)))
+        jobs.append(upkeep.Job("prune spool", 600, partial(_forget, spool)))
     return jobs
+
+
+def _forget(store: Store | Spool) -> str | None:
+    gone = store.prune(utc_now())
+    return f"{gone} used ids forgotten" if gone else None
 
 
 def _refresh(upstream: SamlUpstream) -> str | None:

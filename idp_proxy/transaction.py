@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from idp_proxy.errors import RelayStateRefused
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,8 +25,15 @@ if TYPE_CHECKING:
 PURPOSE: Final = "login"
 MAX_AGE_S: Final = 600
 MAX_COOKIES: Final = 5
+#: Octets of Mattermost's RelayState.
+MAX_RELAY_STATE: Final = 2048
+#: Octets of a sealed transaction: with its name and attributes it is within the 4096 that every
+#: browser keeps (RFC 6265, section 6.1).
+MAX_SEALED: Final = 4000
 
 _TID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
+#: A form gives none of these back as they came (HTML 4.10.21.8 makes CRLF of each line break).
+_LOST_IN_A_FORM = re.compile(r"[\x00-\x1f\x7f]")
 _ISSUED = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
@@ -81,11 +90,27 @@ def is_tid(text: str | None) -> bool:
     return text is not None and _TID.fullmatch(text) is not None
 
 
+def demand_returnable(relay_state: str | None) -> None:
+    """A RelayState goes back byte for byte, or the login does not begin (WEB-03).
+
+    Raises `RelayStateRefused`.
+    """
+    if relay_state is None:
+        return
+    octets = len(relay_state.encode())
+    if octets > MAX_RELAY_STATE:
+        raise RelayStateRefused(f"{octets} octets, at most {MAX_RELAY_STATE}")
+    if _LOST_IN_A_FORM.search(relay_state):
+        raise RelayStateRefused("it has control characters, which a form does not give back")
+
+
 def seal(transaction: LoginTransaction, ring: KeyRing) -> str:
     """The cookie's value: the time it was made, in the clear, and the sealed transaction.
 
     The time in front only serves to drop the oldest of a person's own cookies. The relay state
     stands behind the JSON as it came, since escaping could double it beyond a cookie's 4 KiB.
+
+    Raises `RelayStateRefused` if it is longer than a cookie all the same: a browser would drop it.
     """
     facts = {
         "at": int(transaction.started_at.timestamp()),
@@ -102,7 +127,10 @@ def seal(transaction: LoginTransaction, ring: KeyRing) -> str:
     content = json.dumps(facts, separators=(",", ":")).encode() + b"\0"
     content += (transaction.relay_state or "").encode()
     sealed = base64.urlsafe_b64encode(ring.seal(transaction.tid, content)).rstrip(b"=")
-    return f"{facts['at']}.{sealed.decode('ascii')}"
+    cookie = f"{facts['at']}.{sealed.decode('ascii')}"
+    if len(cookie) > MAX_SEALED:
+        raise RelayStateRefused(f"sealed, the login has {len(cookie)} octets, at most {MAX_SEALED}")
+    return cookie
 
 
 def unseal(cookie: str, tid: str, ring: KeyRing) -> LoginTransaction | None:

@@ -121,5 +121,14 @@ class Spool(Protocol):
         "replay_found_at_merge" and does not stop the merge. Safe to repeat after an interruption.
         """
 
+    def remember(self, used: Sequence[UsedId]) -> None:
+        """Keep ids that were consumed in the store, so that they do not count a second time here
+        when it goes away (SP-06). They are not merged. Raises `ReplayDetected` if one counted here
+        already, in a login that the store has not been told of yet.
+        """
+
+    def prune(self, now: datetime) -> int:
+        """As `Store.prune`."""
+
     def close(self) -> None:
         """Give back files and connections."""

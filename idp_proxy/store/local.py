@@ -29,7 +29,7 @@ from idp_proxy.audit.tables import audit_head, audit_person, audit_row
 from idp_proxy.errors import StoreError
 from idp_proxy.store import journal, schema
 from idp_proxy.store.database import Database
-from idp_proxy.store.sql import SqlTransaction
+from idp_proxy.store.sql import consume
 from idp_proxy.store.tables import spool_entry, spool_period, used_id
 
 if TYPE_CHECKING:
@@ -91,9 +91,8 @@ class SpoolTransaction:
         self._refuse(f"who holds a lookup key ({len(key)} characters)")
 
     def consume(self, used: UsedId) -> None:
-        """See `store.base.Transaction`; "before" means on this host, while the store is away."""
-        audit = self._period()
-        SqlTransaction(self._connection, audit).consume(used)
+        """See `store.base.Transaction`; "before" means on this host, with or without the store."""
+        consume(self._connection, used)
         self._note(used)
 
     def save_person(self, row: RosterRow) -> None:
@@ -190,8 +189,14 @@ class LocalSpool:
                 self._mark_moved(batch)
         return moved
 
+    def remember(self, used: Sequence[UsedId]) -> None:
+        """See `store.base.Spool`."""
+        with self._database.writing() as connection:
+            for one in used:
+                consume(connection, one)
+
     def prune(self, now: datetime) -> int:
-        """Forget used ids that expired before `now`; returns how many."""
+        """See `store.base.Spool`."""
         with self._database.writing() as connection:
             return connection.execute(delete(used_id).where(used_id.c.expires_at < now)).rowcount
 

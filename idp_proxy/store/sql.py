@@ -91,6 +91,16 @@ def _counted(statement: Any) -> Any:
     return statement.execution_options(preserve_rowcount=True)
 
 
+def consume(connection: Connection, used: UsedId) -> None:
+    """Mark an id as used in this database. Raises `ReplayDetected` if it was."""
+    new = connection.execute(
+        _upserts(connection.dialect.name).consume,
+        {"digest": used_id_digest(used), "kind": used.kind, "expires_at": used.expires_at},
+    )
+    if new.rowcount != 1:
+        raise ReplayDetected(f"this {used.kind} id of {used.issuer} was used before")
+
+
 class SqlTransaction:
     """A `store.base.Transaction` on an open connection; who opened it commits."""
 
@@ -110,12 +120,7 @@ class SqlTransaction:
 
     def consume(self, used: UsedId) -> None:
         """See `store.base.Transaction`."""
-        new = self._connection.execute(
-            self._upserts.consume,
-            {"digest": used_id_digest(used), "kind": used.kind, "expires_at": used.expires_at},
-        )
-        if new.rowcount != 1:
-            raise ReplayDetected(f"this {used.kind} id of {used.issuer} was used before")
+        consume(self._connection, used)
 
     def save_person(self, row: RosterRow) -> None:
         """See `store.base.Transaction`."""

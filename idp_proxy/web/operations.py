@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from idp_proxy.web.pages import Pages
 
 _METADATA = "application/samlmetadata+xml"
+_READING = ["GET", "HEAD"]
 _NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -32,17 +33,17 @@ def router(
     """`metadata` has our documents by path and query, as `/saml/metadata?next=1`."""
     routes = APIRouter()
 
-    @routes.get("/healthz")
+    @routes.api_route("/healthz", methods=_READING)
     async def alive() -> Response:
         return JSONResponse({"alive": True}, headers=_NO_STORE)
 
-    @routes.get("/readyz")
+    @routes.api_route("/readyz", methods=_READING)
     async def ready() -> Response:
         found = await run_in_threadpool(standing)
         status = HTTPStatus.OK if found.ready else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONResponse({"ready": found.ready}, status_code=status, headers=_NO_STORE)
 
-    @routes.get("/status")
+    @routes.api_route("/status", methods=_READING)
     async def status(request: Request) -> Response:
         found = await run_in_threadpool(standing)
         if request.query_params.get("format") == "json":
@@ -58,12 +59,12 @@ def router(
             refresh=request.query_params.get("refresh") != "off",
         )
 
-    @routes.get("/saml/metadata")
+    @routes.api_route("/saml/metadata", methods=_READING)
     async def identity_provider(request: Request) -> Response:
         successor = request.query_params.get("next") == "1"
         return document("/saml/metadata?next=1" if successor else "/saml/metadata")
 
-    @routes.get("/upstream/{name}/metadata")
+    @routes.api_route("/upstream/{name}/metadata", methods=_READING)
     async def service_provider(name: str) -> Response:
         return document(f"/upstream/{name}/metadata")
 

@@ -415,3 +415,28 @@ def test_a_spool_survives_being_closed(store: AnyStore, tmp_path: Path) -> None:
     assert verdict(store).ok
     assert store.proofs() == {"okta": replace(event(), at=NOW + timedelta(seconds=2)).at}
     second.close()
+
+
+def test_what_counted_in_the_store_does_not_count_again_here(
+    store: AnyStore, spool: LocalSpool
+) -> None:
+    log_in(store, 1)
+    spool.remember([used("_1", kind) for kind in ("request", "transaction", "assertion")])
+    with pytest.raises(ReplayDetected):
+        log_in(spool, 1)
+    assert spool.pending() == 0
+    assert spool.merge(store) == 0
+
+
+def test_what_counted_here_is_told_when_the_store_is_back(spool: LocalSpool) -> None:
+    log_in(spool, 1)
+    with pytest.raises(ReplayDetected):
+        spool.remember([used("_2"), used("_1")])
+    spool.remember([used("_2")])
+
+
+def test_what_was_remembered_is_forgotten_in_time(spool: LocalSpool) -> None:
+    spool.remember([used("_1")])
+    assert spool.prune(NOW) == 0
+    assert spool.prune(NOW + timedelta(days=1)) == 1
+    log_in(spool, 1)
