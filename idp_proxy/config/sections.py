@@ -326,6 +326,11 @@ def read_audit(table: AuditTable, reader: Reader) -> AuditSettings:
         reader.findings.warning(
             "audit.checkpoint_file", "not set: nobody could prove that no row was cut off the end"
         )
+        if retention is not None:
+            reader.findings.problem(
+                "audit.retention_days",
+                "needs checkpoint_file and checkpoint_key: rows go only as far as one vouches",
+            )
         return AuditSettings(None, retention)
     for name, value in (
         ("checkpoint_file", table.checkpoint_file),

@@ -218,6 +218,11 @@ def test_a_missing_file_and_a_folder_in_its_place_are_told_apart(tmp_path: Path)
             "audit.retention_days: -1 is too small: at least 0",
         ),
         (
+            'checkpoint_file = "var/checkpoints.log"\ncheckpoint_key = "keys/audit.key"',
+            "retention_days = 30",
+            "audit.retention_days: needs checkpoint_file and checkpoint_key",
+        ),
+        (
             "[audit]",
             "[roster]\nconfirmed_by_login_days = 0\n[audit]",
             "roster.confirmed_by_login_days: 0 is too small: at least 1",
