@@ -3,6 +3,7 @@
 # Typer reads the annotations at run time: they are no strings here.
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -67,7 +68,8 @@ def _run(console: Console, folder: Path, *, oneshot: bool) -> int:
             soft_wrap=True,
             markup=False,
         )
-        signal.pause()
+        with suppress(KeyboardInterrupt):
+            signal.pause()
     return 0
 
 
