@@ -1,0 +1,122 @@
+"""What the campaign asks of its ledger, and how atomic each answer is.
+
+A row is changed by compare-and-swap on (state, version). `commit` writes a group of changes with
+their audit events in one transaction, after the mirror has them on disk: who returns from it may
+call the server. Every implementation passes tests/conformance/test_ledger.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from conversion.decision.account import Binding
+    from conversion.decision.lifecycle import RowState
+    from idp_proxy.audit.chain import Event
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryRow:
+    """One SAML account as `prepare` found it: what must be known before anything is touched."""
+
+    user_id: str
+    username: str
+    email: str
+    binding: Binding | None
+    roles: frozenset[str]
+    active: bool
+    is_bot: bool
+    mfa_active: bool
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One person in one campaign. `binding` is what is restored, to the byte; `version` counts
+    the changes; `note` says why the row is where it is.
+    """
+
+    campaign: str
+    user_id: str
+    state: RowState
+    version: int
+    binding: Binding
+    mfa_active: bool
+    updated_at: datetime
+    note: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`row` as it shall be (its version already counted up); it must be at `was` now."""
+
+    row: Row
+    was: RowState
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """From the first plan to the last return. `envelope` is the stored plan's, as JSON."""
+
+    id: str
+    opened_at: datetime
+    envelope: str
+    closed_at: datetime | None = None
+
+
+class Ledger(Protocol):
+    """The record of every campaign."""
+
+    def lock(self, command: str, owner: str, now: datetime) -> AbstractContextManager[None]:
+        """Hold the lock of bulk commands. Raises `LedgerBusy` with owner, host, command and since
+        when; a lock whose process on this host is gone is taken over, and that is recorded.
+        """
+
+    def put_inventory(self, rows: Sequence[InventoryRow], now: datetime) -> None:
+        """Replace the inventory; a binding that is known is never replaced by an unknown one."""
+
+    def inventory(self) -> Iterator[InventoryRow]:
+        """The inventory in order of user name."""
+
+    def open_campaign(self, campaign: Campaign) -> None:
+        """Raises `LedgerConflict` while another campaign is open."""
+
+    def current_campaign(self) -> Campaign | None:
+        """The campaign that is open."""
+
+    def close_campaign(self, campaign: str, now: datetime) -> None:
+        """Raises `LedgerConflict` while a row of it is open."""
+
+    def put_plan(self, digest: str, octets: bytes, now: datetime) -> None:
+        """Keep a plan for ever under its digest."""
+
+    def plan(self, digest: str) -> bytes | None:
+        """The very octets that were stored, or None."""
+
+    def add(self, rows: Sequence[Row], events: Sequence[Event]) -> None:
+        """New rows. Raises `LedgerConflict` if a person is in an open campaign already."""
+
+    def commit(self, changes: Sequence[Change]) -> tuple[Row, ...]:
+        """All changes, or those whose row was where they said; returns the rows that lost."""
+
+    def rows(self, campaign: str, *states: RowState) -> Iterator[Row]:
+        """The rows in these states (all without any), in order of user id, read in batches."""
+
+    def row(self, campaign: str, user_id: str) -> Row | None:
+        """One row."""
+
+    def counts(self, campaign: str) -> Mapping[RowState, int]:
+        """How many rows are in each state."""
+
+    def record(self, event: Event) -> None:
+        """An event that concerns no row."""
+
+    def close(self) -> None:
+        """Give back files and connections."""
