@@ -31,10 +31,16 @@ MAX_DEPTH: Final = 64
 MAX_ELEMENTS: Final = 3000
 MAX_ATTRIBUTES: Final = 48
 MAX_NAMESPACES: Final = 2000
+MAX_NAME_OCTETS: Final = 16 * 1024
 
 _DECLARATION = re.compile(
     rb"""\s*<\?xml\s+version=(["'])1\.0\1(\s+encoding=(["'])[Uu][Tt][Ff]-8\3)?"""
     rb"""(\s+standalone=(["'])(yes|no)\5)?\s*\?>"""
+)
+#: Whatever libxml2 may keep: names of elements, entities and attributes, and namespace names.
+_NAMES = re.compile(
+    rb"""</?[^\s<>/]+|&[^&;<]*;"""
+    rb"""|\sxmlns[^=<>\s]*\s*=\s*(?:"[^"]*"|'[^']*')|\s[^\s<>"'=/]+\s*=\s*["']"""
 )
 #: Attributes that some XML library somewhere takes for an ID: in any case, in any namespace.
 _IDS = etree.XPath("//@*[translate(local-name(), 'id', 'ID') = 'ID']", smart_strings=False)
@@ -146,9 +152,17 @@ def xml_01_markup(document: Document) -> None:
 
 
 def xml_02_namespaces(document: Document) -> None:
-    """A bounded number of namespace declarations: canonicalisation costs their product."""
+    """A bounded number of namespace declarations, and bounded room for all names together.
+
+    Canonicalisation costs the product of the declarations, and libxml2 keeps every name that it
+    has met, even in a document it refuses, for as long as the thread lives.
+    """
     if document.octets.count(b"xmlns") > MAX_NAMESPACES:
         raise MalformedMessage("XML-02", f"more than {MAX_NAMESPACES} namespace declarations")
+    if len(document.octets) > MAX_NAME_OCTETS:
+        room = sum(map(len, set(_NAMES.findall(document.octets))))
+        if room > MAX_NAME_OCTETS:
+            raise MalformedMessage("XML-02", f"{room} octets of names, at most {MAX_NAME_OCTETS}")
 
 
 def xml_03_root(document: Document) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from idp_proxy.errors import MalformedMessage, SamlError
@@ -251,7 +252,7 @@ def key_of(der: bytes) -> PublicKey:
     """The key of a certificate, if answers may be signed with it. Raises `MetadataInvalid`."""
     try:
         key = x509.load_der_x509_certificate(der).public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise MetadataInvalid("MD-01", f"a certificate cannot be read: {error}") from error
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < _MIN_RSA_BITS:

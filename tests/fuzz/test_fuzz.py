@@ -6,6 +6,7 @@ A failure names the seed: `FUZZ_SEED=...` runs that one again.
 
 from __future__ import annotations
 
+import base64
 import os
 import random
 import time
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from idp_proxy.saml.xml import MAX_OCTETS
 from tests.fuzz.mutation import mutated, rearranged
-from tests.fuzz.targets import ALLOWED, TARGETS, Target
+from tests.fuzz.targets import ALLOWED, METADATA, TARGETS, Target
+from tests.unit.saml_messages import issuer_pair, response, signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,3 +80,28 @@ def test_every_seed_is_read(target: Target) -> None:
     reached = {outcome(target, seed) for seed in target.seeds}
     assert reached <= {"", "ConfigError", "AssertionInvalid"}
     assert "" in reached or target.name == "load"
+
+
+RSA_ENCRYPTION = bytes.fromhex("2a864886f70d010101")
+UNKNOWN_KEY = issuer_pair().certificate_der.replace(
+    RSA_ENCRYPTION, bytes.fromhex("2a864886f70d024101")
+)
+#: What an earlier run found, for as long as the project lives.
+FOUND = {
+    "a certificate with a key of an unknown type": (
+        "read_metadata",
+        METADATA.replace(issuer_pair().certificate_text.encode(), base64.b64encode(UNKNOWN_KEY)),
+    ),
+    "a relative namespace name": (
+        "verify_response",
+        signed(response()).replace(b"<saml:Subject>", b"<saml:Subject xmlns:p='1'>"),
+    ),
+    "nothing but ampersands": ("verify_authn_request", b"&" * MAX_OCTETS),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_before_is_refused(name: str) -> None:
+    by_name = {target.name: target for target in TARGETS}
+    target, octets = FOUND[name]
+    assert outcome(by_name[target], octets)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,7 @@ from idp_proxy.saml.document import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
     MAX_ELEMENTS,
+    MAX_NAME_OCTETS,
     MAX_NAMESPACES,
     Document,
     rule_of,
@@ -42,6 +45,7 @@ from tests.unit.saml_messages import (
     MORE,
     NAMESPACES,
     assertion,
+    attribute_statement,
     document,
     public_key,
     request_document,
@@ -191,6 +195,38 @@ def test_xml_02_namespaces() -> None:
     xml_02_namespaces(document(b" xmlns" * MAX_NAMESPACES))
     error = refusal(xml_02_namespaces, document(b" xmlns" * (MAX_NAMESPACES + 1)))
     assert isinstance(error, MalformedMessage)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["<n{0}/>", "<a n{0}='1'/>", "<a n{0} = '1'/>", "<a xmlns:p='urn:{0}'/>", "<a>&n{0};</a>"],
+)
+def test_xml_02_namespaces_bounds_the_names_that_libxml2_would_keep(pattern: str) -> None:
+    many = "".join(pattern.format(f"{number:0>60}") for number in range(400))
+    error = refusal(xml_02_namespaces, document(bare(many)))
+    assert isinstance(error, MalformedMessage)
+    assert "of names" in error.detail
+    same = "".join(pattern.format("x") for _ in range(MAX_NAMESPACES - 2))
+    xml_02_namespaces(document(bare(same)))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [b"&", b"&a", b"<", b"<a", b" a", b" ", b" a=", b" a='", b"a", b" a=\"'", b"< ", b"=", b"'\""],
+)
+def test_xml_02_namespaces_takes_linear_time(unit: bytes) -> None:
+    octets = (b"<r " + b" xmlns=\"'" * 900 + unit * MAX_OCTETS)[:MAX_OCTETS]
+    start = time.process_time()
+    with contextlib.suppress(MalformedMessage):
+        xml_02_namespaces(document(octets))
+    assert time.process_time() - start < 0.5
+
+
+def test_xml_02_namespaces_has_room_for_long_messages_of_few_names() -> None:
+    values = tuple(f"CN=group-{number},OU=groups,DC=example,DC=org" for number in range(700))
+    long = response(assertion=assertion(statement=attribute_statement({"groups": values})))
+    assert len(long) > 2 * MAX_NAME_OCTETS
+    xml_02_namespaces(document(long.encode()))
 
 
 @pytest.mark.parametrize(
