@@ -95,7 +95,9 @@ class ProxyHost:
             raise ProcessDiedError("idp-proxy serve was not started")
         return self._process.pid
 
-    def init(self, upstreams: Mapping[str, Path], mattermost_url: str) -> None:
+    def init(
+        self, upstreams: Mapping[str, Path], mattermost_url: str, *, key_bits: int = 2048
+    ) -> None:
         """Make keys and a configuration for these upstreams, the active first."""
         options = [f"--upstream={name}={metadata}" for name, metadata in upstreams.items()]
         self._run(
@@ -104,6 +106,7 @@ class ProxyHost:
             f"--public-url={self.public_url}",
             f"--mattermost-url={mattermost_url}",
             f"--support-url={mattermost_url}",
+            f"--key-bits={key_bits}",
             *options,
         )
 
