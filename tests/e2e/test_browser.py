@@ -247,6 +247,32 @@ def test_the_status_page_says_that_logins_work(
     assert witness.complaints == []
 
 
+def test_the_browser_refuses_what_the_page_did_not_bring(
+    stack: Stack, new_context: NewContext, witness: Witness
+) -> None:
+    """What an injection could add is not run, loaded or posted; and the witness hears of it."""
+    page = new_context().new_page()
+    witness.watch(page)
+    page.goto(f"{stack.proxy.public_url}/status")
+    elsewhere = f"{stack.party.origin}/injected"
+
+    for injected in (
+        "const add = document.createElement('script'); add.text = 'window.ran = 1'",
+        f"const add = document.createElement('img'); add.src = '{elsewhere}'",
+    ):
+        page.evaluate(f"() => {{ {injected}; document.body.append(add) }}")
+    with page.expect_console_message(lambda message: "form-action" in message.text):
+        page.evaluate(
+            f"""() => {{ const form = document.createElement('form'); form.action = '{elsewhere}';
+            document.body.append(form); form.submit() }}"""
+        )
+
+    assert page.evaluate("window.ran") is None
+    assert page.url == f"{stack.proxy.public_url}/status"
+    for directive in ("script-src", "img-src", "form-action"):
+        assert [each for each in witness.complaints if directive in each], witness.complaints
+
+
 def fill_password(page: Page, person: Person) -> None:
     """Log in at SimpleSAMLphp's form."""
     page.fill("input[name=username]", person.uid)

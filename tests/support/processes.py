@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LOOPBACK = "127.0.0.1"
+_PORTS = range(20_000, 32_768)
+_GIVEN: set[int] = set()
 
 #: Every process that is running now: what a failed test shows the logs of.
 RUNNING: list[Process] = []
@@ -32,10 +35,16 @@ class NotReadyError(Exception):
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody uses, and that this process gives out once.
+
+    It lies below the ports that Linux gives to outgoing connections: one of these could otherwise
+    take the port of a part that is started again later.
+    """
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if port not in _GIVEN and _is_free(port):
+            _GIVEN.add(port)
+            return port
+    raise NotReadyError(f"no port of {LOOPBACK} is free from {_PORTS.start} to {_PORTS.stop - 1}")
 
 
 def tail(log: Path, lines: int = 60) -> str:
@@ -43,6 +52,15 @@ def tail(log: Path, lines: int = 60) -> str:
     if not log.exists():
         return ""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
 
 
 @dataclass(slots=True)

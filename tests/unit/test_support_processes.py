@@ -39,6 +39,17 @@ def python(tmp_path: Path, program: str, *arguments: str) -> Process:
     return Process("part", (sys.executable, "-c", program, *arguments), tmp_path / "part.log")
 
 
+def test_a_port_is_given_once_and_never_one_of_outgoing_connections() -> None:
+    given = [free_port() for _ in range(200)]
+    lowest, _highest = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+
+    assert len(set(given)) == len(given)
+    assert max(given) < int(lowest)
+    for port in given[:5]:
+        with socket.socket() as listener:
+            listener.bind((LOOPBACK, port))
+
+
 def test_a_part_is_ready_when_its_port_accepts(tmp_path: Path) -> None:
     port = free_port()
     with python(tmp_path, _SERVER, str(port)) as part:
