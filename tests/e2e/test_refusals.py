@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import pytest
 
@@ -78,6 +79,32 @@ def test_an_answer_carried_to_another_browser_is_refused(
         page = victim.submit(answer, answer.forms[0])
 
     assert_our_page(page, stack.proxy, 400, "login_unknown")
+
+
+def test_an_answer_posted_to_another_upstreams_address_is_refused(
+    stack: Stack, new_browser: Callable[[], Browser]
+) -> None:
+    stack.proxy.serve_by("active")
+    with new_browser() as browser:
+        answer = answer_of(browser, stack.party, stack.active, ALICE)
+        elsewhere = answer.forms[0].action.replace("/upstream/active/", "/upstream/standby/")
+        assert elsewhere != answer.forms[0].action
+        page = browser.submit(answer, replace(answer.forms[0], action=elsewhere))
+
+    assert_our_page(page, stack.proxy, 409, "login_not_asked")
+
+
+def test_an_answer_that_an_upstream_sends_unasked_is_refused(
+    stack: Stack, new_browser: Callable[[], Browser]
+) -> None:
+    """As a tile on the upstream's dashboard does."""
+    stack.proxy.serve_by("active")
+    ours = f"{stack.proxy.public_url}/upstream/active/metadata"
+    tile = f"{stack.active.base_url}saml2/idp/SSOService.php?{urlencode({'spentityid': ours})}"
+    with new_browser() as browser:
+        page = browser.login(tile, ALICE.uid, ALICE.password)
+
+    assert_our_page(page, stack.proxy, 400, "login_unsolicited")
 
 
 def test_a_request_without_the_demanded_signature_is_refused(
