@@ -252,7 +252,7 @@ def key_of(der: bytes) -> PublicKey:
     """The key of a certificate, if answers may be signed with it. Raises `MetadataInvalid`."""
     try:
         key = x509.load_der_x509_certificate(der).public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise MetadataInvalid("MD-01", f"a certificate cannot be read: {error}") from error
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < _MIN_RSA_BITS:
