@@ -12,6 +12,7 @@ from tests.attacks.corpus import (
     documents,
     encryption,
     identifiers,
+    person,
     profile,
     signatures,
     wrapping,
@@ -29,3 +30,4 @@ RESPONSES = (
     *identifiers.ATTACKS,
 )
 REQUESTS = (*asking.ATTACKS, *asking_query.ATTACKS, *asking_signed.ATTACKS)
+PERSON = person.ATTACKS
