@@ -1,0 +1,125 @@
+"""Whether what a page tells people to type exists: commands, make targets and configuration."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+import idp_proxy.cli  # noqa: F401 - registers the commands
+from idp_proxy.cli.session import program
+from idp_proxy.config.findings import Findings
+from idp_proxy.config.shape import read_shape
+from tests.support.docs.markdown import Fence, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_PROGRAM = "idp-proxy"
+_SHELL = frozenset({"sh", "console"})
+#: What stands between a prompt and the program; nothing else in a line of ours does.
+_LEADING = re.compile(r"^(?:[$#] )?(?:sudo (?:-u \S+ )?)?(?:/\S*/)?")
+_TARGET = re.compile(r"^([a-z0-9-]+):", re.MULTILINE)
+
+
+def example_problems(pages: Iterable[Path]) -> Iterator[str]:
+    """One line for each command, target or field that does not exist."""
+    for path in pages:
+        page = Page(path)
+        for fence in page.fences():
+            for why in _fence_problems(fence):
+                yield f"{path}:{fence.line}: {why}"
+        for word in page.code_words():
+            if (problem := _word_problem(word.target)) is not None:
+                yield f"{path}:{word.line}: {problem}"
+
+
+def _fence_problems(fence: Fence) -> Iterator[str]:
+    if fence.language == "toml":
+        yield from _toml_problems(fence.text)
+    if fence.language not in _SHELL:
+        return
+    for line in fence.text.replace("\\\n", " ").splitlines():
+        words = _typed(line)
+        if words[:1] == [_PROGRAM] and (why := command_problem(words[1:])) is not None:
+            yield f"{line.strip()}: {why}"
+        if words[:1] == ["make"]:
+            yield from _target_problems(words[1:])
+
+
+def _word_problem(code: str) -> str | None:
+    """A command in running text may leave out what the sentence is not about."""
+    words = _typed(code)
+    if words[:1] == ["make"] and len(words) > 1:
+        return next(_target_problems(words[1:]), None)
+    if words[:1] != [_PROGRAM] or len(words) == 1:
+        return None
+    found, rest = _leaf(words[1:])
+    if isinstance(found, str):
+        return f"{code}: {found}"
+    known = {option for parameter in found.params for option in parameter.opts} | {"--help"}
+    unknown = [word for word in rest if word.startswith("--") and word not in known]
+    return f"{code}: no option {unknown[0]}" if unknown else None
+
+
+def _typed(line: str) -> list[str]:
+    """The words of a command line after prompt, sudo and folder; none for what is no command."""
+    try:
+        return shlex.split(_LEADING.sub("", line.strip()), comments=True)
+    except ValueError:
+        return []
+
+
+def command_problem(arguments: list[str]) -> str | None:
+    """Why `idp-proxy` would not understand these arguments; None if it would."""
+    found, rest = _leaf(arguments)
+    if isinstance(found, str):
+        return found
+    try:
+        found.make_context(_PROGRAM, rest)
+    except Exception as error:  # noqa: BLE001 - Typer's own copy of Click has no public name
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _leaf(arguments: list[str]) -> tuple[Any, list[str]]:
+    """The command that is meant and its arguments, or why there is none."""
+    command: Any = typer.main.get_command(program)
+    rest = list(arguments)
+    if rest[:1] == ["--config"]:
+        rest = rest[2:]
+    while hasattr(command, "commands"):
+        if not rest:
+            return "names no command", rest
+        name = rest.pop(0)
+        if name not in command.commands:
+            return f"no command {name}; there are {', '.join(command.commands)}", rest
+        command = command.commands[name]
+    return command, rest
+
+
+def _target_problems(words: list[str]) -> Iterator[str]:
+    for word in words:
+        if "=" not in word and not word.startswith("-") and word not in _targets():
+            yield f"make has no target {word}"
+
+
+@cache
+def _targets() -> frozenset[str]:
+    makefile = Path(__file__).parents[3] / "Makefile"
+    return frozenset(_TARGET.findall(makefile.read_text("utf-8")))
+
+
+def _toml_problems(text: str) -> Iterator[str]:
+    """A piece of configuration is TOML, and every field in it exists with this type."""
+    findings = Findings()
+    try:
+        read_shape(tomllib.loads(text), findings)
+    except tomllib.TOMLDecodeError as error:
+        yield f"no TOML: {error}"
+    yield from findings.problems

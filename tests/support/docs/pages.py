@@ -1,0 +1,28 @@
+"""Which pages there are: those printed from the code, and everything a reader may open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.docs.errors import errors_page
+from tests.support.docs.rules import rules_page
+from tests.support.docs.switching import switching_page
+
+ROOT = Path(__file__).parents[3]
+
+
+def printed() -> dict[Path, str]:
+    """The pages that belong to the code, as the code says they should read now."""
+    docs = ROOT / "docs"
+    return {
+        docs / "errors.md": errors_page(),
+        docs / "security" / "rules.md": rules_page(),
+        docs / "switching.md": switching_page(),
+    }
+
+
+def written() -> list[Path]:
+    """Every page, in a fixed order."""
+    return sorted(
+        [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("certs.example/*.md")]
+    )

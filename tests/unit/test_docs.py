@@ -1,0 +1,115 @@
+"""The documentation says what is so: printed pages are current, links lead, commands exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.docs.examples import command_problem, example_problems
+from tests.support.docs.links import link_problems
+from tests.support.docs.markdown import Page
+from tests.support.docs.pages import ROOT, printed, written
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    return tmp_path / "page.md"
+
+
+@pytest.mark.parametrize("path", printed(), ids=lambda path: path.name)
+def test_a_printed_page_is_what_the_code_says(path: Path) -> None:
+    assert path.read_text("utf-8") == printed()[path], "the code changed: make docs"
+
+
+def test_every_relative_link_leads_to_a_file_and_a_heading() -> None:
+    assert list(link_problems(written())) == []
+
+
+def test_every_documented_command_target_and_field_exists() -> None:
+    assert list(example_problems(written())) == []
+
+
+def test_every_page_of_docs_is_reached_from_its_map() -> None:
+    index = ROOT / "docs" / "index.md"
+    reached, waiting = {index}, [index]
+    while waiting:
+        here = waiting.pop()
+        for link in Page(here).links():
+            target = (here.parent / link.target.partition("#")[0]).resolve()
+            if target.suffix == ".md" and target.exists() and target not in reached:
+                reached.add(target)
+                waiting.append(target)
+    assert {path for path in written() if path.is_relative_to(ROOT / "docs")} <= reached
+
+
+def test_the_first_screen_of_the_readme_holds_the_two_commands() -> None:
+    first_screen = (ROOT / "README.md").read_text("utf-8").splitlines()[:25]
+    assert "make demo ONESHOT=1" in first_screen
+    assert "make test" in first_screen
+
+
+def test_a_link_to_a_file_that_is_not_there_is_dead(page: Path) -> None:
+    page.write_text("[away](elsewhere.md) and [the web](https://example.org/gone)")
+    assert [one.rpartition(": ")[2] for one in link_problems([page])] == ["no such file"]
+
+
+def test_a_link_to_a_heading_that_is_not_there_is_dead(page: Path) -> None:
+    page.write_text(
+        "# Here `now`\n\n# Twice\n\n# Twice\n\n[a](#here-now) [b](#twice-1) [c](#there)"
+    )
+    assert [one.split(": ")[1] for one in link_problems([page])] == ["#there"]
+
+
+def test_a_link_inside_a_fence_is_text(page: Path) -> None:
+    page.write_text("```text\n[away](elsewhere.md)\n```\n")
+    assert list(link_problems([page])) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "idp-proxy switch back",
+        "$ sudo idp-proxy stats",
+        "sudo -u sso-proxy /opt/idp-proxy/bin/idp-proxy status --loud",
+        "idp-proxy switch to standby",
+        "idp-proxy status \\\n  --loud",
+        "make everything",
+    ],
+)
+def test_a_line_that_would_not_work_is_found(page: Path, line: str) -> None:
+    page.write_text(f"```sh\n{line}\n```\n")
+    assert len(list(example_problems([page]))) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "idp-proxy switch to standby --reason 'the active is down'",
+        "sudo idp-proxy status  # who serves?",
+        "idp-proxy --config /etc/idp-proxy/idp-proxy.toml status",
+        "make demo ONESHOT=1",
+        "journalctl -u idp-proxy",
+    ],
+)
+def test_a_line_that_works_is_left_alone(page: Path, line: str) -> None:
+    page.write_text(f"```console\n{line}\n```\n")
+    assert list(example_problems([page])) == []
+
+
+def test_a_command_in_running_text_is_held_against_the_program(page: Path) -> None:
+    page.write_text("`idp-proxy`, `idp-proxy switch to NAME`, `idp-proxy cutover back`, `make it`")
+    assert len(list(example_problems([page]))) == 2
+
+
+def test_a_field_that_the_configuration_does_not_have_is_found(page: Path) -> None:
+    page.write_text('```toml\n[proxy]\nfail_open = true\nlisten = "127.0.0.1:8443"\n```\n')
+    (problem,) = example_problems([page])
+    assert "proxy.fail_open: unknown field" in problem
+
+
+def test_a_group_of_commands_alone_is_no_command() -> None:
+    assert command_problem(["switch"]) == "names no command"
