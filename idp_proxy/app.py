@@ -49,6 +49,7 @@ from idp_proxy.transaction import PURPOSE, CookieStyle
 from idp_proxy.upstream.saml import SamlUpstream
 from idp_proxy.web import acs, failures, operations, sso
 from idp_proxy.web.pages import Pages, origin
+from idp_proxy.web.threads import JourneyThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -143,9 +144,10 @@ def build(
     spool: Spool | None,
     upstreams: Mapping[str, SamlUpstream],
     now: Callable[[], datetime] = utc_now,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
-    """The web application over these adapters."""
-    view = SwitchView(store, time.monotonic, outlives_store=spool is not None)
+    """The web application over these adapters, by these two clocks."""
+    view = SwitchView(store, monotonic, outlives_store=spool is not None)
     login = _login(settings, store, spool, upstreams, view, now)
     pages = _pages(settings)
     style = CookieStyle(insecure=settings.proxy.insecure_loopback)
@@ -156,8 +158,9 @@ def build(
         redoc_url=None,
         redirect_slashes=False,  # they would lead to whatever the Host header names
     )
-    app.include_router(sso.router(login, pages, style))
-    app.include_router(acs.router(login, pages, style))
+    threads = JourneyThreads()
+    app.include_router(sso.router(login, pages, style, threads))
+    app.include_router(acs.router(login, pages, style, threads))
     standing = _standing(store, view, upstreams, now, active_serves_on=spool is not None)
     app.include_router(operations.router(pages, standing, now, _metadata(settings, upstreams)))
     failures.install(app, pages, new_id)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from idp_proxy.errors import NotFound
@@ -18,11 +17,12 @@ if TYPE_CHECKING:
     from idp_proxy.login import Login
     from idp_proxy.transaction import CookieStyle
     from idp_proxy.web.pages import Pages
+    from idp_proxy.web.threads import JourneyThreads
 
 _log = structlog.get_logger("idp_proxy.web")
 
 
-def router(login: Login, pages: Pages, style: CookieStyle) -> APIRouter:
+def router(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThreads) -> APIRouter:
     """`/upstream/NAME/acs`: complete a login and post the Response to Mattermost.
 
     The cookie stays until it expires: who goes back and posts again is told that the login was
@@ -36,7 +36,7 @@ def router(login: Login, pages: Pages, style: CookieStyle) -> APIRouter:
             raise NotFound("no such upstream")
         message = read_post_response(await form_body(request))
         cookies = request.cookies
-        issued = await run_in_threadpool(
+        issued = await threads.run(
             login.complete, name, message, lambda tid: cookies.get(style.name(tid))
         )
         _log.info(issued.outcome, upstream=issued.upstream, tid=(message.relay_state or "")[:8])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from idp_proxy.saml.bindings import read_post_request, read_redirect
@@ -20,11 +19,12 @@ if TYPE_CHECKING:
     from idp_proxy.login import Begun, Login
     from idp_proxy.saml.bindings import RequestMessage
     from idp_proxy.web.pages import Pages
+    from idp_proxy.web.threads import JourneyThreads
 
 _log = structlog.get_logger("idp_proxy.web")
 
 
-def router(login: Login, pages: Pages, style: CookieStyle) -> APIRouter:
+def router(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThreads) -> APIRouter:
     """`/saml/sso`: begin a login and send the browser on."""
     routes = APIRouter()
 
@@ -37,7 +37,7 @@ def router(login: Login, pages: Pages, style: CookieStyle) -> APIRouter:
         return await began(request, read_post_request(await form_body(request)))
 
     async def began(request: Request, message: RequestMessage) -> Response:
-        begun = await run_in_threadpool(login.begin, message)
+        begun = await threads.run(login.begin, message)
         _log.info("login_begun", tid=begun.tid[:8])
         return with_cookie(sent_on(request, begun), request, begun)
 

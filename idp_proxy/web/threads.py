@@ -1,0 +1,41 @@
+"""The threads that journeys run in, beside the event loop, and replaced now and then.
+
+libxml2 keeps every element and attribute name it ever met for the life of a thread, so that a
+stranger's messages could grow a worker without end; a thread that ends gives them back (XML-02).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+#: Journeys of one worker at a time: they share one processor and wait for the store in turn.
+THREADS: Final = 8
+#: Journeys after which all threads are replaced: hostile ones may leave 17 KiB each.
+REPLACED_AFTER: Final = 2000
+
+
+class JourneyThreads:
+    """Runs journeys for the event loop of one worker."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="journey")
+        self._left = REPLACED_AFTER
+
+    async def run(self, journey: Callable[[*Ts], T], *args: *Ts) -> T:
+        """What `journey` returns or raises, from a thread of its own."""
+        self._left -= 1
+        if self._left < 0:
+            # The old threads end when what they were given is done.
+            self._pool.shutdown(wait=False)
+            self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="journey")
+            self._left = REPLACED_AFTER
+        return await asyncio.get_running_loop().run_in_executor(self._pool, journey, *args)
