@@ -98,8 +98,8 @@ class Browser:
     """One person's browser. Use as a context manager.
 
     `secure_cookies` off sends Secure cookies over plain http too; `cookies_on` off refuses all of
-    them; `verify` is how TLS is checked; `history` grows by every address asked,
-    redirects included.
+    them; `verify` is how TLS is checked; `transport` takes the place of the network; `history`
+    grows by every address asked, redirects included.
     """
 
     secure_cookies: bool = True
@@ -107,6 +107,7 @@ class Browser:
     language: str = "en"
     verify: ssl.SSLContext | bool = True
     timeout_s: float = 10.0
+    transport: httpx.BaseTransport | None = None
     history: list[str] = field(default_factory=list)
     _policy: _CookiePolicy = field(init=False, repr=False)
     _client: httpx.Client = field(init=False, repr=False)
@@ -117,6 +118,7 @@ class Browser:
             cookies=CookieJar(self._policy),
             verify=self.verify,
             timeout=self.timeout_s,
+            transport=self.transport,
             trust_env=False,
             follow_redirects=False,
             headers={"accept-language": self.language, "accept": "text/html"},
