@@ -67,7 +67,7 @@ def _of_http(request: Request, error: Exception) -> ProxyError:
     status = getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         allow = (getattr(error, "headers", None) or {}).get("Allow", "")
-        return WrongMethod(allow.split(", "), request.method[:20])
+        return WrongMethod(sorted(allow.split(", ")), request.method[:20])
     if status == HTTPStatus.NOT_FOUND:
         return NotFound(request.url.path[:200])
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:

@@ -17,7 +17,6 @@ from idp_proxy.web.wording import choose_language
 
 if TYPE_CHECKING:
     from idp_proxy.login import Begun, Login
-    from idp_proxy.saml.bindings import RequestMessage
     from idp_proxy.web.pages import Pages
     from idp_proxy.web.threads import JourneyThreads
 
@@ -28,15 +27,13 @@ def router(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThrea
     """`/saml/sso`: begin a login and send the browser on."""
     routes = APIRouter()
 
-    @routes.get("/saml/sso")
-    async def by_redirect(request: Request) -> Response:
-        return await began(request, read_redirect(query(request)))
-
-    @routes.post("/saml/sso")
-    async def by_post(request: Request) -> Response:
-        return await began(request, read_post_request(await form_body(request)))
-
-    async def began(request: Request, message: RequestMessage) -> Response:
+    # One route for both: of two, a refusal of another method would name only the first one's.
+    @routes.api_route("/saml/sso", methods=["GET", "POST"])
+    async def asked(request: Request) -> Response:
+        if request.method == "POST":
+            message = read_post_request(await form_body(request))
+        else:
+            message = read_redirect(query(request))
         begun = await threads.run(login.begin, message)
         _log.info("login_begun", tid=begun.tid[:8])
         return with_cookie(sent_on(request, begun), request, begun)

@@ -23,14 +23,15 @@ class Wire(httpx.BaseTransport):
     def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
         self._open = ExitStack()
         self._portal = self._open.enter_context(start_blocking_portal())
-        self._apps = {
+        self.apps = apps
+        self._ways = {
             host: httpx.ASGITransport(app, raise_app_exceptions=False) for host, app in apps.items()
         }
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """See `httpx.BaseTransport`."""
         request.read()
-        return self._portal.call(_answer, self._apps[request.url.host], request)
+        return self._portal.call(_answer, self._ways[request.url.host], request)
 
     def close(self) -> None:
         """Nothing: many clients share it."""
