@@ -37,9 +37,10 @@ _DECLARATION = re.compile(
     rb"""\s*<\?xml\s+version=(["'])1\.0\1(\s+encoding=(["'])[Uu][Tt][Ff]-8\3)?"""
     rb"""(\s+standalone=(["'])(yes|no)\5)?\s*\?>"""
 )
-#: Whatever libxml2 may keep: names of elements, entities and attributes, and namespace names.
+#: Whatever libxml2 may keep: names of elements, entities and attributes, namespace names, and up to
+#: 59 blanks between two tags.
 _NAMES = re.compile(
-    rb"""</?[^\s<>/]+|&[^&;<]*;"""
+    rb"""</?[^\s<>/]+|&[^&;<]*;|>\s{1,59}(?=<)"""
     rb"""|\sxmlns[^=<>\s]*\s*=\s*(?:"[^"]*"|'[^']*')|\s[^\s<>"'=/]+\s*=\s*["']"""
 )
 #: Attributes that some XML library somewhere takes for an ID: in any case, in any namespace.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from tests.attacks import signer
 from tests.attacks.attack import Policy, Registration, Sent
 from tests.attacks.corpus import REQUESTS, RESPONSES
+from tests.attacks.corpus.documents import KEPT
 from tests.attacks.messages import ASSERTION, add, forged, one, piece, rewritten, said
-from tests.attacks.requests import parameter
+from tests.attacks.requests import parameter, posted
 from tests.attacks.verifier import ASKING, LOGIN, judge_request, judge_response
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from lxml import etree
 
     from tests.attacks.attack import Login
+    from tests.attacks.stage import Stage
 
 #: One honest verification is about 1 ms with what stands around it; XML-02 grants a second.
 MOST = 300
@@ -144,3 +147,32 @@ def test_a_deflate_bomb_is_stopped_at_the_limit(normal: float) -> None:
 
     assert judge_request(Sent(query=query), Registration.WITHOUT_KEYS).rule == "XML-02"
     assert cost < MOST * normal
+
+
+def test_strangers_leave_nothing_in_memory(stage: Stage) -> None:
+    """libxml2 keeps names for the life of a thread; messages that nobody signed must not fill it.
+
+    Unbounded, each of these leaves about 300 KiB behind.
+    """
+
+    def hostile(kind: str, first: int) -> Sent:
+        pieces = "".join(KEPT[kind](first + number) for number in range(3000))
+        return posted(b"<r>" + pieces.encode() + b"</r>")
+
+    before = None
+    for round_ in range(40):
+        for kind in KEPT:
+            sent = hostile(kind, 100_000 * round_)
+            assert stage.send(sent).status_code == 400
+        if round_ == 4:
+            before = resident_mib()
+
+    assert before is not None
+    grown = resident_mib() - before
+    print(f"{grown:.1f} MiB more after 210 hostile messages")
+    assert grown < 6
+
+
+def resident_mib() -> float:
+    """What this process holds of the machine's memory."""
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * 4096 / 1024**2

@@ -103,6 +103,29 @@ def _many_namespaces(message: bytes) -> bytes:
     return message.replace(b"<samlp:Status>", b"<samlp:Status " + declared + b">")
 
 
+def _blanks(number: int) -> str:
+    """A run of 58 blanks that no other number has."""
+    return "".join(" \t"[number >> place & 1] for place in range(58))
+
+
+#: What libxml2 keeps for the life of a thread, message for message: kind -> a piece, by number.
+KEPT: dict[str, Callable[[int], str]] = {
+    "names of elements": lambda number: f"<keep{number:016x}/>",
+    "names of attributes": lambda number: f'<a keep{number:016x}=""/>',
+    "names of closing tags": lambda number: f"</keep{number:016x}>",
+    "names of entities": lambda number: f"&keep{number:016x};",
+    "names of namespaces": lambda number: f'<a xmlns="urn:{number:060x}"/>',
+    "blanks between tags": lambda number: f"{_blanks(number)}<a/>",
+}
+
+
+def _keeping(piece_: Callable[[int], str]) -> Callable[[Login], bytes]:
+    pieces = "".join(piece_(number) for number in range(1200)).encode()
+    return rewritten(
+        lambda message: message.replace(b"<samlp:Status>", b"<samlp:Status>" + pieces, 1)
+    )
+
+
 def _soap(message: bytes) -> bytes:
     name = b"http://schemas.xmlsoap.org/soap/envelope/"
     return b'<s:Envelope xmlns:s="' + name + b'"><s:Body>' + message + b"</s:Body></s:Envelope>"
@@ -285,6 +308,10 @@ LIMITS = (
         "2,001 namespaces",
         document.xml_02_namespaces,
         rewritten(_many_namespaces),
+    ),
+    *(
+        attack("limits", f"room for {name}", document.xml_02_namespaces, _keeping(piece_))
+        for name, piece_ in KEPT.items()
     ),
     attack(
         "limits",
