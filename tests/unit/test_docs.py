@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.docs import rules
 from tests.support.docs.examples import command_problem, example_problems
 from tests.support.docs.links import link_problems
 from tests.support.docs.markdown import Page
@@ -113,3 +114,9 @@ def test_a_field_that_the_configuration_does_not_have_is_found(page: Path) -> No
 
 def test_a_group_of_commands_alone_is_no_command() -> None:
     assert command_problem(["switch"]) == "names no command"
+
+
+def test_a_rule_that_nobody_explains_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "_demands", dict)
+    with pytest.raises(rules.UnexplainedRule, match="SP-01"):
+        rules.rules_page()

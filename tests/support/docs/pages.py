@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.docs.errors import errors_page
+from tests.support.docs.floors import architecture_page
 from tests.support.docs.rules import rules_page
 from tests.support.docs.switching import switching_page
 
@@ -15,6 +16,7 @@ def printed() -> dict[Path, str]:
     """The pages that belong to the code, as the code says they should read now."""
     docs = ROOT / "docs"
     return {
+        docs / "architecture.md": architecture_page(),
         docs / "errors.md": errors_page(),
         docs / "security" / "rules.md": rules_page(),
         docs / "switching.md": switching_page(),
