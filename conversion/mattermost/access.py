@@ -1,0 +1,150 @@
+"""Where the server is, and how a call leaves this host."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from conversion.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+#: Seconds to connect. A server that needs longer is not one to change a thousand accounts on.
+CONNECT_TIMEOUT: Final = 5.0
+#: Seconds an idle connection is kept. Proxies and load balancers close theirs later than this, so
+#: that a change seldom meets a connection which the other side is just closing.
+KEEP_ALIVE: Final = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`[mattermost]`: the server's address, a system administrator's token, the way there.
+
+    `local_socket` is local mode's socket, the emergency door: no token, no TLS, no proxy.
+    `deadline_s` bounds one call as a whole, `patience_s` all waiting for the rate limit and for
+    repeats of one call, `connections` how many calls may run at once.
+    """
+
+    url: str
+    token: str = field(repr=False, default="")
+    tls_ca: Path | None = None
+    outbound_proxy: str = field(repr=False, default="")
+    local_socket: Path | None = None
+    deadline_s: float = 30.0
+    patience_s: float = 60.0
+    connections: int = 16
+
+    def __post_init__(self) -> None:
+        problems = [*_address_problems(self), *_token_problems(self)]
+        if problems:
+            raise ConfigError(problems)
+
+    def client(self, transport: httpx.BaseTransport | None = None) -> httpx.Client:
+        """A client for all threads together. Raises `ConfigError` for an unusable `tls_ca`.
+
+        `transport` stands in for the network in tests.
+
+        The environment of the process changes nothing, and redirects are not followed: the token
+        goes to the address that was configured, and to no other.
+        """
+        limits = httpx.Limits(
+            max_connections=self.connections,
+            max_keepalive_connections=self.connections,
+            keepalive_expiry=KEEP_ALIVE,
+        )
+        return httpx.Client(
+            base_url=f"{self._base()}/api/v4",
+            auth=_Bearer(self.token) if self.token and self.local_socket is None else None,
+            transport=transport or self._transport(limits),
+            timeout=httpx.Timeout(self.deadline_s, connect=min(CONNECT_TIMEOUT, self.deadline_s)),
+            headers={"User-Agent": "sso-conversion", "Accept": "application/json"},
+            trust_env=False,
+            follow_redirects=False,
+        )
+
+    def _base(self) -> str:
+        return self.url.rstrip("/") if self.local_socket is None else "http://local"
+
+    def _transport(self, limits: httpx.Limits) -> httpx.HTTPTransport:
+        if self.local_socket is not None:
+            return httpx.HTTPTransport(uds=str(self.local_socket), limits=limits, trust_env=False)
+        return httpx.HTTPTransport(
+            verify=self._trusted(),
+            proxy=httpx.Proxy(self.outbound_proxy) if self.outbound_proxy else None,
+            limits=limits,
+            trust_env=False,
+        )
+
+    def _trusted(self) -> ssl.SSLContext | bool:
+        if self.tls_ca is None:
+            return True
+        try:
+            return ssl.create_default_context(cafile=str(self.tls_ca))
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                [f"mattermost.tls_ca: {self.tls_ca}: {error}; name a file of PEM certificates"]
+            ) from error
+
+
+class _Bearer(httpx.Auth):
+    """The token, where no representation of the client shows it."""
+
+    __slots__ = ("_header",)
+
+    def __init__(self, token: str) -> None:
+        self._header = f"Bearer {token}"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        request.headers["Authorization"] = self._header
+        yield request
+
+
+def _address_problems(access: Access) -> list[str]:
+    if access.local_socket is not None:
+        return []
+    try:
+        parts = urlsplit(access.url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        return [f"mattermost.url: {access.url!r}: {error}"]
+    if parts.scheme not in {"http", "https"} or not host:
+        return [f"mattermost.url: {access.url!r} is no address such as https://chat.example.org"]
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return [
+            "mattermost.url: leave out user, password, query and fragment; use mattermost.token"
+        ]
+    if parts.scheme == "http" and not _is_loopback(host):
+        problem = (
+            f"mattermost.url: {access.url!r} would send the token unencrypted; use https,"
+            " or mattermost.local_socket on the server itself"
+        )
+        return [problem]
+    return []
+
+
+def _token_problems(access: Access) -> list[str]:
+    if access.local_socket is not None or not access.token:
+        return []
+    if not access.token.isascii() or not access.token.isalnum():
+        problem = (
+            "mattermost.token: a token has letters and digits only;"
+            " look for a line break or a blank in the file it comes from"
+        )
+        return [problem]
+    return []
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
