@@ -1,1 +1,1 @@
-"""A SAML identity provider of one's own, between Mattermost and an active and a standby upstream."""
+"""A SAML identity provider between Mattermost and an active and a standby upstream."""

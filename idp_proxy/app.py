@@ -1,16 +1,14 @@
 """The composition root: from settings to adapters, journeys and the web application.
 
-Only this file, `serve` and the command line name concrete adapters.
+The adapters themselves are opened by `adapters`.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-import secrets
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import FastAPI
 
 from idp_proxy import logs
-from idp_proxy.audit.log import AuditLog
-from idp_proxy.config import load
+from idp_proxy.adapters import new_id, open_spool, open_store, open_upstreams, utc_now
+from idp_proxy.config import CONFIG_VARIABLE, load
 from idp_proxy.config.settings import EncryptionAlgorithm
 from idp_proxy.converted import ConvertedFile, NobodyConverted
 from idp_proxy.decision.failover import Grace, route
@@ -41,18 +39,15 @@ from idp_proxy.saml.response import (
     issue_response,
 )
 from idp_proxy.seal import KeyRing
-from idp_proxy.store.local import LocalSpool
-from idp_proxy.store.sql import SqlStore
 from idp_proxy.store.switch_view import SwitchView
-from idp_proxy.switch import Switchboard
 from idp_proxy.transaction import PURPOSE, CookieStyle
-from idp_proxy.upstream.saml import SamlUpstream
 from idp_proxy.web import acs, failures, operations, sso
 from idp_proxy.web.pages import Pages, origin
 from idp_proxy.web.threads import JourneyThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from cryptography.x509 import Certificate
 
@@ -60,55 +55,12 @@ if TYPE_CHECKING:
     from idp_proxy.decision.subject import Evidence, Identity
     from idp_proxy.saml.signature import PublicKey
     from idp_proxy.store.base import Spool, Store
+    from idp_proxy.upstream.saml import SamlUpstream
 
 _ALGORITHMS: Final = {
     EncryptionAlgorithm.AES128_GCM: AES128_GCM,
     EncryptionAlgorithm.AES256_GCM: AES256_GCM,
 }
-CONFIG_VARIABLE: Final = "IDP_PROXY_CONFIG"
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
-
-
-def new_id() -> str:
-    """A fresh id: 22 characters, 128 bits."""
-    return secrets.token_urlsafe(16)
-
-
-def open_store(settings: Settings) -> SqlStore:
-    """The store as it is. Raises `StoreError`, also when `serve` never made it."""
-    return SqlStore(settings.store.url, AuditLog(settings.proxy.host))
-
-
-def open_spool(settings: Settings, store: SqlStore) -> LocalSpool | None:
-    """The host's spool; None where the store is this host's own file, which needs no second one."""
-    if settings.store.url.startswith("sqlite"):
-        return None
-    return LocalSpool(
-        settings.proxy.data_dir / "spool.db",
-        settings.proxy.host,
-        known_head=store.known_head,
-        now=utc_now,
-    )
-
-
-def open_upstreams(settings: Settings) -> dict[str, SamlUpstream]:
-    """The upstreams in order of preference, each with its last good metadata."""
-    return {upstream.name: SamlUpstream(upstream, settings) for upstream in settings.upstreams}
-
-
-def open_switchboard(
-    store: Store, upstreams: Mapping[str, SamlUpstream], now: Callable[[], datetime] = utc_now
-) -> Switchboard:
-    """What an operator switches by."""
-
-    def usable(at: datetime) -> dict[str, str | None]:
-        return {name: upstream.why_unusable(at) for name, upstream in upstreams.items()}
-
-    return Switchboard(store, usable, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from idp_proxy import logs, upkeep
-from idp_proxy.app import (
-    CONFIG_VARIABLE,
+from idp_proxy.adapters import (
     open_spool,
     open_store,
     open_switchboard,
@@ -23,6 +22,7 @@ from idp_proxy.app import (
 )
 from idp_proxy.audit import checkpoint
 from idp_proxy.audit.log import AuditLog
+from idp_proxy.config import CONFIG_VARIABLE
 from idp_proxy.store import schema
 
 if TYPE_CHECKING:

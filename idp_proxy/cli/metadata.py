@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from cryptography.x509 import load_der_x509_certificate
 
-from idp_proxy import app
+from idp_proxy import adapters
 from idp_proxy.audit.chain import Event
 from idp_proxy.cli.session import (
     EXIT_OPEN,
@@ -92,7 +92,7 @@ def approve(
 
 def _feed(settings: Settings, name: str, *, fetch: bool) -> MetadataFeed:
     """The feed of one upstream, after a look at its source if that is asked."""
-    upstreams = app.open_upstreams(settings)
+    upstreams = adapters.open_upstreams(settings)
     if name not in upstreams:
         known = ", ".join(upstreams)
         raise typer.BadParameter(f"no upstream is called {name}; there are {known}")

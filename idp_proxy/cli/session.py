@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from idp_proxy import app
-from idp_proxy.config import load
+from idp_proxy import adapters
+from idp_proxy.config import CONFIG_VARIABLE, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_OPEN = 3
-CONFIG_VARIABLE = "IDP_PROXY_CONFIG"
 _DEFAULT_CONFIG = Path("idp-proxy.toml")
 _USER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 
@@ -132,7 +131,7 @@ def usable_of(upstreams: Mapping[str, SamlUpstream], now: datetime) -> dict[str,
 @contextmanager
 def opened_store(settings: Settings) -> Iterator[SqlStore]:
     """The store, given back at the end. Raises `StoreError`."""
-    store = app.open_store(settings)
+    store = adapters.open_store(settings)
     try:
         yield store
     finally:

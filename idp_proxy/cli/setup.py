@@ -21,7 +21,6 @@ from idp_proxy.cli.session import (
 from idp_proxy.config import MetadataFile
 from idp_proxy.errors import ConfigError
 from idp_proxy.initialise import RSA_BITS, Blueprint, NewUpstream, initialise
-from idp_proxy.serve import serve as run_until_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,6 +135,9 @@ def _described(upstream: UpstreamSettings) -> str:
 
 def serve(config: ConfigOption = None) -> None:
     """Serve logins until stopped."""
+    # The web server's import is this command's alone: every other one is back sooner without it.
+    from idp_proxy.serve import serve as run_until_stopped  # noqa: PLC0415
+
     settings = settings_of(config)
     warn(settings)
     tell(shown_next("status"))

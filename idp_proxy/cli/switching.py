@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from idp_proxy import app
+from idp_proxy import adapters
 from idp_proxy.cli.session import (
     ConfigOption,
     JsonOption,
@@ -74,9 +74,9 @@ class _Line:
 def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Show who serves, since when and why, and how each upstream is."""
     settings = settings_of(config)
-    upstreams = app.open_upstreams(settings)
+    upstreams = adapters.open_upstreams(settings)
     with opened_store(settings) as store:
-        state = app.open_switchboard(store, upstreams, clock).current()
+        state = adapters.open_switchboard(store, upstreams, clock).current()
         proofs = store.proofs()
     lines = [
         _Line(name, name not in state.disabled, reason, proofs.get(name))
@@ -140,9 +140,9 @@ def _advice(state: SwitchState, lines: list[_Line]) -> tuple[str, ...]:
 def switch_to(name: _NAME_ARGUMENT, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Send new logins to NAME from now on, until somebody switches again."""
     settings = settings_of(config)
-    upstreams = app.open_upstreams(settings)
+    upstreams = adapters.open_upstreams(settings)
     with opened_store(settings) as store:
-        state = app.open_switchboard(store, upstreams, clock).to(name, reason, actor())
+        state = adapters.open_switchboard(store, upstreams, clock).to(name, reason, actor())
     typer.echo(f"{state.serving} serves new logins (epoch {state.epoch}, {state.mode.value})")
     typer.echo(shown_next("status"))
 
@@ -158,9 +158,9 @@ def disable(
 ) -> None:
     """Stop logins at NAME at once, those under way too. Nothing switches by itself."""
     settings = settings_of(config)
-    upstreams = app.open_upstreams(settings)
+    upstreams = adapters.open_upstreams(settings)
     with opened_store(settings) as store:
-        board = app.open_switchboard(store, upstreams, clock)
+        board = adapters.open_switchboard(store, upstreams, clock)
         if board.current().serving == name or yes_disable is not None:
             _confirm(name, yes_disable)
         state = board.disable(name, reason, actor())
@@ -190,8 +190,8 @@ def _confirm(name: str, again: str | None) -> None:
 def enable(name: _NAME_ARGUMENT, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Let NAME serve again."""
     settings = settings_of(config)
-    upstreams = app.open_upstreams(settings)
+    upstreams = adapters.open_upstreams(settings)
     with opened_store(settings) as store:
-        state = app.open_switchboard(store, upstreams, clock).enable(name, reason, actor())
+        state = adapters.open_switchboard(store, upstreams, clock).enable(name, reason, actor())
     typer.echo(f"{name} is enabled (epoch {state.epoch}); {state.serving} serves")
     typer.echo(shown_next("status"))

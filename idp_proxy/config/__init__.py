@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from idp_proxy.config.loading import load
 from idp_proxy.config.settings import (
     AuditSettings,
@@ -26,7 +28,11 @@ from idp_proxy.config.settings import (
     UpstreamSettings,
 )
 
+#: The environment variable that names the file: for commands, and for the workers of `serve`.
+CONFIG_VARIABLE: Final = "IDP_PROXY_CONFIG"
+
 __all__ = [
+    "CONFIG_VARIABLE",
     "AuditSettings",
     "Checkpoints",
     "Converted",

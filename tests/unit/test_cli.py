@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from idp_proxy.app import open_store
+from idp_proxy.adapters import open_store
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.cli import main
 from idp_proxy.cli.session import actor
@@ -384,9 +384,7 @@ def test_serve_hands_over_the_checked_settings(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served: list[Path] = []
-    monkeypatch.setattr(
-        "idp_proxy.cli.setup.run_until_stopped", lambda settings: served.append(settings.path)
-    )
+    monkeypatch.setattr("idp_proxy.serve.serve", lambda settings: served.append(settings.path))
     program.ok("serve")
     assert served == [program.file]
     assert program.err.splitlines()[-1].startswith("next: idp-proxy status")

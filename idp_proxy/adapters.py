@@ -1,0 +1,65 @@
+"""From settings to adapters: the store, the host's spool, the upstreams, and what switches them.
+
+With `app` and `serve` the only place that names concrete adapters; the commands need no more.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from idp_proxy.audit.log import AuditLog
+from idp_proxy.store.local import LocalSpool
+from idp_proxy.store.sql import SqlStore
+from idp_proxy.switch import Switchboard
+from idp_proxy.upstream.saml import SamlUpstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from idp_proxy.config.settings import Settings
+    from idp_proxy.store.base import Store
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A fresh id: 22 characters, 128 bits."""
+    return secrets.token_urlsafe(16)
+
+
+def open_store(settings: Settings) -> SqlStore:
+    """The store as it is. Raises `StoreError`, also when `serve` never made it."""
+    return SqlStore(settings.store.url, AuditLog(settings.proxy.host))
+
+
+def open_spool(settings: Settings, store: SqlStore) -> LocalSpool | None:
+    """The host's spool; None where the store is this host's own file, which needs no second one."""
+    if settings.store.url.startswith("sqlite"):
+        return None
+    return LocalSpool(
+        settings.proxy.data_dir / "spool.db",
+        settings.proxy.host,
+        known_head=store.known_head,
+        now=utc_now,
+    )
+
+
+def open_upstreams(settings: Settings) -> dict[str, SamlUpstream]:
+    """The upstreams in order of preference, each with its last good metadata."""
+    return {upstream.name: SamlUpstream(upstream, settings) for upstream in settings.upstreams}
+
+
+def open_switchboard(
+    store: Store, upstreams: Mapping[str, SamlUpstream], now: Callable[[], datetime] = utc_now
+) -> Switchboard:
+    """What an operator switches by."""
+
+    def usable(at: datetime) -> dict[str, str | None]:
+        return {name: upstream.why_unusable(at) for name, upstream in upstreams.items()}
+
+    return Switchboard(store, usable, now)
