@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from lxml import etree
 from sqlalchemy import func, select
 
+from idp_proxy import adapters
 from idp_proxy import app as application
 from idp_proxy.audit.tables import audit_row
 from idp_proxy.config import load
@@ -151,8 +152,8 @@ class Stage:
         self.settings = _settings(folder, policy, registration, self.clock())
         self.keys = {"active": rsa_pair("active"), "standby": rsa_pair("standby")}
         (folder / "idp-proxy.db").write_bytes(_empty_database())
-        self.store = application.open_store(self.settings)
-        self.upstreams = application.open_upstreams(self.settings)
+        self.store = adapters.open_store(self.settings)
+        self.upstreams = adapters.open_upstreams(self.settings)
         self.switchboard.current()
         self._browsers: list[Browser] = []
         self.browser = self.worker()
@@ -160,7 +161,7 @@ class Stage:
     @property
     def switchboard(self) -> Switchboard:
         """What an operator's commands use."""
-        return application.open_switchboard(self.store, self.upstreams, self.clock)
+        return adapters.open_switchboard(self.store, self.upstreams, self.clock)
 
     def worker(self) -> Browser:
         """A worker of its own over the same store; it reads the switch state anew."""
