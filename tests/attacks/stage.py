@@ -293,6 +293,15 @@ def issued(response: httpx.Response) -> etree._Element | None:
     return None if found is None else etree.fromstring(base64.b64decode(unescape(found[1])))
 
 
+def assert_refused(stage: Stage, response: httpx.Response, code: str) -> None:
+    """A refusal of this kind; nobody was logged in."""
+    line = stage.journal.last
+    assert (line["code"], response.status_code // 100) == (code, 4), line
+    assert line["detail"] == "" or line["detail"] not in response.text
+    assert issued(response) is None
+    assert stage.logins() == 0
+
+
 def _settings(folder: Path, policy: Policy, registration: Registration, now: datetime) -> Settings:
     text_ = _CONFIGURATION.format(
         PUBLIC=PUBLIC, MATTERMOST=MATTERMOST, registration=_REGISTRATIONS[registration]

@@ -12,7 +12,7 @@ import pytest
 from tests.attacks import signer
 from tests.attacks.attack import Policy, Registration, Sent
 from tests.attacks.corpus import REQUESTS, RESPONSES
-from tests.attacks.corpus.documents import KEPT
+from tests.attacks.corpus.limits import KEPT
 from tests.attacks.messages import ASSERTION, add, forged, one, piece, rewritten, said
 from tests.attacks.requests import parameter, posted
 from tests.attacks.verifier import ASKING, LOGIN, judge_request, judge_response

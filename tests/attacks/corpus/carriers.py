@@ -1,4 +1,5 @@
-"""Wrapping by carriers: every place of a message that can hold another piece of XML (SP-02)."""
+"""Wrapping by carriers: every place of a message that can hold another piece of XML, and
+signed documents of other kinds whose signature is lent (SP-02)."""
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from idp_proxy.saml import checks, document
 from tests.attacks import encryptor
-from tests.attacks.corpus.wrapping import attack, evil_response, honest
-from tests.attacks.messages import ASSERTION, NAME_ID, octets, one, piece
-from tests.attacks.signer import canonical
+from tests.attacks.attack import Login, Policy, ResponseAttack
+from tests.attacks.corpus.wrapping import SIGNATURE, attack, evil_response, honest, take
+from tests.attacks.messages import ASSERTION, NAME_ID, octets, one, piece, unsigned
+from tests.attacks.signer import canonical, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.attacks.attack import Login, ResponseAttack
 
 #: name -> (where it stands in the Response about the victim, what holds the signed assertion).
 CARRIERS: dict[str, tuple[str, str]] = {
@@ -63,7 +64,53 @@ def hidden_in_encrypted(place: str, holder: str) -> Callable[[Login], bytes]:
     return make
 
 
+def signed_error_as_carrier(login: Login) -> bytes:
+    """CVE-2024-6800: the signature of an error Response, which anybody gets, moves to a forgery."""
+    error = unsigned(login)
+    one(error, "p:Status/p:StatusCode").set("Value", "urn:oasis:names:tc:SAML:2.0:status:Responder")
+    take(error, ASSERTION)
+    sign(error, login.keys)
+    evil = evil_response(login)
+    evil.set("ID", str(error.get("ID")))
+    evil.insert(1, take(error, SIGNATURE))
+    return octets(evil)
+
+
+def signed_metadata_as_carrier(login: Login) -> bytes:
+    """The upstream's signed metadata is public; here it stands where a Response is expected."""
+    metadata = piece(
+        '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" ID="_m"/>'
+    )
+    sign(metadata, login.keys)
+    metadata.append(evil_response(login))
+    return octets(metadata)
+
+
+def metadata_signature_in_response(login: Login) -> bytes:
+    metadata = piece(
+        '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" ID="_m"/>'
+    )
+    signature = sign(metadata, login.keys)
+    evil = evil_response(login)
+    evil.set("ID", "_m")
+    evil.insert(1, signature)
+    return octets(evil)
+
+
 ATTACKS: tuple[ResponseAttack, ...] = (
+    attack(
+        "signature of an error Response",
+        document.sp_02_digest,
+        signed_error_as_carrier,
+        Policy.RESPONSE,
+    ),
+    attack("signed metadata as root", document.xml_03_root, signed_metadata_as_carrier),
+    attack(
+        "signature of metadata",
+        document.sp_02_digest,
+        metadata_signature_in_response,
+        Policy.RESPONSE,
+    ),
     *(
         attack(f"signed one in {name}", checks.sp_09_one_assertion, hidden(*carrier))
         for name, carrier in CARRIERS.items()

@@ -201,39 +201,6 @@ def signature_borrowed(login: Login) -> bytes:
     return octets(root)
 
 
-def signed_error_as_carrier(login: Login) -> bytes:
-    """CVE-2024-6800: the signature of an error Response, which anybody gets, moves to a forgery."""
-    error = unsigned(login)
-    one(error, "p:Status/p:StatusCode").set("Value", "urn:oasis:names:tc:SAML:2.0:status:Responder")
-    take(error, ASSERTION)
-    sign(error, login.keys)
-    evil = evil_response(login)
-    evil.set("ID", str(error.get("ID")))
-    evil.insert(1, take(error, SIGNATURE))
-    return octets(evil)
-
-
-def signed_metadata_as_carrier(login: Login) -> bytes:
-    """The upstream's signed metadata is public; here it stands where a Response is expected."""
-    metadata = piece(
-        '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" ID="_m"/>'
-    )
-    sign(metadata, login.keys)
-    metadata.append(evil_response(login))
-    return octets(metadata)
-
-
-def metadata_signature_in_response(login: Login) -> bytes:
-    metadata = piece(
-        '<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" ID="_m"/>'
-    )
-    signature = sign(metadata, login.keys)
-    evil = evil_response(login)
-    evil.set("ID", "_m")
-    evil.insert(1, signature)
-    return octets(evil)
-
-
 def two_signatures(login: Login) -> bytes:
     """A worthless signature in front, the true one behind it."""
     root = honest(login)
@@ -328,19 +295,6 @@ ATTACKS: tuple[ResponseAttack, ...] = (
         Policy.BOTH,
     ),
     attack("assertion's signature on the Response", document.sp_02_reference, signature_borrowed),
-    attack(
-        "signature of an error Response",
-        document.sp_02_digest,
-        signed_error_as_carrier,
-        Policy.RESPONSE,
-    ),
-    attack("signed metadata as root", document.xml_03_root, signed_metadata_as_carrier),
-    attack(
-        "signature of metadata",
-        document.sp_02_digest,
-        metadata_signature_in_response,
-        Policy.RESPONSE,
-    ),
     attack("two signatures", document.sp_02_signature_place, two_signatures),
     attack("signature as the last child", document.sp_02_signature_place, true_signature_last),
     attack("signature as the first child", document.sp_02_signature_place, true_signature_first),
