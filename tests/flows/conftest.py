@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from idp_proxy.app import build, open_store, open_switchboard, open_upstreams
+from idp_proxy.adapters import open_store, open_switchboard, open_upstreams
+from idp_proxy.app import build
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.store.schema import migrate
 from tests.flows import configuration
