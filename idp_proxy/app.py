@@ -43,7 +43,7 @@ from idp_proxy.store.switch_view import SwitchView
 from idp_proxy.transaction import PURPOSE, CookieStyle
 from idp_proxy.web import acs, failures, operations, sso
 from idp_proxy.web.pages import Pages, origin
-from idp_proxy.web.threads import JourneyThreads
+from idp_proxy.web.threads import THREADS, THREADS_REMOTE, JourneyThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,8 +109,11 @@ def build(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # they would lead to whatever the Host header names
+        # Spans and exception reports would carry queries and messages to whatever the environment
+        # names as their exporter (OPS-01).
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    threads = JourneyThreads()
+    threads = JourneyThreads(THREADS if spool is None else THREADS_REMOTE)
     app.include_router(sso.router(login, pages, style, threads))
     app.include_router(acs.router(login, pages, style, threads))
     standing = _standing(store, view, upstreams, now, active_serves_on=spool is not None)

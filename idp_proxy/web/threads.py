@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-#: Journeys of one worker at a time: they share one processor and wait for the store in turn.
-THREADS: Final = 8
+#: Journeys of one worker at a time. More threads than one that computes and one that waits for
+#: the disk only take the interpreter's lock from each other (a seventh of a login's CPU).
+THREADS: Final = 2
+#: The same where the store is behind a network, which may be slow to answer or to refuse.
+THREADS_REMOTE: Final = 8
 #: Journeys after which all threads are replaced: hostile ones may leave 17 KiB each.
 REPLACED_AFTER: Final = 2000
 
@@ -26,8 +29,9 @@ REPLACED_AFTER: Final = 2000
 class JourneyThreads:
     """Runs journeys for the event loop of one worker."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="journey")
+    def __init__(self, threads: int = THREADS) -> None:
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="journey")
         self._left = REPLACED_AFTER
 
     async def run(self, journey: Callable[[*Ts], T], *args: *Ts) -> T:
@@ -36,6 +40,6 @@ class JourneyThreads:
         if self._left < 0:
             # The old threads end when what they were given is done.
             self._pool.shutdown(wait=False)
-            self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="journey")
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="journey")
             self._left = REPLACED_AFTER
         return await asyncio.get_running_loop().run_in_executor(self._pool, journey, *args)
