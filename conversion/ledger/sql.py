@@ -1,0 +1,285 @@
+"""The ledger in an SQLite file with its mirror, by SQLAlchemy Core."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy.exc import DatabaseError
+
+from conversion.decision.lifecycle import INITIAL, OPEN, RowState
+from conversion.decision.plan import digest as digest_of
+from conversion.errors import LedgerConflict, LedgerError
+from conversion.ledger import inventory, lock
+from conversion.ledger.database import Database
+from conversion.ledger.mirror import Mirror, carry_on
+from conversion.ledger.records import campaign_from, campaign_record, row_from, row_record
+from conversion.ledger.swap import swap
+from conversion.ledger.tables import VERSION, ledger_schema, person
+from conversion.ledger.tables import campaign as campaigns
+from conversion.ledger.tables import plan as plans
+from conversion.ledger.work import CLOSE, Work, campaign_done, close_done, person_done, plan_done
+from idp_proxy.audit.chain import Event
+from idp_proxy.audit.log import AuditLog, verify_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from conversion.ledger.base import Campaign, Change, InventoryRow, Row
+    from idp_proxy.audit.chain import Fact
+    from idp_proxy.audit.verification import Verdict
+
+_AT_ONCE: Final = 500
+_SHOWN: Final = 5
+
+_OPEN_CAMPAIGN = select(campaigns).where(campaigns.c.closed_at.is_(None))
+_ROW = select(person).where(
+    person.c.campaign == bindparam("of_campaign"), person.c.user_id == bindparam("of_user")
+)
+_COUNTS = (
+    select(person.c.state, func.count().label("people"))
+    .where(person.c.campaign == bindparam("of_campaign"))
+    .group_by(person.c.state)
+)
+_PLAN = select(plans.c.octets).where(plans.c.digest == bindparam("of_digest"))
+
+
+class SqlLedger:
+    """The `conversion.ledger.base.Ledger` in an SQLite file; `opening.open_ledger` opens it."""
+
+    def __init__(
+        self, path: Path, mirror: Path, *, host: str, crash: Callable[[str], None] = carry_on
+    ) -> None:
+        """Open what is there, and bring it up to what the mirror says. Raises `LedgerError`."""
+        self._host = host
+        self._crash = crash
+        self._audit = AuditLog(f"conversion/{host}")
+        self.database = Database(path)
+        try:
+            check_version(self.database)
+            self._mirror = Mirror(mirror, crash)
+        except BaseException:
+            self.database.close()
+            raise
+        try:
+            with self._work():
+                pass
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def lock(self, command: str, owner: str, now: datetime) -> Iterator[None]:
+        """See `base.Ledger`."""
+        held = lock.holder(command, owner, self._host, now)
+        with self._work() as work:
+            former = lock.take(work.connection, held)
+            if former is not None:
+                facts: dict[str, Fact] = {
+                    "command": former.command,
+                    "of": former.owner,
+                    "pid": former.pid,
+                }
+                work.event(Event("ledger_lock_taken_over", owner, now, facts=facts))
+        try:
+            yield
+        finally:
+            with self.database.writing() as connection:
+                lock.release(connection, held)
+
+    def put_inventory(self, rows: Sequence[InventoryRow], now: datetime) -> None:
+        """See `base.Ledger`."""
+        with self.database.writing() as connection:
+            inventory.replace(connection, rows, now)
+
+    def inventory(self) -> Iterator[InventoryRow]:
+        """See `base.Ledger`."""
+        return inventory.read(self.database)
+
+    def open_campaign(self, campaign: Campaign) -> None:
+        """See `base.Ledger`."""
+        with self._work() as work:
+            found = _current(work.connection)
+            if found is not None:
+                raise LedgerConflict(
+                    f"campaign {found.id} is open since {found.opened_at:%Y-%m-%d %H:%M} UTC; "
+                    "it ends when everybody is back"
+                )
+            same = select(campaigns.c.id).where(campaigns.c.id == campaign.id)
+            if work.connection.execute(same).first() is not None:
+                raise LedgerConflict(
+                    f"there was a campaign {campaign.id} before; name it otherwise"
+                )
+            work.connection.execute(insert(campaigns), campaign_record(campaign))
+            work.note([campaign_done(campaign)])
+
+    def current_campaign(self) -> Campaign | None:
+        """See `base.Ledger`."""
+        with self.database.reading() as connection:
+            return _current(connection)
+
+    def close_campaign(self, campaign: str, now: datetime) -> None:
+        """See `base.Ledger`."""
+        with self._work() as work:
+            _must_be_open(work.connection, campaign)
+            counts = _counts(work.connection, campaign)
+            left = {state.value: people for state, people in counts.items() if state in OPEN}
+            if left:
+                said = ", ".join(f"{people} {state}" for state, people in sorted(left.items()))
+                raise LedgerConflict(f"campaign {campaign} has open rows: {said}")
+            work.connection.execute(CLOSE, {"of_id": campaign, "to": now})
+            work.note([close_done(campaign, now)])
+
+    def put_plan(self, digest: str, octets: bytes, now: datetime) -> None:
+        """See `base.Ledger`."""
+        if digest_of(octets) != digest:
+            raise LedgerConflict(f"{digest} is not the digest of this plan")
+        with self._work() as work:
+            if work.connection.execute(_PLAN, {"of_digest": digest}).first() is None:
+                record = {"digest": digest, "octets": octets, "stored_at": now}
+                work.connection.execute(insert(plans), record)
+                work.note([plan_done(digest, octets, now)])
+
+    def plan(self, digest: str) -> bytes | None:
+        """See `base.Ledger`."""
+        with self.database.reading() as connection:
+            octets: bytes | None = connection.execute(_PLAN, {"of_digest": digest}).scalar()
+        if octets is not None and digest_of(octets) != digest:
+            raise LedgerError(f"plan {digest} was altered in the ledger: plan again")
+        return octets
+
+    def add(self, rows: Sequence[Row], events: Sequence[Event]) -> None:
+        """See `base.Ledger`."""
+        with self._work() as work:
+            for row in rows:
+                _must_be_new(row)
+            for campaign in {row.campaign for row in rows}:
+                _must_be_open(work.connection, campaign)
+            _must_be_unknown(work.connection, rows)
+            if rows:
+                work.connection.execute(insert(person), [row_record(row) for row in rows])
+            work.note(map(person_done, rows))
+            work.event(*events)
+
+    def commit(self, changes: Sequence[Change]) -> tuple[Row, ...]:
+        """See `base.Ledger`."""
+        if not changes:
+            return ()
+        with self._work() as work:
+            for campaign in {change.row.campaign for change in changes}:
+                _must_be_open(work.connection, campaign)
+            lost = swap(work.connection, changes)
+            losers = {id(change) for change in lost}
+            won = [change for change in changes if id(change) not in losers]
+            work.note(person_done(change.row) for change in won)
+            work.event(*(change.event for change in won))
+        return tuple(change.row for change in lost)
+
+    def rows(self, campaign: str, *states: RowState) -> Iterator[Row]:
+        """See `base.Ledger`."""
+        wanted = select(person).where(person.c.campaign == campaign)
+        if states:
+            wanted = wanted.where(person.c.state.in_([state.value for state in states]))
+        wanted = wanted.order_by(person.c.user_id).limit(_AT_ONCE)
+        page = wanted
+        while True:
+            with self.database.reading() as connection:
+                found = connection.execute(page).mappings().all()
+            yield from map(row_from, found)
+            if len(found) < _AT_ONCE:
+                return
+            page = wanted.where(person.c.user_id > found[-1]["user_id"])
+
+    def row(self, campaign: str, user_id: str) -> Row | None:
+        """See `base.Ledger`."""
+        key = {"of_campaign": campaign, "of_user": user_id}
+        with self.database.reading() as connection:
+            found = connection.execute(_ROW, key).mappings().first()
+        return None if found is None else row_from(found)
+
+    def counts(self, campaign: str) -> Mapping[RowState, int]:
+        """See `base.Ledger`."""
+        with self.database.reading() as connection:
+            return _counts(connection, campaign)
+
+    def record(self, event: Event) -> None:
+        """See `base.Ledger`."""
+        with self._work() as work:
+            work.event(event)
+
+    def verify_audit(self) -> Verdict:
+        """Whether the ledger's audit chain is what was written."""
+        with self.database.reading() as connection:
+            return verify_log(connection)
+
+    def close(self) -> None:
+        """See `base.Ledger`."""
+        self._mirror.close()
+        self.database.close()
+
+    @contextmanager
+    def _work(self) -> Iterator[Work]:
+        with self.database.writing() as connection:
+            work = Work(connection, self._mirror, self._audit, self._crash)
+            yield work
+            work.finish()
+        self._crash("after_commit")
+
+
+def check_version(database: Database) -> None:
+    """Raises `LedgerError` unless the file has the shape that this version works with."""
+    try:
+        with database.reading() as connection:
+            found = connection.execute(select(ledger_schema.c.version)).scalar()
+    except LedgerError as error:
+        if not isinstance(error.__cause__, DatabaseError):
+            raise
+        raise LedgerError(f"{error.detail}; it is no ledger of this tool, or damaged") from error
+    if found != VERSION:
+        raise LedgerError(
+            f"{database.path}: the ledger has version {found}, this tool works with {VERSION}: "
+            "install the version of the tool that made it"
+        )
+
+
+def _current(connection: Connection) -> Campaign | None:
+    found = connection.execute(_OPEN_CAMPAIGN).mappings().first()
+    return None if found is None else campaign_from(found)
+
+
+def _counts(connection: Connection, campaign: str) -> dict[RowState, int]:
+    found = connection.execute(_COUNTS, {"of_campaign": campaign})
+    return {RowState(row.state): row.people for row in found}
+
+
+def _must_be_open(connection: Connection, campaign: str) -> None:
+    found = _current(connection)
+    if found is None or found.id != campaign:
+        raise LedgerConflict(f"campaign {campaign} is not open")
+
+
+def _must_be_new(row: Row) -> None:
+    if row.state not in INITIAL or row.version != 1:
+        raise LedgerConflict(
+            f"{row.user_id}: a new row is {' or '.join(sorted(one.value for one in INITIAL))}, "
+            f"in version 1, and not {row.state.value} in version {row.version}"
+        )
+
+
+def _must_be_unknown(connection: Connection, rows: Sequence[Row]) -> None:
+    known: list[str] = []
+    for first in range(0, len(rows), _AT_ONCE):
+        some = rows[first : first + _AT_ONCE]
+        ids = select(person.c.user_id).where(
+            person.c.campaign == some[0].campaign,
+            person.c.user_id.in_([row.user_id for row in some]),
+        )
+        known.extend(connection.execute(ids).scalars())
+    if known or len({row.user_id for row in rows}) < len(rows):
+        shown = ", ".join(sorted(known)[:_SHOWN]) or "one person twice"
+        raise LedgerConflict(f"in the campaign already: {shown} ({len(known)} in all)")

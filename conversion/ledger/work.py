@@ -1,0 +1,174 @@
+"""A write to the ledger: first on the mirror's disk, then committed with its audit events.
+
+Every writer first carries over what the mirror has and the ledger has not: what a process wrote
+that died between the two. Nobody was told of it, but it is true, and an intent among it is settled
+like any other.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.dialects import sqlite
+
+from conversion.errors import LedgerError
+from conversion.ledger.auditing import append_all
+from conversion.ledger.records import (
+    as_json,
+    campaign_record,
+    event_from,
+    event_record,
+    from_json,
+    row_record,
+)
+from conversion.ledger.tables import campaign, ledger_schema, person, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from conversion.ledger.base import Campaign, Row
+    from conversion.ledger.mirror import Group, Mirror
+    from idp_proxy.audit.chain import Event
+    from idp_proxy.audit.log import AuditLog
+
+_log = structlog.get_logger("conversion.ledger")
+
+_SCHEMA = select(ledger_schema)
+_MOVE_END = update(ledger_schema).values(mirror_end=bindparam("to_end"))
+CLOSE = (
+    update(campaign).where(campaign.c.id == bindparam("of_id")).values(closed_at=bindparam("to"))
+)
+
+
+class Work:
+    """One write transaction: what is done to the tables is noted here for the mirror."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        mirror: Mirror,
+        audit: AuditLog,
+        crash: Callable[[str], None],
+    ) -> None:
+        self.connection = connection
+        self._mirror = mirror
+        self._audit = audit
+        self._crash = crash
+        self._end = catch_up(connection, mirror, audit)
+        self._operations: list[tuple[str, dict[str, Any]]] = []
+        self._events: list[Event] = []
+
+    def note(self, operations: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """What was done to the tables, as `person_done` and its like word it."""
+        self._operations.extend(operations)
+
+    def event(self, *events: Event) -> None:
+        """What the audit shall say of it."""
+        self._events.extend(events)
+
+    def finish(self) -> None:
+        """The audit, the mirror with its fsync, and all that is left is the commit."""
+        if not self._operations and not self._events:
+            return
+        append_all(self.connection, self._audit, self._events)
+        group = {
+            "operations": self._operations,
+            "events": [as_json(event_record(event)) for event in self._events],
+        }
+        end = self._mirror.append(self._end, group)
+        self.connection.execute(_MOVE_END, {"to_end": end})
+        self._crash("before_commit")
+
+
+def person_done(row: Row) -> tuple[str, dict[str, Any]]:
+    """A row was added, or is now as it is here."""
+    return "person", as_json(row_record(row))
+
+
+def campaign_done(opened: Campaign) -> tuple[str, dict[str, Any]]:
+    """A campaign was opened."""
+    return "campaign", as_json(campaign_record(opened))
+
+
+def close_done(campaign_id: str, at: datetime) -> tuple[str, dict[str, Any]]:
+    """A campaign was closed."""
+    return "close", as_json({"id": campaign_id, "at": at})
+
+
+def plan_done(digest: str, octets: bytes, at: datetime) -> tuple[str, dict[str, Any]]:
+    """A plan was stored."""
+    text = base64.b64encode(octets).decode("ascii")
+    return "plan", as_json({"digest": digest, "octets": text, "stored_at": at})
+
+
+def catch_up(connection: Connection, mirror: Mirror, audit: AuditLog) -> int:
+    """Carry over what only the mirror has, drop its torn end; returns where the mirror ends.
+
+    Raises `LedgerError` when the two do not belong together.
+    """
+    known = connection.execute(_SCHEMA).one()
+    size = mirror.size()
+    if known.mirror_id != mirror.id or size < known.mirror_end:
+        raise LedgerError(
+            "[ledger] mirror names the mirror of another ledger, or an old copy: name the right "
+            "file; or move this one away, then a new one is made from the ledger"
+        )
+    end: int = known.mirror_end
+    groups = 0
+    if size == end:
+        return size
+    for behind, group in mirror.groups(end):
+        _carry_over(connection, group, audit)
+        end, groups = behind, groups + 1
+    connection.execute(_MOVE_END, {"to_end": end})
+    if end < size:
+        mirror.cut(end)
+    _log.warning("ledger_caught_up_with_mirror", groups=groups, torn_octets_dropped=size - end)
+    return end
+
+
+def _carry_over(connection: Connection, group: Group, audit: AuditLog) -> None:
+    operations: Sequence[tuple[str, Mapping[str, Any]]] = group["operations"]
+    for kind, stored in operations:
+        _CARRY[kind](connection, from_json(stored))
+    append_all(connection, audit, [event_from(from_json(event)) for event in group["events"]])
+
+
+def _carry_person(connection: Connection, record: Mapping[str, Any]) -> None:
+    connection.execute(_PERSON, record)
+
+
+def _carry_campaign(connection: Connection, record: Mapping[str, Any]) -> None:
+    connection.execute(insert(campaign), record)
+
+
+def _carry_close(connection: Connection, record: Mapping[str, Any]) -> None:
+    connection.execute(CLOSE, {"of_id": record["id"], "to": record["at"]})
+
+
+def _carry_plan(connection: Connection, record: Mapping[str, Any]) -> None:
+    connection.execute(insert(plan), {**record, "octets": base64.b64decode(record["octets"])})
+
+
+_NEW_PERSON = sqlite.insert(person)
+_PERSON = _NEW_PERSON.on_conflict_do_update(
+    index_elements=[person.c.campaign, person.c.user_id],
+    set_={
+        column.name: _NEW_PERSON.excluded[column.name]
+        for column in person.c
+        if not column.primary_key
+    },
+    where=person.c.version < _NEW_PERSON.excluded.version,
+)
+_CARRY: Mapping[str, Callable[[Connection, Mapping[str, Any]], None]] = {
+    "person": _carry_person,
+    "campaign": _carry_campaign,
+    "close": _carry_close,
+    "plan": _carry_plan,
+}
