@@ -1,0 +1,67 @@
+"""What a valid configuration file says: frozen values. No secret is part of a `repr`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import Path
+
+    from conversion.mattermost import Access
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """`[ledger]`: the SQLite file, its mirror (best on another disk), this host's name."""
+
+    file: Path
+    mirror: Path
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyStatus:
+    """Where the failover proxy tells whether logins work, as JSON."""
+
+    url: str
+    tls_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """The proxy's list of people who log in by password for now, and the key of its pseudonyms."""
+
+    file: Path
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSettings:
+    """`[campaign]`: how careful a campaign is. Percentages are of the people of one command.
+
+    `operator_user` is the user name of the operator's own SAML account, whose login proves that
+    SSO works again; empty where only the proxy's status can prove it.
+    """
+
+    operator_user: str
+    proxy_status: ProxyStatus | None
+    converted: Converted | None
+    settle_delay: timedelta
+    error_budget_percent: float
+    at_most_percent: float
+    inventory_max_age: timedelta
+    pilot: int
+    minutes_a_call: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole file at `path`. `warnings` never stop a command."""
+
+    path: Path
+    access: Access
+    ledger: LedgerSettings
+    campaign: CampaignSettings
+    warnings: tuple[str, ...] = ()
