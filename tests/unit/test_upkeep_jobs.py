@@ -1,0 +1,95 @@
+"""What the parent process does beside the logins: which jobs there are, and that each one works."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from idp_proxy import serve
+from idp_proxy.adapters import open_store, open_upstreams
+from idp_proxy.audit.chain import Event
+from idp_proxy.store.base import UsedId
+from idp_proxy.store.local import LocalSpool
+from idp_proxy.store.schema import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from idp_proxy.config import Settings
+    from idp_proxy.store.sql import SqlStore
+    from idp_proxy.upkeep import Job
+    from tests.unit.config_folder import Folder
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+USED = UsedId("transaction", "", "A" * 22, LONG_AGO)
+
+
+@pytest.fixture
+def settings(folder: Folder) -> Settings:
+    return folder.read()
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[SqlStore]:
+    migrate(settings.store.url)
+    opened = open_store(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def spool(store: SqlStore, tmp_path: Path) -> Iterator[LocalSpool]:
+    opened = LocalSpool(
+        tmp_path / "spool.db", "sso1", known_head=store.known_head, now=lambda: datetime.now(UTC)
+    )
+    yield opened
+    opened.close()
+
+
+def jobs(settings: Settings, store: SqlStore) -> dict[str, Job]:
+    return {job.name: job for job in serve._jobs(settings, store, open_upstreams(settings))}
+
+
+def test_the_usual_host_has_these(settings: Settings, store: SqlStore) -> None:
+    assert {name: job.every_s for name, job in jobs(settings, store).items()} == {
+        "prune": 600,
+        "metadata okta": 3600,
+        "metadata entra": 3600,
+        "checkpoint": 300,
+    }
+
+
+def test_used_ids_are_forgotten_when_their_time_is_over(
+    settings: Settings, store: SqlStore
+) -> None:
+    with store.transaction() as transaction:
+        transaction.consume(USED)
+    prune = jobs(settings, store)["prune"]
+    assert prune.act() == "1 used ids forgotten"
+    assert prune.act() is None
+
+
+def test_checkpoints_are_written(settings: Settings, store: SqlStore) -> None:
+    with store.transaction() as transaction:
+        transaction.record(Event("login", "idp-proxy", LONG_AGO))
+    assert jobs(settings, store)["checkpoint"].act() is None
+    assert settings.audit.checkpoints is not None
+    assert settings.audit.checkpoints.file.read_text()
+
+
+def test_a_host_with_a_spool_merges_it_and_forgets_in_it(
+    settings: Settings, store: SqlStore, spool: LocalSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "open_spool", lambda *_: spool)
+    merge, prune = (jobs(settings, store)[name] for name in ("merge", "prune spool"))
+    assert (merge.act(), prune.act()) == (None, None)
+    spool.remember([USED])
+    assert merge.act() is None
+    with spool.transaction() as transaction:
+        transaction.record(Event("login", "idp-proxy", LONG_AGO))
+    assert "audit rows merged" in str(merge.act())
+    assert prune.act() == "1 used ids forgotten"
+    assert merge.act() is None
