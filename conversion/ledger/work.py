@@ -8,7 +8,9 @@ like any other.
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from sqlalchemy import bindparam, insert, select, update
@@ -135,25 +137,27 @@ def catch_up(connection: Connection, mirror: Mirror, audit: AuditLog) -> int:
 
 def _carry_over(connection: Connection, group: Group, audit: AuditLog) -> None:
     operations: Sequence[tuple[str, Mapping[str, Any]]] = group["operations"]
-    for kind, stored in operations:
-        _CARRY[kind](connection, from_json(stored))
+    for kind, alike in groupby(operations, itemgetter(0)):
+        _CARRY[kind](connection, [from_json(stored) for _, stored in alike])
     append_all(connection, audit, [event_from(from_json(event)) for event in group["events"]])
 
 
-def _carry_person(connection: Connection, record: Mapping[str, Any]) -> None:
-    connection.execute(_PERSON, record)
+def _carry_people(connection: Connection, records: Sequence[dict[str, Any]]) -> None:
+    connection.execute(_PERSON, records)
 
 
-def _carry_campaign(connection: Connection, record: Mapping[str, Any]) -> None:
-    connection.execute(insert(campaign), record)
+def _carry_campaigns(connection: Connection, records: Sequence[dict[str, Any]]) -> None:
+    connection.execute(insert(campaign), records)
 
 
-def _carry_close(connection: Connection, record: Mapping[str, Any]) -> None:
-    connection.execute(CLOSE, {"of_id": record["id"], "to": record["at"]})
+def _carry_closes(connection: Connection, records: Sequence[dict[str, Any]]) -> None:
+    connection.execute(CLOSE, [{"of_id": one["id"], "to": one["at"]} for one in records])
 
 
-def _carry_plan(connection: Connection, record: Mapping[str, Any]) -> None:
-    connection.execute(insert(plan), {**record, "octets": base64.b64decode(record["octets"])})
+def _carry_plans(connection: Connection, records: Sequence[dict[str, Any]]) -> None:
+    connection.execute(
+        insert(plan), [{**one, "octets": base64.b64decode(one["octets"])} for one in records]
+    )
 
 
 _NEW_PERSON = sqlite.insert(person)
@@ -166,9 +170,9 @@ _PERSON = _NEW_PERSON.on_conflict_do_update(
     },
     where=person.c.version < _NEW_PERSON.excluded.version,
 )
-_CARRY: Mapping[str, Callable[[Connection, Mapping[str, Any]], None]] = {
-    "person": _carry_person,
-    "campaign": _carry_campaign,
-    "close": _carry_close,
-    "plan": _carry_plan,
+_CARRY: Final[Mapping[str, Callable[[Connection, Sequence[dict[str, Any]]], None]]] = {
+    "person": _carry_people,
+    "campaign": _carry_campaigns,
+    "close": _carry_closes,
+    "plan": _carry_plans,
 }
