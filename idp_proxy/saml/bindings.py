@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from idp_proxy.errors import MalformedMessage, RequestInvalid
+from idp_proxy.errors import MalformedMessage, RequestInvalid, SamlError
 from idp_proxy.saml.xml import MAX_BASE64, MAX_OCTETS, decode_base64
 
 #: Octets of a query or a form: one message, a RelayState and a signature, percent-encoded.
@@ -83,13 +83,15 @@ def read_post_request(body: bytes) -> RequestMessage:
 
 def read_post_response(body: bytes) -> ResponseMessage:
     """The Response in a posted form. Raises `MalformedMessage`."""
-    _, fields = _parameters(body)
+    _, fields = _parameters(body, MalformedMessage)
     if "SAMLRequest" in fields or "SAMLResponse" not in fields:
         raise MalformedMessage("XML-03", "the form holds no SAMLResponse, or a request beside it")
     return ResponseMessage(fields["SAMLResponse"], fields.get("RelayState"))
 
 
-def _parameters(octets: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
+def _parameters(
+    octets: bytes, refusal: type[SamlError] = RequestInvalid
+) -> tuple[dict[str, bytes], dict[str, str]]:
     """The SAML parameters, each once: raw as they came, and decoded. Others are ignored (FO-05)."""
     if len(octets) > MAX_FORM:
         raise MalformedMessage("XML-02", f"{len(octets)} octets of parameters, at most {MAX_FORM}")
@@ -104,7 +106,7 @@ def _parameters(octets: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
         if name not in _SAML_PARAMETERS:
             continue
         if name in fields:
-            raise RequestInvalid("IDP-02", f"the parameter {name} comes twice")
+            raise refusal("IDP-02", f"the parameter {name} comes twice")
         raw[name], fields[name] = value, _decoded(value)
     return raw, fields
 

@@ -146,7 +146,7 @@ BODIES: dict[str, tuple[bytes, type[ProxyError]]] = {
     "nothing": (b"", errors.MalformedMessage),
     "no response": (b"RelayState=x", errors.MalformedMessage),
     "a request beside it": (b"SAMLResponse=AAAA&SAMLRequest=AAAA", errors.MalformedMessage),
-    "two responses": (b"SAMLResponse=AAAA&SAMLResponse=AAAA", errors.RequestInvalid),
+    "two responses": (b"SAMLResponse=AAAA&SAMLResponse=AAAA", errors.MalformedMessage),
     "no UTF-8": (b"SAMLResponse=\xff\xfe", errors.MalformedMessage),
     "NUL": (b"SAMLResponse=%00&RelayState=%00", errors.LoginUnsolicited),
     "too many parameters": (b"&".join(b"a=1" for _ in range(40)), errors.MalformedMessage),
