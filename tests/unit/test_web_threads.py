@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     import pytest
 
 
-def run(journeys: int, journey: Callable[[int], object]) -> list[object]:
+def run(
+    journeys: int, journey: Callable[[int], object], kept_threads: int = threads.THREADS
+) -> list[object]:
     async def together() -> list[object]:
-        kept = JourneyThreads()
+        kept = JourneyThreads(kept_threads)
         return await asyncio.gather(
             *(kept.run(journey, number) for number in range(journeys)), return_exceptions=True
         )
@@ -44,7 +46,6 @@ def test_threads_are_replaced_and_the_old_ones_finish_what_they_were_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(threads, "REPLACED_AFTER", 3)
-    monkeypatch.setattr(threads, "THREADS", 1)
-    ran_in = run(10, lambda _: threading.current_thread())
+    ran_in = run(10, lambda _: threading.current_thread(), kept_threads=1)
     assert len(ran_in) == 10
     assert len(set(ran_in)) == 3
