@@ -1,0 +1,57 @@
+"""The run of `prepare`: list, learn, merge, keep. Made for cron: it may run at any time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from conversion.decision.account import SAML, Binding, Source
+from conversion.errors import Unreachable
+from conversion.inventory.merge import Key, Said, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime, timedelta
+
+    from conversion.decision.account import Account
+    from conversion.inventory.merge import Prepared
+    from conversion.ledger.base import InventoryRow, Ledger
+    from conversion.mattermost import ExportedUser
+
+
+class Directory(Protocol):
+    """The server's list."""
+
+    def all_accounts(self) -> Sequence[Account]:
+        """All accounts, read until two passes agree."""
+
+
+def prepare(server: Directory, ledger: Ledger, said: Iterable[Said], now: datetime) -> Prepared:
+    """Learn the way back of everybody on SAML, and keep it.
+
+    Raises `Unreachable` for an empty list: the old inventory is worth more than that. The ledger
+    keeps people whom this run does not find on SAML, if their way back is known.
+    """
+    accounts = server.all_accounts()
+    if not accounts:
+        raise Unreachable("the server lists nobody; the inventory stays as it was")
+    prepared = merge(accounts, ledger.inventory(), said, now)
+    ledger.put_inventory(prepared.rows, now)
+    return prepared
+
+
+def from_export(users: Iterable[ExportedUser], now: datetime) -> tuple[Said, ...]:
+    """What the bulk export says."""
+    return tuple(
+        Said(Key.USERNAME, user.username, Binding(user.auth_data, Source.EXPORT, now))
+        for user in users
+        if user.auth_service == SAML and user.auth_data
+    )
+
+
+def age_of(inventory: Iterable[InventoryRow], now: datetime) -> timedelta | None:
+    """How long ago `prepare` last ran; None without an inventory.
+
+    Rows of people who left SAML are older: they are as they were last seen.
+    """
+    last = max((row.seen_at for row in inventory), default=None)
+    return None if last is None else now - last
