@@ -31,8 +31,8 @@ e2e: $(STAMP)  ## whole logins on SimpleSAMLphp, mod_auth_mellon, Shibboleth and
 bench: $(STAMP)  ## whole logins through a running proxy, against the bars of the design; writes build/bench.json
 	$(BIN)/python -m tests.bench.login_bench $(ARGS)
 
-fuzz: $(STAMP)  ## 60 s of mutated input for each parser; SECONDS=n for longer
-	FUZZ_SECONDS=$(or $(SECONDS),60) $(BIN)/pytest tests/fuzz $(ARGS)
+fuzz: $(STAMP)  ## 60 s of mutated input for each parser; FUZZ_SECONDS=n for another time
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(BIN)/pytest -n auto tests/fuzz $(ARGS)
 
 lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check $(CODE)
