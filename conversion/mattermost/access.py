@@ -109,6 +109,11 @@ class _Bearer(httpx.Auth):
 def _address_problems(access: Access) -> list[str]:
     if access.local_socket is not None:
         return []
+    if {"@", "?", "#"} & set(access.url):
+        # Not repeated in the message: it may hold a password.
+        return [
+            "mattermost.url: leave out user, password, query and fragment; use mattermost.token"
+        ]
     try:
         parts = urlsplit(access.url)
         host, _ = parts.hostname or "", parts.port
@@ -116,10 +121,6 @@ def _address_problems(access: Access) -> list[str]:
         return [f"mattermost.url: {access.url!r}: {error}"]
     if parts.scheme not in {"http", "https"} or not host:
         return [f"mattermost.url: {access.url!r} is no address such as https://chat.example.org"]
-    if parts.username or parts.password or parts.query or parts.fragment:
-        return [
-            "mattermost.url: leave out user, password, query and fragment; use mattermost.token"
-        ]
     if parts.scheme == "http" and not _is_loopback(host):
         problem = (
             f"mattermost.url: {access.url!r} would send the token unencrypted; use https,"
