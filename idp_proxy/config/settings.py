@@ -18,20 +18,14 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.x509 import Certificate
 
+    from idp_proxy.saml.answer import RequireSigned
+
 
 class Trust(enum.Enum):
     """What makes upstream metadata from a URL believed (MD-01)."""
 
     TLS = "tls"
     SIGNED = "signed"
-
-
-class RequireSigned(enum.Enum):
-    """What an upstream must sign; a signature that is present must verify in any case."""
-
-    ASSERTION = "assertion"
-    RESPONSE = "response"
-    BOTH = "both"
 
 
 class EncryptionAlgorithm(enum.Enum):

@@ -15,13 +15,13 @@ from idp_proxy.config.sections import read_outbound, require
 from idp_proxy.config.settings import (
     MetadataFile,
     MetadataUrl,
-    RequireSigned,
     Trust,
     UpstreamLimits,
     UpstreamSettings,
 )
 from idp_proxy.config.shape import ServiceProviderTable, UpstreamTable
 from idp_proxy.decision.subject import IDENTIFIERS
+from idp_proxy.saml.answer import RequireSigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

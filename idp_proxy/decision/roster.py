@@ -84,34 +84,50 @@ def lookup_key(link_key: str) -> str:
 def learn(
     subject: Subject, known: RosterRow | None, holder: RosterRow | None, now: datetime
 ) -> tuple[RosterRow, ...]:
-    """The rows to write after a verified login at the active.
-
-    `known` is the row of this id, `holder` the row that holds this link key now. A new link key
-    for a known id retires the old one. A key that another id holds marks both people as in
-    conflict; the holder keeps the key, so that the conflict stays visible to a look-up.
-    """
-    key = lookup_key(subject.link_key)
-    contested = holder is not None and holder.id != subject.attributes["id"]
+    """The rows to write after a verified login at the active (`placed` says how)."""
     row = RosterRow(
         id=subject.attributes["id"],
         link_key=subject.link_key,
-        lookup_key=None if contested or not key else key,
+        lookup_key=lookup_key(subject.link_key) or None,
         email=subject.attributes["email"],
         username=subject.attributes["username"],
         attributes=dict(subject.attributes),
         source=subject.upstream,
         confirmed_at=now,
-        conflict=contested or _still_contested(known, key),
-        blocked=known is not None and known.blocked,
     )
-    if contested and holder is not None:
-        return (replace(holder, conflict=True), row)
-    return (row,)
+    return placed(row, known, holder)
 
 
-def _still_contested(known: RosterRow | None, key: str) -> bool:
-    """A conflict about the key the person still has is ended by an operator, not by a login."""
-    return known is not None and known.conflict and known.lookup_key == key
+def learn_late(
+    late: RosterRow, known: RosterRow | None, holder: RosterRow | None
+) -> tuple[RosterRow, ...]:
+    """The rows to write for a login that was verified while the store was away.
+
+    What was confirmed after it stays; else the row is held against what the roster knows by now.
+    """
+    if known is not None and known.confirmed_at > late.confirmed_at:
+        return ()
+    return placed(late, known, holder)
+
+
+def placed(
+    row: RosterRow, known: RosterRow | None, holder: RosterRow | None
+) -> tuple[RosterRow, ...]:
+    """The rows to write, in this order, so that `row` is the word on its person.
+
+    `known` is the row of this id before, `holder` the row that holds the link key now. A new link
+    key retires the old one. A key that another id holds marks both people as in conflict; the
+    holder keeps it, so that the conflict stays visible to a look-up. A block stays, and so does a
+    conflict about the same key: an operator ends them, not a login (FO-08, FO-09).
+    """
+    unresolved = known is not None and known.conflict and known.lookup_key == row.lookup_key
+    blocked = known is not None and known.blocked
+    if holder is None or holder.id == row.id:
+        return (replace(row, conflict=unresolved, blocked=blocked),)
+    return (
+        replace(holder, conflict=True),
+        replace(row, lookup_key=None, conflict=True, blocked=blocked),
+    )
 
 
 def judge_standby(row: RosterRow | None, limits: RosterLimits, now: datetime) -> Admitted | Refused:

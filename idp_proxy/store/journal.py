@@ -11,11 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from idp_proxy.audit.chain import Event
-from idp_proxy.decision.roster import RosterRow
+from idp_proxy.decision.roster import RosterRow, learn_late
 from idp_proxy.errors import ReplayDetected
 from idp_proxy.store.base import UsedId
 from idp_proxy.store.records import person_from_text, person_text
-from idp_proxy.store.relearning import relearn
 
 if TYPE_CHECKING:
     from idp_proxy.store.base import Transaction
@@ -83,7 +82,7 @@ def replay(transaction: Transaction, entry: Entry, now: datetime) -> None:
 
 def _relearn(transaction: Transaction, late: RosterRow) -> None:
     holder = None if late.lookup_key is None else transaction.person_by_lookup_key(late.lookup_key)
-    for row in relearn(late, transaction.person(late.id), holder):
+    for row in learn_late(late, transaction.person(late.id), holder):
         transaction.save_person(row)
 
 

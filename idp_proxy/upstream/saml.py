@@ -33,7 +33,7 @@ class SamlUpstream:
     def __init__(self, upstream: UpstreamSettings, settings: Settings) -> None:
         self._upstream = upstream
         self._proxied_to = settings.service_provider.entity_id
-        self._require_signed = RequireSigned(upstream.require_signed.value)
+        self._require_signed = upstream.require_signed
         self._decryption_keys = () if upstream.decryption is None else (upstream.decryption.key,)
         self._map = AttributeMap(upstream.attributes, upstream.email_domains)
         self._asker = Asker(

@@ -13,13 +13,13 @@ from idp_proxy.config import (
     Listen,
     MetadataFile,
     MetadataUrl,
-    RequireSigned,
     Trust,
     load,
 )
 from idp_proxy.config.findings import Findings, path_of
 from idp_proxy.config.shape import read_shape
 from idp_proxy.errors import ConfigError
+from idp_proxy.saml.answer import RequireSigned
 from tests.support.keys import rsa_pair
 from tests.unit.config_folder import CONFIGURATION
 

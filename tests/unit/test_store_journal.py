@@ -1,4 +1,4 @@
-"""A login of the time without the store, held against what the roster knows by now."""
+"""What a spool keeps of a login, and what the roster makes of it later."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idp_proxy.decision.roster import RosterRow
+from idp_proxy.decision.roster import RosterRow, learn_late
 from idp_proxy.store.base import UsedId
 from idp_proxy.store.journal import Entry, Proof, read, written
-from idp_proxy.store.relearning import relearn
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATE = RosterRow(
@@ -68,7 +67,7 @@ OTHER = replace(BEFORE, id="p-2")
 def test_what_the_roster_makes_of_a_late_login(
     known: RosterRow | None, holder: RosterRow | None, expected: tuple[RosterRow, ...]
 ) -> None:
-    assert relearn(LATE, known, holder) == expected
+    assert learn_late(LATE, known, holder) == expected
 
 
 WORDS = st.text(max_size=30)
