@@ -1,0 +1,136 @@
+"""What must be right before people are moved, judged from evidence that was gathered elsewhere.
+
+Each check is one function: evidence in, findings out. What could not be learnt is a finding too,
+never silence. This file has the checks of people and of their way back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from conversion.decision.account import SAML, Source
+from conversion.decision.evidence import Finding, Severity, blocking, note, some, warning
+from conversion.decision.server_checks import SERVER_CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conversion.decision.evidence import Evidence
+
+
+def findings(evidence: Evidence) -> tuple[Finding, ...]:
+    """All findings, the blocking ones first."""
+    order = list(Severity)
+    found = (finding for check in CHECKS for finding in check(evidence))
+    return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
+
+
+def _listing(given: Evidence) -> Iterator[Finding]:
+    if given.accounts is None:
+        return
+    saml = [one for one in given.accounts if one.auth_service == SAML]
+    people = given.people
+    kinds = Counter(
+        {
+            "administrators": sum(one.is_admin for one in people),
+            "guests": sum(one.is_guest for one in people),
+            "deactivated": sum(not one.active for one in saml),
+            "bots": sum(one.is_bot for one in given.accounts),
+        }
+    )
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    yield note("people.counts", f"{len(people)} people on SAML; among all accounts {counted}")
+    if not people:
+        yield blocking("people.none", "nobody is on SAML", "is this the right server?")
+    if given.missing:
+        yield warning(
+            "people.unlisted",
+            f"the server counts {given.missing} accounts that it does not list",
+            "look into the database: nobody can say who they are",
+        )
+    no_mail = [one for one in people if "@" not in one.email]
+    if no_mail:
+        yield warning(
+            "people.no_mail",
+            f"{len(no_mail)} people have no email address: {some(no_mail)}",
+            "give them one, or leave them out",
+        )
+    if kinds["guests"] and not (
+        given.licensed and given.setting("GuestAccountsSettings", "Enable")
+    ):
+        yield warning(
+            "people.guests",
+            "guests cannot log in by email without a licence and GuestAccountsSettings.Enable",
+            "leave them out, or mend both",
+        )
+
+
+def _inventory(given: Evidence) -> Iterator[Finding]:
+    if given.inventory_at is None:
+        yield blocking(
+            "inventory.none", "there is no inventory: no way back is known", "run prepare"
+        )
+        return
+    age = given.now - given.inventory_at
+    if not timedelta(0) <= age <= given.inventory_max_age:
+        hours = age / timedelta(hours=1)
+        yield warning(
+            "inventory.age",
+            f"the inventory is {hours:.0f} hours old",
+            "run prepare; have cron run it every night",
+        )
+    if given.accounts is None:
+        return
+    lost = [one for one in given.people if given.inventory.get(one.id) is None]
+    if lost:
+        yield warning(
+            "inventory.unknown",
+            f"the way back of {len(lost)} people is not known: {some(lost)}",
+            "run prepare with --sql, --export or --csv",
+        )
+    guessed = [
+        one
+        for one in given.people
+        if (known := given.inventory.get(one.id)) and known.source is Source.EMAIL_FALLBACK
+    ]
+    if guessed:
+        yield warning(
+            "inventory.fallback",
+            f"{len(guessed)} people would return by their email: {some(guessed)}",
+            "run prepare with --sql, --export or --csv",
+        )
+
+
+def _bindings(given: Evidence) -> Iterator[Finding]:
+    values = [known.auth_data for known in given.inventory.values() if known is not None]
+    repeated = sum(count > 1 for count in Counter(values).values())
+    if repeated:
+        yield blocking(
+            "inventory.duplicates",
+            f"{repeated} values of auth_data stand with more than one account, of which all but"
+            " one must be wrong",
+            "run prepare with --sql; the server keeps them unique",
+        )
+    folded = Counter(value.casefold() for value in set(values))
+    alike = sum(count > 1 for count in folded.values())
+    if alike:
+        yield warning(
+            "inventory.case",
+            f"{alike} values of auth_data differ in case alone: to Mattermost they are different"
+            " people, to most providers one",
+            "look for double accounts, made when the provider changed its spelling",
+        )
+
+
+def _proof(given: Evidence) -> Iterator[Finding]:
+    if not given.proof_possible:
+        yield warning(
+            "return.no_proof",
+            "nothing can prove that SSO works again, and return will refuse",
+            "set campaign.operator_user or campaign.proxy_status_url",
+        )
+
+
+CHECKS: Final = (*SERVER_CHECKS, _listing, _inventory, _bindings, _proof)
