@@ -91,6 +91,9 @@ class Ledger(Protocol):
     def current_campaign(self) -> Campaign | None:
         """The campaign that is open."""
 
+    def last_campaign(self) -> Campaign | None:
+        """The campaign that was opened last, closed ones too: what a report is about."""
+
     def close_campaign(self, campaign: str, now: datetime) -> None:
         """Raises `LedgerConflict` while a row of it is open."""
 

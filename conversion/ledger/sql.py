@@ -38,6 +38,7 @@ _AT_ONCE: Final = 500
 _SHOWN: Final = 5
 
 _OPEN_CAMPAIGN = select(campaigns).where(campaigns.c.closed_at.is_(None))
+_LAST_CAMPAIGN = select(campaigns).order_by(campaigns.c.opened_at.desc()).limit(1)
 _ROW = select(person).where(
     person.c.campaign == bindparam("of_campaign"), person.c.user_id == bindparam("of_user")
 )
@@ -122,6 +123,12 @@ class SqlLedger:
         """See `base.Ledger`."""
         with self.database.reading() as connection:
             return _current(connection)
+
+    def last_campaign(self) -> Campaign | None:
+        """See `base.Ledger`."""
+        with self.database.reading() as connection:
+            found = connection.execute(_LAST_CAMPAIGN).mappings().first()
+        return None if found is None else campaign_from(found)
 
     def close_campaign(self, campaign: str, now: datetime) -> None:
         """See `base.Ledger`."""
