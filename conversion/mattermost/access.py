@@ -13,7 +13,6 @@ import httpx
 from conversion.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
 #: Seconds to connect. A server that needs longer is not one to change a thousand accounts on.
@@ -46,33 +45,40 @@ class Access:
         if problems:
             raise ConfigError(problems)
 
-    def client(self, transport: httpx.BaseTransport | None = None) -> httpx.Client:
-        """A client for all threads together. Raises `ConfigError` for an unusable `tls_ca`.
+    @property
+    def base(self) -> str:
+        """Where the API begins."""
+        url = self.url.rstrip("/") if self.local_socket is None else "http://local"
+        return f"{url}/api/v4"
 
-        `transport` stands in for the network in tests.
+    def headers(self) -> httpx.Headers:
+        """Of every call. Authorization is blanked by httpx wherever it represents headers."""
+        headers = httpx.Headers(
+            {
+                "User-Agent": "sso-conversion",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            }
+        )
+        if self.token and self.local_socket is None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return headers
 
-        The environment of the process changes nothing, and redirects are not followed: the token
-        goes to the address that was configured, and to no other.
+    def timeouts(self) -> dict[str, float | None]:
+        """Seconds for each step of a call."""
+        connect = min(CONNECT_TIMEOUT, self.deadline_s)
+        return httpx.Timeout(self.deadline_s, connect=connect).as_dict()
+
+    def transport(self) -> httpx.HTTPTransport:
+        """Connections for all threads together. Raises `ConfigError` for an unusable `tls_ca`.
+
+        The environment of the process (`HTTPS_PROXY`, `SSL_CERT_FILE`) changes nothing.
         """
         limits = httpx.Limits(
             max_connections=self.connections,
             max_keepalive_connections=self.connections,
             keepalive_expiry=KEEP_ALIVE,
         )
-        return httpx.Client(
-            base_url=f"{self._base()}/api/v4",
-            auth=_Bearer(self.token) if self.token and self.local_socket is None else None,
-            transport=transport or self._transport(limits),
-            timeout=httpx.Timeout(self.deadline_s, connect=min(CONNECT_TIMEOUT, self.deadline_s)),
-            headers={"User-Agent": "sso-conversion", "Accept": "application/json"},
-            trust_env=False,
-            follow_redirects=False,
-        )
-
-    def _base(self) -> str:
-        return self.url.rstrip("/") if self.local_socket is None else "http://local"
-
-    def _transport(self, limits: httpx.Limits) -> httpx.HTTPTransport:
         if self.local_socket is not None:
             return httpx.HTTPTransport(uds=str(self.local_socket), limits=limits, trust_env=False)
         return httpx.HTTPTransport(
@@ -91,19 +97,6 @@ class Access:
             raise ConfigError(
                 [f"mattermost.tls_ca: {self.tls_ca}: {error}; name a file of PEM certificates"]
             ) from error
-
-
-class _Bearer(httpx.Auth):
-    """The token, where no representation of the client shows it."""
-
-    __slots__ = ("_header",)
-
-    def __init__(self, token: str) -> None:
-        self._header = f"Bearer {token}"
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        request.headers["Authorization"] = self._header
-        yield request
 
 
 def _address_problems(access: Access) -> list[str]:

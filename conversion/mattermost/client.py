@@ -1,7 +1,7 @@
 """One method a call. Every one raises the errors of `conversion.errors.MattermostError`.
 
-Synchronous, and safe for many threads at once: httpx spends 0.5 ms of processor time on a call this
-way and 1.2 ms on an event loop, while the ledger, whose writes lie between the calls, is
+Synchronous, and safe for many threads at once: `httpx.Client` spends 0.5 ms of processor time on a
+call and `httpx.AsyncClient` 1.2 ms, while the ledger, whose writes lie between the calls, is
 synchronous anyway. Concurrency is the caller's thread pool, bounded by `Access.connections`.
 """
 

@@ -49,10 +49,12 @@ class Pace:
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Take over what an answer tells about the allowance; without the headers nothing."""
-        remaining = seconds(headers.get("X-Ratelimit-Remaining"))
         limit = seconds(headers.get("X-Ratelimit-Limit"))
+        if not limit:
+            return
+        remaining = seconds(headers.get("X-Ratelimit-Remaining"))
         reset = seconds(headers.get("X-Ratelimit-Reset"))
-        if remaining is None or not limit:
+        if remaining is None:
             return
         used = limit - remaining
         spaced = remaining < limit * RESERVE and used > 0

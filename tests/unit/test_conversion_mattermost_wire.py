@@ -355,7 +355,7 @@ def test_no_representation_shows_the_token_or_what_is_sent() -> None:
     server, _ = answers(httpx.Response(200, json={"password": HASH}))
     access = Access("https://chat.example.org", TOKEN, outbound_proxy="http://u:Proxy1@p:3128")
     with Mattermost(access, transport=httpx.MockTransport(server)) as mattermost:
-        shown = [repr(access), repr(mattermost), repr(vars(mattermost)), repr(access.client())]
+        shown = [repr(access), repr(mattermost), repr(vars(mattermost)), repr(access.headers())]
 
     for secret in (TOKEN, "Proxy1"):
         assert not [text for text in shown if secret in text]
