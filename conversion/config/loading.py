@@ -138,9 +138,10 @@ def _ledger(table: LedgerTable, references: References) -> LedgerSettings | None
             f"ledger.host: {host!r} is no name: letters, digits, dots, hyphens, at most 63"
         )
     references.problems.extend(problems)
-    return (
-        None if problems or file is None or mirror is None else LedgerSettings(file, mirror, host)
-    )
+    key = references.key("ledger.backup_key", table.backup_key) if table.backup_key else None
+    if problems or file is None or mirror is None:
+        return None
+    return LedgerSettings(file, mirror, host, key)
 
 
 def _sqlite_file(text: str, references: References, problems: list[str]) -> Path | None:

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """`[ledger]`: the SQLite file, its mirror (best on another disk), this host's name."""
+    """`[ledger]`: the SQLite file, its mirror (best on another disk), this host's name.
+
+    `backup_key` encrypts backups; None where none is set.
+    """
 
     file: Path
     mirror: Path
     host: str
+    backup_key: bytes | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class LedgerTable(Table):
     url: str = "sqlite:///conversion.db"
     mirror: str = ""
     host: str = ""
+    backup_key: str = ""
 
 
 class CampaignTable(Table):

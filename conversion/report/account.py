@@ -1,0 +1,93 @@
+"""The figures of a campaign, from the ledger alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from conversion.decision.account import Source
+from conversion.decision.lifecycle import OPEN, RowState
+from conversion.decision.situation import UNTOUCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from conversion.ledger.base import Campaign, Ledger, Row
+
+#: Closed, and yet somebody will ask about them.
+_TOLD: Final = frozenset({RowState.SKIPPED, RowState.WITHDRAWN, RowState.WRITTEN_OFF})
+_FALLBACK: Final = "returned by email address: the next login by SSO binds the account anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptional:
+    """Somebody who is not simply moved and back. `username` is as the inventory has it."""
+
+    user_id: str
+    username: str
+    state: RowState
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`moved` = `back` + `left` + `given_up`. `waiting` were planned and never touched."""
+
+    campaign: str
+    opened_at: datetime
+    closed_at: datetime | None
+    made_at: datetime
+    counts: Mapping[RowState, int]
+    exceptions: tuple[Exceptional, ...]
+
+    @property
+    def moved(self) -> int:
+        """Everybody who was moved, or may have been."""
+        return sum(people for state, people in self.counts.items() if state not in UNTOUCHED)
+
+    @property
+    def back(self) -> int:
+        """Seen on SSO by their own binding, after the settle delay."""
+        return self.counts.get(RowState.VERIFIED, 0)
+
+    @property
+    def given_up(self) -> int:
+        """Left at a password by two signatures."""
+        return self.counts.get(RowState.WRITTEN_OFF, 0)
+
+    @property
+    def left(self) -> int:
+        """Moved, and not proven to be back."""
+        return self.moved - self.back - self.given_up
+
+    @property
+    def waiting(self) -> int:
+        """Planned, and never touched."""
+        return sum(self.counts.get(state, 0) for state in UNTOUCHED & OPEN)
+
+
+def report_of(ledger: Ledger, campaign: Campaign, now: datetime) -> Report:
+    """The report of `campaign` at `now`. Raises `LedgerError`."""
+    exceptions = [_exceptional(row) for row in ledger.rows(campaign.id) if _is_exception(row)]
+    wanted = {one.user_id for one in exceptions}
+    names = {row.user_id: row.username for row in ledger.inventory() if row.user_id in wanted}
+    return Report(
+        campaign=campaign.id,
+        opened_at=campaign.opened_at,
+        closed_at=campaign.closed_at,
+        made_at=now,
+        counts=dict(ledger.counts(campaign.id)),
+        exceptions=tuple(replace(one, username=names.get(one.user_id, "")) for one in exceptions),
+    )
+
+
+def _is_exception(row: Row) -> bool:
+    by_email = row.state is RowState.VERIFIED and row.binding.source is Source.EMAIL_FALLBACK
+    return row.state in OPEN or row.state in _TOLD or by_email
+
+
+def _exceptional(row: Row) -> Exceptional:
+    reason = _FALLBACK if row.state is RowState.VERIFIED else row.note
+    return Exceptional(row.user_id, "", row.state, reason or row.state.value, row.updated_at)
