@@ -1,0 +1,304 @@
+"""Journey: convert. People go from SSO to email and password, their way back on disk.
+
+`convert` carries out exactly one stored plan: it journals every binding, holds each person against
+the server's list, converts, lets things settle, looks again, and converts anew whom a concurrent
+update of the server undid. It can be killed at any point and run again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from conversion.bulk import FINISHED, REFUSED, Came, Deed, Tally, carry_out, groups
+from conversion.decision.lifecycle import INTENTS, Event, RowState
+from conversion.decision.objections import breaches
+from conversion.decision.plan import (
+    Plan,
+    Planned,
+    envelope_text,
+    parse,
+    parse_envelope,
+    recheck,
+    stale,
+)
+from conversion.decision.settlement import Finding, read
+from conversion.errors import LedgerConflict, MattermostError, PlanStale, PlanUnsafe
+from conversion.ledger.base import Campaign, Row
+from conversion.passwords import hash_of_an_unknown_password
+from conversion.truth import (
+    change_each,
+    look,
+    refresh_converted_file,
+    settle_rows,
+    wait_for_calls_of_the_dead,
+)
+from idp_proxy.audit.chain import Event as AuditEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from conversion.bulk import Bulk
+    from conversion.ledger.base import Change
+
+_ADDED_AT_ONCE: Final = 500
+
+
+@dataclass(slots=True)
+class Converted:
+    """What `convert` did, and `counts`, the rows by state; `stopped` says why it ended early.
+
+    `moved` are people of this command who are at email and password now; `skipped` are people who
+    are not as they were planned, with the reason; `repaired` counts conversions that a concurrent
+    update of the server had undone.
+    """
+
+    campaign: str
+    moved: int = 0
+    repaired: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    not_in_file: tuple[str, ...] = ()
+    counts: Mapping[RowState, int] = field(default_factory=dict)
+    stopped: str = ""
+
+
+def convert(bulk: Bulk, plan_digest: str, pilot: int | None = None) -> Converted:
+    """Carry out a stored plan, or its first `pilot` people. Raises `PlanStale`, `PlanUnsafe`,
+    `LedgerBusy`, and what the server or the ledger say.
+    """
+    with bulk.ledger.lock("convert", bulk.actor, bulk.clock()):
+        plan = _usable_plan(bulk, plan_digest)
+        campaign = _campaign_for(bulk, plan, plan_digest)
+        wanted = frozenset(person.user_id for person in plan.people)
+        journey = _Conversion(bulk, campaign, wanted, Converted(campaign))
+        _journal(bulk, campaign, plan)
+        # From here on the ledger's rows are the plan; a hundred thousand people are held once.
+        del plan
+        return journey.go(pilot)
+
+
+def _usable_plan(bulk: Bulk, plan_digest: str) -> Plan:
+    stored = bulk.ledger.plan(plan_digest)
+    if stored is None:
+        raise PlanStale(f"no plan {plan_digest[:16]} is stored here: run plan, and use its digest")
+    try:
+        plan = parse(stored)
+    except ValueError as error:
+        raise PlanStale(str(error)) from error
+    why = stale(plan, bulk.clock())
+    if why is not None:
+        raise PlanStale(f"{why}: plan again; who was moved already is left alone")
+    return plan
+
+
+def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str) -> str:
+    """The open campaign if the plan keeps to its envelope, else a new one with the plan's own."""
+    now = bulk.clock()
+    current = bulk.ledger.current_campaign()
+    envelope = plan.envelope if current is None else parse_envelope(current.envelope)
+    moved = 0
+    if current is not None:
+        planned = {person.user_id for person in plan.people}
+        rows = bulk.ledger.rows(current.id)
+        moved = sum(row.state not in _NEVER_MOVED and row.user_id not in planned for row in rows)
+    why = breaches(envelope, plan, moved, now)
+    if why:
+        raise PlanUnsafe(why)
+    if current is not None:
+        return current.id
+    # Named after the plan, so that the plan which opened a campaign cannot open a second one.
+    name = f"{plan.created_at:%Y%m%d-%H%M%S}-{plan_digest[:8]}"
+    try:
+        bulk.ledger.open_campaign(Campaign(name, now, envelope_text(plan.envelope)))
+    except LedgerConflict as error:
+        raise PlanStale(f"this plan was carried out before ({error.detail}): plan again") from error
+    return name
+
+
+def _journal(bulk: Bulk, campaign: str, plan: Plan) -> None:
+    """Every binding on disk before anybody is touched: new rows, and rows of an earlier plan."""
+    for people in groups(plan.people, _ADDED_AT_ONCE):
+        found = [(person, bulk.ledger.row(campaign, person.user_id)) for person in people]
+        fresh = [_new_row(bulk, campaign, person) for person, row in found if row is None]
+        if fresh:
+            bulk.ledger.add(fresh, [_row_added(bulk, row) for row in fresh])
+        again = [
+            _replanned(bulk, row, person)
+            for person, row in found
+            if row is not None and row.state in _REPLANNED and row.updated_at < plan.created_at
+        ]
+        if again:
+            bulk.ledger.commit(again)
+
+
+class _Conversion:
+    """One `convert`, under the lock."""
+
+    def __init__(self, bulk: Bulk, campaign: str, wanted: frozenset[str], told: Converted) -> None:
+        self._bulk = bulk
+        self._campaign = campaign
+        self._wanted = wanted
+        self._told = told
+        self._mine: set[str] = set()
+        self._verify_email = False
+
+    def go(self, pilot: int | None) -> Converted:
+        """All of it. Raises `Unauthorized` at the end where the token was lost on the way."""
+        wait_for_calls_of_the_dead(self._bulk, self._campaign)
+        email = self._bulk.server.config().get("EmailSettings", {})
+        self._verify_email = bool(email.get("RequireEmailVerification"))
+        self._hold_against_the_list()
+        tally = self._carry_out(set(islice((row.user_id for row in self._waiting()), pilot)))
+        if not tally.stopped:
+            tally = self._look_again(tally)
+        self._conclude(tally)
+        return self._told
+
+    def _conclude(self, tally: Tally) -> None:
+        told, ledger = self._told, self._bulk.ledger
+        told.stopped = tally.stopped
+        told.not_in_file = refresh_converted_file(self._bulk, self._campaign)
+        told.counts = ledger.counts(self._campaign)
+        told.moved = sum(row.user_id in self._mine for row in self._rows(RowState.CONVERTED))
+        if tally.fatal is not None:
+            raise tally.fatal
+
+    def _rows(self, *states: RowState) -> Iterator[Row]:
+        return self._bulk.ledger.rows(self._campaign, *states)
+
+    def _waiting(self) -> Iterator[Row]:
+        return (row for row in self._rows(RowState.PLANNED) if row.user_id in self._wanted)
+
+    def _hold_against_the_list(self) -> None:
+        """Settle what a dead process left, and leave out who is not as planned any more."""
+        accounts = look(self._bulk)
+        settle_rows(self._bulk, self._campaign, accounts, *INTENTS)
+
+        def reason(row: Row) -> str | None:
+            return recheck(_as_planned(row), accounts.get(row.user_id))
+
+        self._skip(lambda row: reason(row) if row.user_id in self._wanted else None)
+
+    def _skip(self, reason: Callable[[Row], str | None]) -> None:
+        def skipped(row: Row) -> Change | None:
+            why = reason(row)
+            if why is None:
+                return None
+            self._told.skipped.append((row.user_id, why))
+            return self._bulk.step(row, Event.SKIP, why)
+
+        for _ in change_each(self._bulk, self._campaign, skipped, RowState.PLANNED):
+            pass
+
+    def _carry_out(self, ids: set[str]) -> Tally:
+        """Convert these people, whose rows stand at `planned` or, for a repair, `converted`."""
+        self._mine |= ids
+        states = (RowState.PLANNED, RowState.CONVERTED)
+        rows = (row for row in self._rows(*states) if row.user_id in ids)
+        deed = Deed("convert", Event.CONVERT, self._set_password, self._follow_up, _ENDS)
+        tally = carry_out(self._bulk, rows, deed, len(ids))
+        self._told.problems += tally.problems
+        # Whom the server refuses is still on SSO: out of the plan, with the server's reason.
+        self._skip(lambda row: row.note if REFUSED in row.facts else None)
+        return tally
+
+    def _set_password(self, row: Row) -> None:
+        self._bulk.server.set_password_hash(row.user_id, hash_of_an_unknown_password())
+
+    def _follow_up(self, row: Row) -> None:
+        if self._verify_email:
+            self._bulk.server.verify_email(row.user_id)
+
+    def _look_again(self, tally: Tally) -> Tally:
+        """Settle, look, finish and repair, until the list shows what the ledger says."""
+        for _ in range(self._bulk.limits.attempts):
+            again = self._undone(Event.CONVERT)
+            if not again:
+                return tally
+            self._told.repaired += len(again)
+            tally = self._carry_out(again)
+            if tally.stopped:
+                return tally
+        self._undone(Event.FOUND_RETURNED)
+        return tally
+
+    def _undone(self, then: Event) -> set[str]:
+        """Whom the list shows on SSO though this command moved them. What becomes of them is
+        `then`: to be converted again, or, after the last attempt, to be left there.
+        """
+        self._bulk.settle()
+        accounts = look(self._bulk)
+        settle_rows(self._bulk, self._campaign, accounts, *INTENTS)
+        undone = {row.user_id for row in self._waiting() if row.user_id in self._mine}
+        unfinished = []
+        for row in self._rows(RowState.CONVERTED):
+            if row.user_id not in self._mine:
+                continue
+            if read(row.binding, accounts.get(row.user_id)) in _ON_SSO:
+                undone.add(row.user_id)
+            elif FINISHED not in row.facts:
+                unfinished.append(row)
+        self._finish(unfinished)
+        if then is Event.FOUND_RETURNED:
+            self._leave(undone)
+        return undone
+
+    def _finish(self, rows: Sequence[Row]) -> None:
+        """The follow-up of people whose conversion was found done after a crash or a time-out."""
+        for row in rows:
+            try:
+                self._follow_up(row)
+            except MattermostError as error:
+                self._told.problems.append((row.user_id, f"still to be finished: {error.detail}"))
+
+    def _leave(self, ids: set[str]) -> None:
+        why = f"undone by concurrent updates {self._bulk.limits.attempts} times: still on SSO"
+
+        def left(row: Row) -> Change | None:
+            return self._bulk.step(row, Event.FOUND_RETURNED, why) if row.user_id in ids else None
+
+        for changes in change_each(self._bulk, self._campaign, left, RowState.CONVERTED):
+            self._told.problems += [(change.row.user_id, why) for change in changes]
+
+
+_ENDS: Final = {
+    Came.DONE: Event.CONVERT_DONE,
+    Came.REFUSED: Event.UNTOUCHED,
+    Came.DUPLICATE: Event.UNTOUCHED,
+    Came.PUT_BACK: Event.UNTOUCHED,
+}
+_ON_SSO: Final = frozenset({Finding.BOUND, Finding.HIDDEN, Finding.REBOUND})
+#: Rows whose account this campaign never changed.
+_NEVER_MOVED: Final = frozenset(
+    {RowState.PLANNED, RowState.OFFERED, RowState.SKIPPED, RowState.WITHDRAWN}
+)
+_REPLANNED: Final = frozenset({RowState.SKIPPED, RowState.WITHDRAWN, RowState.VERIFIED})
+
+
+def _as_planned(row: Row) -> Planned:
+    return Planned(row.user_id, "", row.binding, row.mfa_active)
+
+
+def _new_row(bulk: Bulk, campaign: str, person: Planned) -> Row:
+    return Row(
+        campaign,
+        person.user_id,
+        RowState.PLANNED,
+        1,
+        person.binding,
+        person.mfa_active,
+        bulk.clock(),
+    )
+
+
+def _row_added(bulk: Bulk, row: Row) -> AuditEvent:
+    return AuditEvent(
+        "row_planned", bulk.actor, row.updated_at, row.user_id, {"campaign": row.campaign}
+    )
+
+
+def _replanned(bulk: Bulk, row: Row, person: Planned) -> Change:
+    fresh = replace(row, binding=person.binding, mfa_active=person.mfa_active)
+    return bulk.step(fresh, Event.REPLAN, "", {})

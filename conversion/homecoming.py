@@ -1,0 +1,274 @@
+"""Journey: everybody back to SSO, and proof that nobody was left behind.
+
+`return_people` asks for proof that SSO works, brings a pilot back, waits until one of the pilot has
+logged in by SAML, and then brings back the rest in waves. Nothing counts as done because the server
+said yes: each wave is held against the list. `verify` does only that. Both close the campaign when
+nobody is open, and can be killed at any point and run again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from conversion.bulk import groups
+from conversion.decision.account import Source
+from conversion.decision.lifecycle import OPEN, Event, RowState
+from conversion.errors import CampaignIncomplete
+from conversion.proof import SKEW, prove, saml_login_since
+from conversion.restoring import Remark, Restoring
+from conversion.truth import (
+    change_each,
+    look,
+    open_campaign,
+    refresh_converted_file,
+    settle_everybody,
+    strays,
+    wait_for_calls_of_the_dead,
+)
+from idp_proxy.audit.chain import Event as AuditEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from conversion.bulk import Bulk, Tally
+    from conversion.decision.account import Account
+    from conversion.ledger.base import Change, Row
+    from conversion.proof import Proof
+
+#: Facts of a row: it went ahead of the others; and when, at the earliest (ISO 8601, UTC).
+PILOT: Final = "pilot"
+BEGAN: Final = "return_began"
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """How the return is to go. `operator` is the user name of the operator's own SAML account.
+
+    `first` are user ids of volunteers for the pilot; `wave` people go at a time, 0 for all at once;
+    `decided` are user ids in conflict whose row a person has judged to be right. `login_wait` is
+    how long this command waits for a login of the pilot before it leaves that to the next one.
+    """
+
+    operator: str = ""
+    proxy_works: bool | None = None
+    pilot: int = 5
+    first: frozenset[str] = frozenset()
+    wave: int = 0
+    email_fallback: bool = False
+    no_wait_reason: str = ""
+    login_wait: timedelta = timedelta(0)
+    poll: timedelta = timedelta(seconds=5)
+    decided: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Homecoming:
+    """What a return or a verification found and did.
+
+    `waiting` are the pilot's user ids while none of them has logged in by SAML; `held_back` has no
+    known way back; `strays` are at a password and in no row: `reconcile` adopts them.
+    """
+
+    campaign: str
+    proof: Proof | None = None
+    verified: int = 0
+    repaired: int = 0
+    withdrawn: int = 0
+    waiting: tuple[str, ...] = ()
+    held_back: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    not_in_file: tuple[str, ...] = ()
+    remarks: list[Remark] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    counts: Mapping[RowState, int] = field(default_factory=dict)
+    stopped: str = ""
+    closed: bool = False
+
+    @property
+    def open_rows(self) -> int:
+        """How many people are left."""
+        return sum(people for state, people in self.counts.items() if state in OPEN)
+
+    def must_be_complete(self) -> None:
+        """Raise `CampaignIncomplete` (exit code 3) while anybody is open."""
+        if not self.closed:
+            left = {state.value: n for state, n in self.counts.items() if state in OPEN and n}
+            said = ", ".join(f"{people} {state}" for state, people in sorted(left.items()))
+            also = f"; {len(self.strays)} moved by hand: run reconcile" if self.strays else ""
+            raise CampaignIncomplete(f"{self.open_rows} people are open: {said or 'none'}{also}")
+
+
+def return_people(bulk: Bulk, orders: Orders) -> Homecoming:
+    """Bring people back as `orders` say. Raises `ProofMissing`, `LedgerError`, and what the server
+    says. Who is not back yet stays open; `Homecoming.must_be_complete` tells.
+    """
+    with bulk.ledger.lock("return", bulk.actor, bulk.clock()):
+        journey = _Return(bulk, open_campaign(bulk).id, orders)
+        return journey.go()
+
+
+def verify(bulk: Bulk) -> Homecoming:
+    """Hold every row against the list; finish and repair what was returned; close if all is well.
+
+    Converts nobody, and returns nobody who was not returned before.
+    """
+    with bulk.ledger.lock("verify", bulk.actor, bulk.clock()):
+        campaign = open_campaign(bulk).id
+        wait_for_calls_of_the_dead(bulk, campaign)
+        accounts = look(bulk)
+        settle_everybody(bulk, campaign, accounts)
+        told = Homecoming(campaign)
+        restoring = Restoring(bulk, campaign, accounts)
+        _conclude(bulk, told, restoring, restoring.check())
+        return told
+
+
+class _Return:
+    """One `return`, under the lock."""
+
+    def __init__(self, bulk: Bulk, campaign: str, orders: Orders) -> None:
+        self._bulk = bulk
+        self._campaign = campaign
+        self._orders = orders
+        self._told = Homecoming(campaign)
+
+    def go(self) -> Homecoming:
+        """Proof, pilot, login, waves; and the campaign is closed if nobody is left."""
+        wait_for_calls_of_the_dead(self._bulk, self._campaign)
+        accounts = look(self._bulk)
+        self._prove(accounts)
+        settle_everybody(self._bulk, self._campaign, accounts)
+        self._withdraw()
+        restoring = Restoring(self._bulk, self._campaign, accounts)
+        restoring.check()
+        tally = self._pilot(restoring, accounts)
+        if (tally is None or not tally.stopped) and self._may_go_on():
+            tally = self._rest(restoring) or tally
+        _conclude(self._bulk, self._told, restoring, tally)
+        return self._told
+
+    def _prove(self, accounts: Mapping[str, Account]) -> None:
+        orders = self._orders
+        proof = prove(self._bulk, accounts, orders.operator, proxy_works=orders.proxy_works)
+        self._told.proof = proof
+        self._record("sso_proven", {"by": proof.kind})
+
+    def _withdraw(self) -> None:
+        """Whoever was planned and never touched needs no return."""
+
+        def withdrawn(row: Row) -> Change:
+            return self._bulk.step(row, Event.WITHDRAW, "SSO works again: nothing to do")
+
+        states = (RowState.PLANNED, RowState.OFFERED)
+        for changes in change_each(self._bulk, self._campaign, withdrawn, *states):
+            self._told.withdrawn += len(changes)
+
+    def _pilot(self, restoring: Restoring, accounts: Mapping[str, Account]) -> Tally | None:
+        """Bring the pilot back, unless one is back already."""
+        if any(True for _ in self._pilots()):
+            return None
+        able = [one for one in self._returnable() if _can_log_in(accounts, one)]
+        volunteers = [one for one in able if one in self._orders.first]
+        others = (one for one in able if one not in self._orders.first)
+        ids = {*volunteers, *islice(others, max(0, self._orders.pilot - len(volunteers)))}
+        began = self._bulk.clock().isoformat()
+        tally = restoring.bring_back(ids, {PILOT: "yes", BEGAN: began})
+        # Before anybody is told to log in by SSO, the proxy must let them.
+        refresh_converted_file(self._bulk, self._campaign)
+        return tally
+
+    def _pilots(self) -> Iterator[Row]:
+        rows = self._bulk.ledger.rows(self._campaign, RowState.RETURNED, RowState.VERIFIED)
+        return (row for row in rows if PILOT in row.facts)
+
+    def _returnable(self) -> Iterator[str]:
+        """Whom this command may bring back; the others are told."""
+        held_back = []
+        for row in self._bulk.ledger.rows(self._campaign, RowState.CONVERTED, RowState.CLAIMED):
+            if row.binding.source is Source.EMAIL_FALLBACK and not self._orders.email_fallback:
+                held_back.append(row.user_id)
+            else:
+                yield row.user_id
+        for row in self._bulk.ledger.rows(self._campaign, RowState.CONFLICT, RowState.FAILED):
+            if row.user_id in self._orders.decided:
+                yield row.user_id
+        self._told.held_back = tuple(held_back)
+
+    def _may_go_on(self) -> bool:
+        """Whether the rest may follow: nobody is left, one of the pilot is in, or it was waived."""
+        if next(self._returnable(), None) is None:
+            return True
+        if self._orders.no_wait_reason:
+            self._record("login_of_pilot_waived", {"reason": self._orders.no_wait_reason})
+            return True
+        until = self._bulk.clock() + self._orders.login_wait
+        while not self._pilot_is_in():
+            if self._bulk.stop() or self._bulk.clock() >= until:
+                self._told.waiting = tuple(row.user_id for row in self._pilots())
+                return False
+            self._bulk.sleep(self._orders.poll.total_seconds())
+        return True
+
+    def _pilot_is_in(self) -> bool:
+        """Whether one of the pilot has a SAML login of after the return. While converted there can
+        have been none, so the clocks may differ a little.
+        """
+        return any(
+            saml_login_since(
+                self._bulk, row.user_id, datetime.fromisoformat(row.facts[BEGAN]) - SKEW
+            )
+            for row in self._pilots()
+        )
+
+    def _rest(self, restoring: Restoring) -> Tally | None:
+        tally = None
+        everybody = list(self._returnable())
+        for wave in groups(everybody, self._orders.wave or max(1, len(everybody))):
+            tally = restoring.bring_back(set(wave), {})
+            refresh_converted_file(self._bulk, self._campaign)
+            if tally.stopped:
+                break
+        return tally
+
+    def _record(self, kind: str, facts: Mapping[str, str]) -> None:
+        told = {"campaign": self._campaign, **facts}
+        event = AuditEvent(kind, self._bulk.actor, self._bulk.clock(), facts=told)
+        self._bulk.ledger.record(event)
+
+
+def _can_log_in(accounts: Mapping[str, Account], user_id: str) -> bool:
+    account = accounts.get(user_id)
+    return account is not None and account.active
+
+
+def _conclude(bulk: Bulk, told: Homecoming, restoring: Restoring, tally: Tally | None) -> None:
+    """What is left, the proxy's file, and the end of the campaign if nobody is left."""
+    told.verified, told.repaired = restoring.verified, restoring.repaired
+    told.remarks = [*restoring.remarks, *_profile_changes(bulk, told.campaign, restoring.accounts)]
+    told.problems = restoring.problems
+    told.stopped = "" if tally is None else tally.stopped
+    told.not_in_file = refresh_converted_file(bulk, told.campaign)
+    told.counts = bulk.ledger.counts(told.campaign)
+    if tally is not None and tally.fatal is not None:
+        raise tally.fatal
+    told.strays = tuple(row.user_id for row in strays(bulk, told.campaign, restoring.accounts))
+    if not told.open_rows and not told.strays:
+        bulk.ledger.close_campaign(told.campaign, bulk.clock())
+        told.closed = True
+
+
+def _profile_changes(
+    bulk: Bulk, campaign: str, accounts: Mapping[str, Account]
+) -> Iterator[Remark]:
+    """Who is back with another email or user name: both are open to people while converted."""
+    for known in bulk.ledger.inventory():
+        account = accounts.get(known.user_id)
+        if account is None or (account.email, account.username) == (known.email, known.username):
+            continue
+        row = bulk.ledger.row(campaign, known.user_id)
+        if row is not None and row.state is RowState.VERIFIED:
+            was = f"was {known.username}, {known.email}; is {account.username}, {account.email}"
+            yield Remark(known.user_id, f"the profile was changed: {was}")

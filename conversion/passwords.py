@@ -1,0 +1,35 @@
+"""A password that nobody knows, as the hash that is sent.
+
+Bulk conversion gives an account a password only to take it off SSO; the person then sets one of
+their own by the server's reset mail. So the password is 256 bits of randomness (NIST SP 800-63B
+section 5.1.1.2 asks for 112), it is hashed here, and it is dropped before the hash is used.
+
+Cost 4, the least bcrypt has, on purpose: a cost slows down guessing, and 2**256 guesses are out of
+reach at any speed. Cost 10 would take 50 to 100 ms of processor a person, cost 4 takes 1 to 2 ms.
+The prefix `$2a$` is the one that every release of Mattermost reads; one that could not read it
+would let nobody in with it, which is what this password is for.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import bcrypt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Octets of randomness. As text they are 40 characters, below bcrypt's bound of 72 octets.
+RANDOM_OCTETS: Final = 32
+#: The least work bcrypt can do: 2**4 rounds.
+COST: Final = 4
+
+
+def hash_of_an_unknown_password(
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> str:
+    """A `$2a$` hash of a new random password, which is kept nowhere. Safe for many threads."""
+    password = base64.b85encode(random_bytes(RANDOM_OCTETS))
+    return bcrypt.hashpw(password, bcrypt.gensalt(COST, prefix=b"2a")).decode("ascii")

@@ -1,0 +1,261 @@
+"""How a binding is restored, and held against the list until it stays.
+
+One person takes: PUT auth; below 9.3 an empty patch, without which a live session or an unused
+reset link could undo it; the end of MFA that was enrolled while converted; the end of logins by
+password. After it has settled the list is read: who is undone is brought back again, a bounded
+number of times, and who is there is verified.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from conversion.bulk import FINISHED, MOVED, Came, Deed, Tally, carry_out, groups
+from conversion.decision.account import SAML, Source
+from conversion.decision.lifecycle import INTENTS, Event, RowState
+from conversion.decision.settlement import settle
+from conversion.errors import DuplicateBinding, MattermostError
+from conversion.truth import change_each, look, settle_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from conversion.bulk import Bulk
+    from conversion.decision.account import Account, Binding
+    from conversion.ledger.base import Change, Row
+
+_AT_ONCE: Final = 500
+_NAMED: Final = 3
+#: Rows that a return can begin from. `RETURNED` is a repair.
+RETURNABLE: Final = (
+    RowState.CONVERTED,
+    RowState.CLAIMED,
+    RowState.RETURNED,
+    RowState.CONFLICT,
+    RowState.FAILED,
+)
+_ENDS: Final = {
+    Came.DONE: Event.RETURN_DONE,
+    Came.DUPLICATE: Event.CONTRADICT,
+    Came.REFUSED: Event.REJECTED,
+    Came.PUT_BACK: Event.FOUND_CONVERTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something about one person that a human should know."""
+
+    user_id: str
+    says: str
+
+
+class Restoring:
+    """The way back for the people of one campaign, as one command goes it."""
+
+    def __init__(self, bulk: Bulk, campaign: str, accounts: Mapping[str, Account]) -> None:
+        """`accounts` is a fresh look; it is replaced by each later one."""
+        self.remarks: list[Remark] = []
+        self.problems: list[tuple[str, str]] = []
+        self.verified = 0
+        self.repaired = 0
+        self._bulk = bulk
+        self._campaign = campaign
+        self.accounts = accounts
+        self._better = _better_bindings(bulk, campaign)
+
+    def bring_back(self, ids: set[str], marks: Mapping[str, str]) -> Tally:
+        """Return these people, and hold them against the list until they stay."""
+        tally = self._carry_out(ids, marks)
+        for _ in range(self._bulk.limits.attempts):
+            if tally.stopped:
+                return tally
+            again = self.confirm(ids)
+            if not again:
+                return tally
+            self.repaired += len(again)
+            tally = self._carry_out(again, marks)
+        if not tally.stopped:
+            self._leave(self.confirm(ids))
+        return tally
+
+    def check(self) -> Tally | None:
+        """Verify whoever stands at `returned`, left by an earlier command or by somebody else."""
+        if next(self._rows(RowState.RETURNED), None) is None:
+            return None
+        undone = self.confirm(set())
+        return self.bring_back(undone, {}) if undone else None
+
+    def confirm(self, ids: set[str]) -> set[str]:
+        """Let things settle, look, and verify whoever is back. Gives whom to bring back again:
+        all that were undone, and those of `ids` whom the call never reached.
+        """
+        self._bulk.settle()
+        self.accounts = look(self._bulk)
+        settle_rows(self._bulk, self._campaign, self.accounts, *INTENTS)
+        undone = {row.user_id for row in self._rows(RowState.CONVERTED) if row.user_id in ids}
+        for rows in groups(self._rows(RowState.RETURNED), _AT_ONCE):
+            unfinished = self._finish(rows)
+            changes = []
+            for row in rows:
+                change = self._judged(row, row.user_id in unfinished)
+                if change is not None:
+                    changes.append(change)
+                elif row.user_id not in unfinished:
+                    undone.add(row.user_id)
+            self._commit(changes)
+        return undone
+
+    def _carry_out(self, ids: set[str], marks: Mapping[str, str]) -> Tally:
+        rows = (row for row in self._rows(*RETURNABLE) if row.user_id in ids)
+        deed = Deed("return", Event.RETURN, self._restore, self._follow_up, _ENDS, marks)
+        tally = carry_out(self._bulk, rows, deed, len(ids))
+        self.problems += tally.problems
+        return tally
+
+    def _rows(self, *states: RowState) -> Iterator[Row]:
+        return self._bulk.ledger.rows(self._campaign, *states)
+
+    def _commit(self, changes: Sequence[Change]) -> None:
+        lost = {row.user_id for row in self._bulk.ledger.commit(changes)} if changes else set()
+        self.verified += sum(
+            change.row.state is RowState.VERIFIED and change.row.user_id not in lost
+            for change in changes
+        )
+
+    def _judged(self, row: Row, unfinished: bool) -> Change | None:
+        """The change of a returned row; None where it must be brought back again or finished."""
+        found = settle(row.state, row.binding, self.accounts.get(row.user_id))
+        if found is None:
+            return None if unfinished else self._verified(row)
+        if found.event is Event.RETURN:
+            return None
+        self.problems.append((row.user_id, found.reason))
+        return self._bulk.step(row, found.event, found.reason)
+
+    def _verified(self, row: Row) -> Change:
+        account = self.accounts[row.user_id]
+        if row.mfa_active and not account.mfa_active:
+            self._remark(row, "had MFA before, and has none now: ask them to enrol again")
+        if not account.active:
+            self._remark(row, "was deactivated meanwhile; bound to SSO all the same")
+        certain = account.auth_data == row.binding.auth_data
+        note = "the binding was seen" if certain else "on SSO; the server does not show the binding"
+        if account.auth_data is not None and not certain:
+            note = "on SSO; a login has replaced the makeshift binding"
+        facts = {**row.facts, FINISHED: "yes"}
+        return self._bulk.step(row, Event.VERIFY, note, facts)
+
+    # The calls, in threads
+
+    def _restore(self, row: Row) -> None:
+        binding = self._better.get(row.user_id, row.binding)
+        try:
+            self._bulk.server.set_binding(row.user_id, binding.auth_data)
+        except DuplicateBinding as error:
+            who = self._holder(binding.auth_data)
+            raise DuplicateBinding(
+                f"{who}: give that account another one or delete it, then return again",
+                error.error_id,
+                error.request_id,
+            ) from error
+        if binding.source is Source.EMAIL_FALLBACK:
+            self._remark(row, "bound by email as a makeshift; the next SAML login replaces it")
+
+    def _follow_up(self, row: Row) -> None:
+        server, capabilities = self._bulk.server, self._bulk.capabilities
+        if capabilities.patch_after_auth:
+            server.patch_empty(row.user_id)
+        if self._enrolled(row):
+            server.clear_mfa(row.user_id)
+            self._remark(row, "MFA was enrolled while converted; it was cleared")
+        if capabilities.put_auth_ends_sessions:
+            return
+        if self._has_password_login(row):
+            server.revoke_sessions(row.user_id)
+            self._remark(row, "had logged in by password; all their logins were ended")
+
+    def _enrolled(self, row: Row) -> bool:
+        """Whether MFA is active now and was not by the inventory: then it came by the password."""
+        account = self.accounts.get(row.user_id)
+        return account is not None and account.mfa_active and not row.mfa_active
+
+    def _has_password_login(self, row: Row) -> bool:
+        since = datetime.fromisoformat(row.facts[MOVED]) if MOVED in row.facts else row.updated_at
+        now = self._bulk.clock()
+        return any(
+            session.live(now) and not session.is_saml and session.created_at >= since
+            for session in self._bulk.server.sessions(row.user_id)
+        )
+
+    def _holder(self, auth_data: str) -> str:
+        """Who holds the binding, as far as this server tells."""
+        held = next((one for one in self.accounts.values() if one.auth_data == auth_data), None)
+        if self._bulk.capabilities.users_by_auth_data:
+            held = self._bulk.server.account_by_auth_data(auth_data) or held
+        if held is not None:
+            state = "" if held.active else ", which is deactivated"
+            return f"the binding is held by the account {held.username} ({held.id}{state})"
+        fresh = [one for one in self.accounts.values() if one.auth_service == SAML]
+        newest = ", ".join(sorted(self._unknown(fresh))[:_NAMED])
+        hint = f"; SAML accounts that the inventory does not know: {newest}" if newest else ""
+        return f"another account, which this server does not show, holds the binding{hint}"
+
+    def _unknown(self, accounts: Sequence[Account]) -> set[str]:
+        known = {row.user_id for row in self._bulk.ledger.inventory()}
+        return {one.username for one in accounts if one.id not in known}
+
+    def _finish(self, rows: Sequence[Row]) -> set[str]:
+        """The follow-up of whoever lacks it; gives whom it could not be done for."""
+        waiting = [row for row in rows if FINISHED not in row.facts or self._enrolled(row)]
+        waiting = [row for row in waiting if row.user_id in self.accounts]
+        with ThreadPoolExecutor(max_workers=self._bulk.limits.threads) as pool:
+            reasons = list(pool.map(self._finished, waiting))
+        failed = [(row, why) for row, why in zip(waiting, reasons, strict=True) if why]
+        self.problems += [(row.user_id, f"still to be finished: {why}") for row, why in failed]
+        return {row.user_id for row, _ in failed}
+
+    def _finished(self, row: Row) -> str:
+        try:
+            self._follow_up(row)
+        except MattermostError as error:
+            return error.detail
+        return ""
+
+    def _leave(self, undone: set[str]) -> None:
+        """After the last attempt: the rows say what the server says, and why they are open."""
+        why = f"undone by concurrent updates {self._bulk.limits.attempts} times: return again later"
+        self._step_all(undone, RowState.RETURNED, Event.RETURN, why)
+        self._step_all(undone, RowState.RETURNING, Event.FOUND_CONVERTED, why)
+        self.problems += [(user_id, why) for user_id in sorted(undone)]
+
+    def _step_all(self, ids: set[str], state: RowState, event: Event, why: str) -> None:
+        def stepped(row: Row) -> Change | None:
+            return self._bulk.step(row, event, why) if row.user_id in ids else None
+
+        for _ in change_each(self._bulk, self._campaign, stepped, state):
+            pass
+
+    def _remark(self, row: Row, says: str) -> None:
+        self.remarks.append(Remark(row.user_id, says))
+
+
+def _better_bindings(bulk: Bulk, campaign: str) -> dict[str, Binding]:
+    """What `prepare` has learnt since about people whose row only has the makeshift."""
+    makeshift = {
+        row.user_id
+        for row in bulk.ledger.rows(campaign, *RETURNABLE)
+        if row.binding.source is Source.EMAIL_FALLBACK
+    }
+    if not makeshift:
+        return {}
+    return {
+        known.user_id: known.binding
+        for known in bulk.ledger.inventory()
+        if known.user_id in makeshift
+        and known.binding is not None
+        and known.binding.source is not Source.EMAIL_FALLBACK
+    }

@@ -1,0 +1,49 @@
+"""What the journeys ask of Mattermost; `conversion.mattermost.Mattermost` answers it.
+
+Every call raises the errors of `conversion.errors.MattermostError`, and may be made by many threads
+at once. A change that was answered is still no proof; who does not get an answer has to ask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from conversion.decision.account import Account
+    from conversion.mattermost.rows import Session
+
+
+class Server(Protocol):
+    """The calls; their rules stand at `conversion.mattermost.client`."""
+
+    def config(self) -> Mapping[str, Mapping[str, Any]]:
+        """The settings, by section."""
+
+    def all_accounts(self) -> Sequence[Account]:
+        """All accounts, read from the database until two passes agree."""
+
+    def sessions(self, user_id: str) -> Sequence[Session]:
+        """All sessions of a person, expired ones too."""
+
+    def account_by_auth_data(self, auth_data: str) -> Account | None:
+        """Who is bound to `auth_data`; only where `Capabilities.users_by_auth_data`."""
+
+    def set_password_hash(self, user_id: str, bcrypt_hash: str) -> None:
+        """Set a ready hash and end the SSO binding."""
+
+    def set_binding(self, user_id: str, auth_data: str) -> None:
+        """Bind to SAML again; the password goes."""
+
+    def patch_empty(self, user_id: str) -> None:
+        """Make the server forget what it remembers of this person."""
+
+    def clear_mfa(self, user_id: str) -> None:
+        """End multi-factor authentication for this person."""
+
+    def verify_email(self, user_id: str) -> None:
+        """Count the person's address as verified."""
+
+    def revoke_sessions(self, user_id: str) -> None:
+        """End all logins of the person."""
