@@ -64,6 +64,8 @@ def walk(page: Callable[[int], Sequence[Account]], total: Callable[[], int]) -> 
             _tell(listing)
             return listing
         before = fingerprint
+        # Two passes over 100,000 accounts need not be in memory at once.
+        del found
     raise Unreachable(
         f"the list of accounts changed during each of {MOST_PASSES} passes: accounts are being"
         " created or removed all the time; try again when that has ended"
