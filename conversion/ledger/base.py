@@ -80,7 +80,9 @@ class Ledger(Protocol):
         """
 
     def put_inventory(self, rows: Sequence[InventoryRow], now: datetime) -> None:
-        """Replace the inventory; a binding that is known is never replaced by an unknown one."""
+        """Replace the inventory; a binding that is known is never replaced by an unknown one, nor
+        by a makeshift one, and whose binding is known stays, as last seen, when not found again.
+        """
 
     def inventory(self) -> Iterator[InventoryRow]:
         """The inventory in order of user name."""
@@ -104,10 +106,18 @@ class Ledger(Protocol):
         """The very octets that were stored, or None."""
 
     def add(self, rows: Sequence[Row], events: Sequence[Event]) -> None:
-        """New rows. Raises `LedgerConflict` if a person is in an open campaign already."""
+        """New rows, in an initial state and version 1, all or none.
+
+        Raises `LedgerConflict` if a person is in the campaign already, or the campaign is not open.
+        """
 
     def commit(self, changes: Sequence[Change]) -> tuple[Row, ...]:
-        """All changes, or those whose row was where they said; returns the rows that lost."""
+        """All changes, or those whose row was where they said; returns the rows that lost.
+
+        Who changes what was learnt (binding, MFA) other than by a new plan loses too. Raises
+        `LedgerConflict` on a step that the lifecycle does not know, and on a closed campaign. After
+        any other `LedgerError` the changes may be on record: read the rows again.
+        """
 
     def rows(self, campaign: str, *states: RowState) -> Iterator[Row]:
         """The rows in these states (all without any), in order of user id, read in batches."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ from conversion.decision.account import Source
 from conversion.decision.lifecycle import CLOSED, RowState
 from conversion.decision.plan import digest
 from conversion.errors import LedgerBusy, LedgerConflict, LedgerError
-from conversion.ledger import lock
+from conversion.ledger import database, lock
 from conversion.ledger.base import Campaign, Change
+from conversion.ledger.opening import open_ledger
 from conversion.ledger.records import as_json, from_json, row_from, row_record
 from conversion.ledger.tables import bulk_lock
 from idp_proxy.audit.log import people, rows
@@ -174,6 +176,12 @@ def test_only_a_new_plan_replaces_what_was_learnt(ledger: SqlLedger) -> None:
 # Campaigns, plans, inventory
 
 
+def test_before_the_first_campaign_there_is_none(place: Place) -> None:
+    ledger = place.open()
+    assert ledger.current_campaign() is None
+    assert ledger.last_campaign() is None
+
+
 def test_one_campaign_at_a_time_and_no_name_twice(ledger: SqlLedger) -> None:
     with pytest.raises(LedgerConflict, match="outage-1 is open since 2026-03-01 12:00"):
         ledger.open_campaign(Campaign("outage-2", NOW, "{}"))
@@ -183,8 +191,10 @@ def test_one_campaign_at_a_time_and_no_name_twice(ledger: SqlLedger) -> None:
     assert ledger.current_campaign() is None
     with pytest.raises(LedgerConflict, match="before"):
         ledger.open_campaign(CAMPAIGN)
-    ledger.open_campaign(Campaign("outage-2", NOW, "{}"))
-    assert ledger.current_campaign() == Campaign("outage-2", NOW, "{}")
+    assert ledger.last_campaign() == replace(CAMPAIGN, closed_at=NOW)
+    later = Campaign("outage-2", NOW + timedelta(days=1), "{}")
+    ledger.open_campaign(later)
+    assert ledger.current_campaign() == ledger.last_campaign() == later
 
 
 def test_a_campaign_closes_only_when_nobody_is_open(ledger: SqlLedger) -> None:
@@ -394,3 +404,24 @@ def test_two_connections_of_one_process_see_each_other(place: Place) -> None:
     with closing(place.open()) as third:
         assert third.counts(CAMPAIGN.id) == {S.PLANNED: 1, S.CONVERTING: 2}
         place._open.remove(third)
+
+
+def test_who_cannot_write_in_time_is_told_and_writes_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    first, second = filled(place.open()), place.open("day")
+    with first.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM inventory")
+        for use in (first, second):
+            with pytest.raises(LedgerError, match=r"locked|no write could begin"):
+                use.commit([intent(0)])
+    assert second.commit([intent(0)]) == ()
+    assert first.counts(CAMPAIGN.id) == {S.PLANNED: 2, S.CONVERTING: 1}
+
+
+@pytest.mark.parametrize("odd", ["'", "a b?c#d%20.db", "☃"])
+def test_a_file_may_have_any_name(tmp_path: Path, odd: str) -> None:
+    ledger = filled(open_ledger(tmp_path / odd, tmp_path / f"{odd}.mirror", host="night"))
+    ledger.close()
+    assert {path.name for path in tmp_path.iterdir()} == {odd, f"{odd}.mirror"}
