@@ -157,7 +157,11 @@ def test_every_torn_end_is_dropped_and_nothing_before_it(
         there.close()
 
 
-@pytest.mark.parametrize("rest", [b"\0" * 5000, b"\n\n\n", os.urandom(40) + b"\n", b"{}\n" * 9])
+@pytest.mark.parametrize(
+    "rest",
+    [b"\0" * 5000, b"\n\n\n", os.urandom(40) + b"\n", b"{}\n" * 9],
+    ids=["zeros", "line ends", "noise", "empty objects"],
+)
 def test_rubbish_at_the_end_is_a_torn_end(place: Place, ledger: SqlLedger, rest: bytes) -> None:
     before = state_of(ledger)
     place.close()
