@@ -293,8 +293,7 @@ class Login:
     ) -> None:
         refusal = found if isinstance(found, errors.LoginRefused) else None
         admission = found if isinstance(found, Admission) else None
-        for used in self._used_ids(transaction, proof):
-            tx.consume(used)
+        tx.consume(*self._used_ids(transaction, proof))
         for row in admission.rows if admission else ():
             tx.save_person(row)
         tx.note_proof(transaction.upstream, now)

@@ -44,8 +44,8 @@ class Transaction(Protocol):
     def person_by_lookup_key(self, key: str) -> RosterRow | None:
         """As `Store.person_by_lookup_key`. Raises `StoreError` in the host's spool."""
 
-    def consume(self, used: UsedId) -> None:
-        """Mark an id as used. Raises `ReplayDetected` if it was used before, by any host; a caller
+    def consume(self, *used: UsedId) -> None:
+        """Mark ids as used. Raises `ReplayDetected` if one was used before, by any host; a caller
         that catches it may go on in the same transaction.
         """
 

@@ -90,10 +90,11 @@ class SpoolTransaction:
         """See `store.base.Transaction`."""
         self._refuse(f"who holds a lookup key ({len(key)} characters)")
 
-    def consume(self, used: UsedId) -> None:
+    def consume(self, *used: UsedId) -> None:
         """See `store.base.Transaction`; "before" means on this host, with or without the store."""
         consume(self._connection, used)
-        self._note(used)
+        for one in used:
+            self._note(one)
 
     def save_person(self, row: RosterRow) -> None:
         """See `store.base.Transaction`; held against the roster when it is merged."""
@@ -192,8 +193,7 @@ class LocalSpool:
     def remember(self, used: Sequence[UsedId]) -> None:
         """See `store.base.Spool`."""
         with self._database.writing() as connection:
-            for one in used:
-                consume(connection, one)
+            consume(connection, used)
 
     def prune(self, now: datetime) -> int:
         """See `store.base.Spool`."""

@@ -66,11 +66,12 @@ class _MemoryTransaction:
             return None
         return self._committed.people[holder]
 
-    def consume(self, used: UsedId) -> None:
-        digest = used_id_digest(used)
-        if digest in self.staged.used or digest in self._committed.used:
-            raise ReplayDetected(f"this {used.kind} id of {used.issuer} was used before")
-        self.staged.used[digest] = used.expires_at
+    def consume(self, *used: UsedId) -> None:
+        digests = {used_id_digest(one): one.expires_at for one in used}
+        fresh = digests.keys() - self.staged.used.keys() - self._committed.used.keys()
+        self.staged.used.update({digest: digests[digest] for digest in fresh})
+        if len(fresh) != len(used):
+            raise ReplayDetected(f"used before: one of {', '.join(one.kind for one in used)}")
 
     def save_person(self, row: RosterRow) -> None:
         holder = None if row.lookup_key is None else self.person_by_lookup_key(row.lookup_key)

@@ -91,14 +91,17 @@ def _counted(statement: Any) -> Any:
     return statement.execution_options(preserve_rowcount=True)
 
 
-def consume(connection: Connection, used: UsedId) -> None:
-    """Mark an id as used in this database. Raises `ReplayDetected` if it was."""
+def consume(connection: Connection, used: Sequence[UsedId]) -> None:
+    """Mark ids as used in this database. Raises `ReplayDetected` if one of them was."""
     new = connection.execute(
         _upserts(connection.dialect.name).consume,
-        {"digest": used_id_digest(used), "kind": used.kind, "expires_at": used.expires_at},
+        [
+            {"digest": used_id_digest(one), "kind": one.kind, "expires_at": one.expires_at}
+            for one in used
+        ],
     )
-    if new.rowcount != 1:
-        raise ReplayDetected(f"this {used.kind} id of {used.issuer} was used before")
+    if new.rowcount != len(used):
+        raise ReplayDetected(f"used before: one of {', '.join(one.kind for one in used)}")
 
 
 class SqlTransaction:
@@ -118,7 +121,7 @@ class SqlTransaction:
         """See `store.base.Transaction`."""
         return _one_person(self._connection, _PERSON_BY_KEY_HELD, {"of_key": key})
 
-    def consume(self, used: UsedId) -> None:
+    def consume(self, *used: UsedId) -> None:
         """See `store.base.Transaction`."""
         consume(self._connection, used)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import structlog
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -20,11 +19,12 @@ if TYPE_CHECKING:
     from idp_proxy.web.pages import Pages
     from idp_proxy.web.threads import JourneyThreads
 
-_log = structlog.get_logger("idp_proxy.web")
-
 
 def router(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThreads) -> APIRouter:
-    """`/saml/sso`: begin a login and send the browser on."""
+    """`/saml/sso`: begin a login and send the browser on.
+
+    Nothing is logged here: whoever likes may begin logins, and would fill the log with them.
+    """
     routes = APIRouter()
 
     # One route for both: of two, a refusal of another method would name only the first one's.
@@ -35,7 +35,6 @@ def router(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThrea
         else:
             message = read_redirect(query(request))
         begun = await threads.run(login.begin, message)
-        _log.info("login_begun", tid=begun.tid[:8])
         return with_cookie(sent_on(request, begun), request, begun)
 
     def sent_on(request: Request, begun: Begun) -> Response:
