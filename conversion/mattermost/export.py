@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Annotated, Final
@@ -35,6 +36,17 @@ MAX_LINE: Final = 4 * 1024 * 1024
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,200}\.zip", re.ASCII)
 _PEEK: Final = 200
+_PIECE: Final = 1024 * 1024
+
+#: What zipfile raises for octets that are no whole zip file, or one of an unknown kind.
+_DAMAGED: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,  # encrypted; NotImplementedError, for an unknown compression, is one too
+)
 
 _log = structlog.get_logger("conversion.mattermost")
 
@@ -134,10 +146,14 @@ def _file_of(job: str, before: frozenset[str], after: frozenset[str]) -> str:
 def _users(file: IO[bytes]) -> Iterator[ExportedUser]:
     try:
         with zipfile.ZipFile(file) as archive, archive.open("import.jsonl") as lines:
+            # The checksum is at the end: no binding is given before all of it was read.
+            while lines.read(_PIECE):
+                pass
+            lines.seek(0)
             while line := lines.readline(MAX_LINE):
                 if _is_user(line):
                     yield _user(line)
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
+    except _DAMAGED as error:
         raise Unreachable(
             f"the export file is damaged or no export ({type(error).__name__}); run this again"
         ) from error

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
 
-from conversion.decision.account import SAML, Account
+from conversion.decision.account import Account
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -179,8 +179,3 @@ def token(row: _Token) -> Token:
 def audit(row: _Audit) -> AuditRow:
     """The audit row."""
     return AuditRow(row.id, row.create_at, row.user_id, row.action, row.extra_info)
-
-
-def is_saml(found: Account) -> bool:
-    """Whether this account logs in by SAML now."""
-    return found.auth_service == SAML
