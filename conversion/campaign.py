@@ -177,9 +177,15 @@ class _Conversion:
         settle_rows(self._bulk, self._campaign, accounts, *INTENTS)
 
         def reason(row: Row) -> str | None:
-            return recheck(_as_planned(row), accounts.get(row.user_id))
+            account = accounts.get(row.user_id)
+            moved_by_hand = read(row.binding, account) is Finding.EMAIL
+            if moved_by_hand or row.user_id not in self._wanted:
+                return None
+            return recheck(_as_planned(row), account)
 
-        self._skip(lambda row: reason(row) if row.user_id in self._wanted else None)
+        self._skip(reason)
+        # Who was moved by hand since the plan has to come back all the same: the row stays open.
+        settle_rows(self._bulk, self._campaign, accounts, RowState.PLANNED)
 
     def _skip(self, reason: Callable[[Row], str | None]) -> None:
         def skipped(row: Row) -> Change | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from conversion.bulk import Bulk, Limits
 from conversion.campaign import convert
@@ -67,15 +67,16 @@ class Stage:
     ledger: SqlLedger = field(init=False)
     bulk: Bulk = field(init=False)
     before: dict[str, str] = field(init=False)
+    url: str = field(init=False)
     _open: ExitStack = field(default_factory=ExitStack, init=False)
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         self.server = MattermostServer(self.version, self.seed)
         self.server.add_saml(OPERATOR)
         self.server.people(self.people)
         url = self._open.enter_context(in_thread(app(self.server)))
-        access = Access(url, self.server.admin_token, deadline_s=2.0, patience_s=30.0)
-        self.client = self._open.enter_context(Mattermost(access, sleep=self.sleep))
+        self.url = url
+        self.client = self._open.enter_context(self.new_client())
         self.ledger = open_ledger(self.folder / "l.db", self.folder / "l.mirror", host="stage")
         self._open.callback(self.ledger.close)
         self.bulk = Bulk(
@@ -93,6 +94,12 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    def new_client(self) -> Mattermost:
+        """A client with a token that was given this moment."""
+        token = self.server.give_token(self.server.admin.id).token
+        access = Access(self.url, token, deadline_s=2.0, patience_s=30.0)
+        return Mattermost(access, sleep=self.sleep)
 
     def now(self) -> datetime:
         """The double's time."""
@@ -112,16 +119,17 @@ class Stage:
         ]
         self.ledger.put_inventory(rows, now)
 
-    def plan(self, *names: str, **changes: Any) -> str:
+    def plan(self, *names: str, accepted: frozenset[str] = ANSWERED, **envelope: Any) -> str:
         """The digest of a stored plan for these people, or for everybody but the operator."""
-        operator = self.user(OPERATOR).id
-        envelope = Envelope(
-            frozenset(), 1000, frozenset({operator}), self.now() + timedelta(hours=12)
+        usual = Envelope(
+            groups=frozenset(),
+            at_most=1000,
+            exclude=frozenset({self.user(OPERATOR).id}),
+            until=self.now() + timedelta(hours=12),
         )
         choice = Choice(frozenset(names), everybody=not names)
         around = Surroundings(server="double")
-        draft = draw_up(self.bulk, choice, replace(envelope, **changes), around, ANSWERED)
-        return draft.digest
+        return draw_up(self.bulk, choice, replace(usual, **envelope), around, accepted).digest
 
     def convert(self, *names: str) -> Converted:
         """Plan and convert."""
