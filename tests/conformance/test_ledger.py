@@ -316,7 +316,11 @@ def test_a_lock_of_another_host_is_never_taken_over(place: Place) -> None:
         pass
 
 
-@pytest.mark.parametrize(("pid", "started"), [(2**22 + 1, ""), (os.getpid(), "1")])
+@pytest.mark.parametrize(
+    ("pid", "started"),
+    [(2**22 + 1, ""), (os.getpid(), "1")],
+    ids=["no such process", "the number was given out again"],
+)
 def test_a_lock_whose_process_is_gone_is_taken_over_and_that_is_on_record(
     place: Place, pid: int, started: str
 ) -> None:
