@@ -95,9 +95,9 @@ class Recorded(MemoryStore):
         with super()._transaction() as transaction:
             consume = transaction.consume
 
-            def noted(used: UsedId) -> None:
-                consume(used)
-                self.until[used.kind] = used.expires_at
+            def noted(*used: UsedId) -> None:
+                consume(*used)
+                self.until.update({one.kind: one.expires_at for one in used})
 
             transaction.consume = noted  # type: ignore[method-assign] # a spy
             yield transaction
