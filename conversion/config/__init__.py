@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from conversion.config.loading import load
+from conversion.config.loading import load, secret_of
 from conversion.config.settings import (
     CampaignSettings,
     Converted,
@@ -27,4 +27,5 @@ __all__ = [
     "ProxyStatus",
     "Settings",
     "load",
+    "secret_of",
 ]

@@ -53,6 +53,17 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(path, access, ledger, campaign, tuple(_warnings(path, ledger, campaign)))
 
 
+def secret_of(
+    where: str, reference: str, folder: Path, environ: Mapping[str, str] | None = None
+) -> str:
+    """The secret that an option refers to by `file:` or `env:`. Raises `ConfigError`."""
+    references = References(folder, os.environ if environ is None else environ)
+    text = references.text(where, reference)
+    if references.problems:
+        raise ConfigError(references.problems)
+    return text
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:

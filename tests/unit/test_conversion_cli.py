@@ -1,0 +1,438 @@
+"""`sso-conversion` as somebody at night types it: against the double, over HTTP on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conversion.cli import main
+from conversion.cli.progress import steps
+from conversion.cli.session import stop_on_signals
+from conversion.ledger.opening import open_ledger
+from tests.support.launch import in_thread
+from tests.support.mattermost_api import Fault, Kind, MattermostServer, app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECRETS = ("nameid-", "$2a$")
+
+
+@dataclass
+class Night:
+    """A server with ten people on SSO, the operator's own account among them, and a terminal."""
+
+    folder: Path
+    server: MattermostServer
+    capsys: pytest.CaptureFixture[str]
+    out: str = ""
+    err: str = ""
+
+    def run(self, *words: str) -> int:
+        """One command; gives its exit code. Nothing it says may hold a secret."""
+        with pytest.raises(SystemExit) as ended:
+            main(["--config", str(self.folder / "c.toml"), *words])
+        self.out, self.err = self.capsys.readouterr()
+        for secret in (*SECRETS, self.server.admin_token):
+            assert secret not in self.out + self.err
+        return int(ended.value.code or 0)
+
+    def json(self, *words: str) -> Any:
+        self.run(*words, "--json")
+        return json.loads(self.out)
+
+    def next(self) -> list[str]:
+        """The words of the `next:` line, without program and configuration."""
+        last = (self.out + self.err).strip().splitlines()
+        (line,) = [one for one in last if one.startswith("next: ")]
+        return line.removeprefix("next: sso-conversion ").split()[2:]
+
+    def person(self, number: int) -> str:
+        return f"p{number:025d}"
+
+    def on_saml(self) -> int:
+        return sum(one.auth_service == "saml" for one in self.server.users.values())
+
+
+CONFIG = """
+[mattermost]
+url = "{url}"
+token = "file:token"
+concurrency = 4
+[ledger]
+url = "sqlite:///ledger/c.db"
+mirror = "mirror/c.jsonl"
+host = "ops-1"
+backup_key = "file:backup.key"
+[campaign]
+operator_user = "olga"
+converted_file = "converted.txt"
+converted_key = "file:converted.key"
+settle_delay_s = 0.0
+at_most_percent = 100
+pilot = 2
+"""
+
+
+@contextmanager
+def night_of(
+    folder: Path, capsys: pytest.CaptureFixture[str], version: str = "10.11"
+) -> Iterator[Night]:
+    server = MattermostServer(version)
+    server.add_saml("olga", id="o" * 26)
+    server.people(9)
+    for name, content in (
+        ("token", server.admin_token.encode()),
+        ("converted.key", bytes(range(32))),
+        ("backup.key", bytes(range(32, 64))),
+    ):
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o600)
+    with in_thread(app(server)) as url:
+        (folder / "c.toml").write_text(CONFIG.format(url=url))
+        (folder / "c.toml").chmod(0o600)
+        yield Night(folder, server, capsys)
+
+
+@pytest.fixture
+def night(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Night]:
+    with night_of(tmp_path, capsys) as it:
+        yield it
+
+
+def planned(night: Night, *who: str, at_most: int = 10) -> str:
+    assert night.run("plan", *who, "--at-most", str(at_most)) == 0, night.err
+    return night.out.split()[1]
+
+
+def convert(night: Night, *who: str) -> None:
+    digest = planned(night, *who)
+    assert night.run("convert", "--plan", digest, "--yes") == 0, night.out + night.err
+
+
+def test_the_whole_story_from_prepare_to_report(night: Night) -> None:
+    assert night.run("prepare") == 0
+    assert night.out == "10 accounts on SSO, 10 with a way back (10 api)\n"
+    assert night.next() == ["preflight"]
+    assert night.run("preflight") == 0, night.out
+    assert night.run("status") == 0
+
+    olga = night.server.give_session("o" * 26, is_saml=True)
+    digest = planned(night, "--locked-out")
+    assert night.next() == ["convert", "--plan", digest]
+    assert "moves 9 people" in night.out
+    assert night.on_saml() == 10
+
+    assert night.run("convert", "--plan", digest, "--yes") == 0, night.out + night.err
+    assert "9 people are at email and password now" in night.out
+    assert night.on_saml() == 1
+    assert len((night.folder / "converted.txt").read_text().splitlines()) == 9
+    assert night.run("status") == 3
+    assert night.next() == ["return"]
+    assert night.run("now") == 3
+    assert night.run("report") == 3
+
+    # SSO is back: the operator's session of a moment ago proves it, the pilot is still to log in.
+    assert night.run("return") == 3
+    assert "waiting: ask one of the pilot to log in by SSO" in night.out
+    assert night.on_saml() == 3
+    pilot = night.out.partition("log in by SSO: ")[2].split(",")[0].split()[0]
+    night.server.give_session(pilot, is_saml=True)
+    assert night.run("return") == 0, night.out + night.err
+    assert "0 left: the campaign is closed" in night.out
+    assert night.next() == ["report"]
+    assert night.on_saml() == 10
+    assert {one.auth_data for one in night.server.users.values() if one.auth_data} == {
+        "nameid-olga",
+        *(f"nameid-user{number:06d}" for number in range(9)),
+    }
+    assert (night.folder / "converted.txt").read_text() == ""
+
+    assert night.run("report") == 0
+    assert "9 moved, 9 back, 0 left" in night.out
+    assert night.run("status") == 0
+    assert olga.is_saml
+
+
+@pytest.mark.parametrize("version", ["5.37", "11.10"])
+def test_the_story_holds_on_old_and_new_servers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str
+) -> None:
+    with night_of(tmp_path, capsys, version) as night:
+        csv = tmp_path / "people.csv"
+        lines = [f"user{number:06d},nameid-user{number:06d}" for number in range(9)]
+        csv.write_text("\n".join(["username,auth_data", "olga,nameid-olga", *lines]))
+        assert night.run("prepare", "--csv", str(csv)) == 0, night.out + night.err
+        night.server.give_session("o" * 26, is_saml=True)
+        convert(night, "--user", "user000001", "--user", "user000002")
+        assert night.run("return", "--no-wait-for-login", "two people only") == 0, night.out
+        assert night.server.users[night.person(1)].auth_data == "nameid-user000001"
+
+
+def test_prepare_on_an_old_server_tells_whose_way_back_is_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with night_of(tmp_path, capsys, "5.37") as night:
+        assert night.run("prepare") == 3
+        assert "0 with a way back" in night.out
+        assert "10 WITHOUT a way back" in night.out
+        assert night.next() == ["prepare", "--export"]
+        assert night.run("prepare", "--export") == 0, night.out + night.err
+        assert "10 with a way back (10 export)" in night.out
+
+
+def test_every_answer_is_json_on_request(night: Night) -> None:
+    assert night.json("prepare")["known"] == 10
+    assert night.json("preflight")["blocked"] is False
+    seen = night.json("now")
+    assert [load["people"] for load in seen["locked_out"]] == [10, 10, 10]
+    assert seen["sso_works"] is None
+    assert night.json("status")["campaign"] is None
+    plan = night.json("plan", "--user", "user000003", "--at-most", "1")
+    assert [one["username"] for one in plan["people"]] == ["user000003"]
+    done = night.json("convert", "--plan", plan["digest"], "--yes")
+    assert (done["moved"], done["problems"]) == (1, {})
+    assert night.json("status")["campaign"]["left"] == 1
+    assert night.json("reconcile")["adopted"] == []
+    night.server.give_session("o" * 26, is_saml=True)
+    assert night.json("verify")["closed"] is False
+    assert night.json("return", "--no-wait-for-login", "one")["closed"] is True
+    assert night.run("report", "--format", "json") == 0
+    assert json.loads(night.out)["back"] == 1
+
+
+def test_now_takes_ten_lines(night: Night) -> None:
+    night.run("prepare")
+    night.server.give_session(night.person(1), hours=4)
+    assert night.run("now", "--within-h", "5") == 0
+    lines = night.out.splitlines()
+    assert len(lines) == 10
+    assert "locked out: 9 now, 10 within 5 h" in night.out
+    assert night.run("now", "--no-sessions") == 0
+    assert "locked out: not looked at" in night.out
+
+
+def test_now_still_answers_when_the_token_is_gone(night: Night) -> None:
+    night.run("prepare")
+    night.server.revoke_tokens(night.server.admin.id)
+    assert night.run("now") == 0
+    assert "token:      REFUSED" in night.out
+    assert night.next() == ["preflight"]
+    assert night.run("preflight") == 1
+    assert "unknown.token" in night.out
+
+
+def test_changes_by_hand_are_adopted_and_brought_back(night: Night) -> None:
+    night.run("prepare")
+    night.server.put_password(night.person(4), night.server.hashed("by hand, at night"))
+    assert night.run("prepare") == 0
+    assert "1 at a password now: user000004" in night.out
+    assert night.next() == ["reconcile"]
+    assert night.run("reconcile") == 3
+    assert "1 adopted who were moved by hand" in night.out
+    night.server.give_session("o" * 26, is_saml=True)
+    assert night.run("return", "--no-wait-for-login", "only one") == 0
+    assert night.server.users[night.person(4)].auth_data == "nameid-user000004"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("plan", "--at-most", "5"), 2, "say who, in one way"),
+        (("plan", "--at-most", "5", "--everybody", "--locked-out"), 2, "say who, in one way"),
+        (("plan", "--at-most", "5", "--file", "none.txt"), 2, "--file: none.txt: cannot be read"),
+        (("plan", "--at-most", "5", "--user", "nobody"), 1, "no account on SSO is called nobody"),
+        (
+            ("plan", "--at-most", "5", "--everybody", "--exclude", "nobody"),
+            2,
+            "--exclude: no account is called nobody",
+        ),
+        (("plan", "--at-most", "0", "--everybody"), 2, "equal to 1"),
+        (("plan", "--everybody"), 2, "at-most"),
+        (("plan", "--at-most", "5", "--everybody"), 1, "10 people"),
+        (("convert", "--plan", "f" * 64, "--yes"), 1, "no plan ffffffffffffffff is stored"),
+        (("convert", "--plan", "f" * 64), 1, "no plan ffffffffffffffff is stored"),
+        (("return",), 1, "no campaign is open"),
+        (("verify",), 1, "no campaign is open"),
+        (("report",), 1, "there was no campaign yet"),
+        (("restore",), 2, "name a backup, or --mirror"),
+        (("restore", "x", "--mirror"), 2, "name a backup, or --mirror"),
+        (("restore", "--mirror"), 1, "exists: move it away first"),
+        (("prepare", "--csv", "none.csv"), 2, "none.csv: cannot be read"),
+        (("prepare", "--sql", "sqlite:///x"), 2, "a secret may not stand"),
+        (("nonsense",), 2, "No such command"),
+    ],
+)
+def test_bad_input_is_one_clear_message_and_changes_nothing(
+    night: Night, words: tuple[str, ...], code: int, told: str
+) -> None:
+    night.run("prepare")
+    before = dict(night.server.users)
+    assert night.run(*words) == code, night.err
+    assert told in night.err
+    assert "Traceback" not in night.err
+    assert dict(night.server.users) == before
+
+
+def test_a_return_without_proof_is_refused(night: Night) -> None:
+    night.run("prepare")
+    convert(night, "--user", "user000001")
+    assert night.run("return") == 1
+    assert "olga has no SAML session younger than 10 minutes" in night.err
+    assert night.next() == ["return"]
+    assert night.on_saml() == 9
+
+
+def test_a_plan_is_confirmed_by_the_number_of_people(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001", "--user", "user000002")
+    for answer in ("y", "3", ""):
+        monkeypatch.setattr("typer.prompt", lambda _text, answer=answer, **_rest: answer)
+        assert night.run("convert", "--plan", digest) == 1
+        assert "not confirmed" in night.err
+        assert night.on_saml() == 10
+    monkeypatch.setattr("typer.prompt", lambda _text, **_rest: "2")
+    assert night.run("convert", "--plan", digest) == 0
+    assert night.on_saml() == 8
+
+
+def test_a_pilot_is_converted_first_and_the_plan_goes_on(night: Night) -> None:
+    night.run("prepare")
+    digest = planned(night, "--everybody", "--exclude", "olga", at_most=9)
+    assert night.run("convert", "--plan", digest, "--pilot", "2", "--yes") == 0
+    assert night.on_saml() == 8
+    assert night.run("convert", "--plan", digest, "--yes") == 0
+    assert night.on_saml() == 1
+
+
+def test_a_second_operator_is_told_who_is_at_work(night: Night) -> None:
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001")
+    mine = open_ledger(
+        night.folder / "ledger" / "c.db", night.folder / "mirror" / "c.jsonl", host="ops-1"
+    )
+    with mine.lock("convert", "host:bob", datetime.now(UTC)):
+        assert night.run("convert", "--plan", digest, "--yes") == 1
+    mine.close()
+    assert "convert holds the ledger: host:bob on ops-1" in night.err
+    assert night.on_saml() == 10
+
+
+def test_a_token_revoked_half_way_leaves_a_record_and_a_way(night: Night) -> None:
+    night.run("prepare")
+    night.server.trouble.faults.append(Fault(Kind.REVOKED, "PUT", "/password$", spare=3))
+    digest = planned(night, "--everybody", "--exclude", "olga")
+    assert night.run("convert", "--plan", digest, "--yes") == 1
+    assert "401" in night.err
+    assert night.next() == ["preflight"]
+    token = night.server.give_token(night.server.admin.id, "second").token
+    (night.folder / "token").write_text(token)
+    assert night.run("convert", "--plan", digest, "--yes") == 0, night.out + night.err
+    assert night.on_saml() == 1
+
+
+def test_a_server_away_is_one_message(night: Night) -> None:
+    night.run("prepare")
+    night.server.trouble.down_until = night.server.now + 3600
+    text = (night.folder / "c.toml").read_text()
+    (night.folder / "c.toml").write_text(text.replace("[ledger]", "timeout_s = 1.0\n[ledger]"))
+    assert night.run("now", "--no-sessions") == 0
+    assert "DOES NOT ANSWER" in night.out
+
+
+def test_backup_and_restore_bring_a_lost_ledger_back(night: Night) -> None:
+    night.run("prepare")
+    convert(night, "--user", "user000001")
+    copy = night.folder / "copy.bak"
+    assert night.run("backup", str(copy)) == 0
+    assert b"user000001" not in copy.read_bytes()
+    convert(night, "--user", "user000002")
+    for path in (night.folder / "ledger").iterdir():
+        path.unlink()
+    assert night.run("status") == 1
+    assert "restore" in night.err
+    assert night.run("restore", str(copy)) == 0, night.err
+    assert night.json("status")["campaign"]["left"] == 2
+    for path in (night.folder / "ledger").iterdir():
+        path.unlink()
+    assert night.run("restore", "--mirror") == 0
+    assert night.next() == ["prepare"]
+    assert night.json("status")["campaign"]["left"] == 2
+
+
+def test_the_environment_names_the_configuration(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSO_CONVERSION_CONFIG", str(night.folder / "c.toml"))
+    with pytest.raises(SystemExit) as ended:
+        main(["prepare"])
+    assert ended.value.code == 0
+    assert night.capsys.readouterr().err.endswith("next: sso-conversion preflight\n")
+    monkeypatch.setenv("SSO_CONVERSION_CONFIG", str(night.folder / "other.toml"))
+    with pytest.raises(SystemExit) as ended:
+        main(["prepare"])
+    assert ended.value.code == 2
+    assert "no such file" in night.capsys.readouterr().err
+
+
+# Signals and progress
+
+
+def test_a_signal_stops_between_people_and_a_second_one_at_once() -> None:
+    with stop_on_signals() as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_ctrl_c_during_a_conversion_leaves_the_rest_planned(night: Night) -> None:
+    night.run("prepare")
+    digest = planned(night, "--everybody", "--exclude", "olga")
+    night.server.trouble.faults.append(Fault(Kind.HANG, "PUT", "/password$", spare=2, times=1))
+    night.server.trouble.hang_s = 1.0
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    code = night.run("convert", "--plan", digest, "--yes")
+    timer.join()
+    assert code in {0, 3}
+    assert "SIGINT: stopping" in night.err
+    night.server.trouble.faults.clear()
+    assert night.run("convert", "--plan", digest, "--yes") == 0, night.out + night.err
+    assert night.on_saml() == 1
+
+
+def test_a_log_gets_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    with steps() as step:
+        for done in range(1, 101):
+            step("convert", done, 100, 1 if done > 50 else 0)
+        step("nothing", 0, 0, 0)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 11
+    assert lines[0].startswith("convert: 10 of 100, ")
+    assert lines[9].startswith("convert: 100 of 100, 1 failed, ")
+    assert lines[9].endswith("0 s left")
+
+
+def test_times_of_a_plan_are_utc(night: Night) -> None:
+    night.run("prepare")
+    later = datetime.now(UTC) + timedelta(hours=3)
+    stamp = later.strftime("%Y-%m-%dT%H:%M")
+    plan = night.json("plan", "--user", "user000001", "--at-most", "1", "--until", stamp)
+    assert plan["until"] == later.replace(second=0, microsecond=0).isoformat()
+    past = "2020-01-01T00:00"
+    assert night.run("plan", "--user", "user000001", "--at-most", "1", "--until", past) == 1
+    assert "the envelope ended at 2020-01-01 00:00 UTC" in night.err
