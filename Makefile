@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := idp_proxy tests certs.example
+CODE := idp_proxy conversion tests certs.example
 
-.PHONY: help demo test e2e bench fuzz lint docs clean
+.PHONY: help demo demo-conversion crash test e2e bench fuzz lint docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,9 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 demo: $(STAMP)  ## a login, an outage, a switch and the way back; ONESHOT=1 ends by itself
 	$(BIN)/python -m tests.support.demo $(if $(ONESHOT),--oneshot)
 
+demo-conversion: $(STAMP)  ## an outage of SSO from prepare to report, with everybody back at the end
+	$(BIN)/python -m tests.support.conversion_demo
+
 test: $(STAMP)  ## unit, conformance, attack and flow tests, with the coverage that saml/ and decision/ owe
 	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report= -m 'not e2e' $(ARGS)
 	$(BIN)/coverage report --include='idp_proxy/saml/*,idp_proxy/decision/*' --fail-under=100
@@ -33,6 +36,9 @@ bench: $(STAMP)  ## whole logins through a running proxy, against the bars of th
 
 fuzz: $(STAMP)  ## 60 s of mutated input for each parser; FUZZ_SECONDS=n for another time
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(BIN)/pytest -n auto tests/fuzz $(ARGS)
+
+crash: $(STAMP)  ## the conversion killed at 200 random moments and run again; COUNT=n for more or fewer
+	$(BIN)/python -m tests.crash --count $(or $(COUNT),200) $(ARGS)
 
 lint: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check $(CODE)

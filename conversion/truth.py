@@ -7,7 +7,6 @@ list is read from the database; it decides, by the table of `conversion.decision
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from conversion.bulk import FINISHED, MOVED, groups
@@ -44,18 +43,13 @@ def open_campaign(bulk: Bulk) -> Campaign:
     return found
 
 
-def wait_for_calls_of_the_dead(bulk: Bulk, campaign: str) -> bool:
-    """Whether there are intents; if so, wait until no call behind them can still be under way.
+def wait_for_calls_of_the_dead(bulk: Bulk, campaign: str) -> None:
+    """Where there are intents, wait until no call behind them can still be under way.
 
     A process that was killed may have sent a change a moment ago; asking at once would be too soon.
     """
-    newest = max((row.updated_at for row in bulk.ledger.rows(campaign, *INTENTS)), default=None)
-    if newest is None:
-        return False
-    left = newest + bulk.limits.settle_delay - bulk.clock()
-    if left > timedelta(0):
-        bulk.sleep(min(left, bulk.limits.settle_delay).total_seconds())
-    return True
+    if next(bulk.ledger.rows(campaign, *INTENTS), None) is not None:
+        bulk.settle()
 
 
 def settle_rows(

@@ -1,0 +1,1 @@
+"""The tool killed with SIGKILL wherever it can be, and what is true afterwards."""
