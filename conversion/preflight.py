@@ -5,6 +5,7 @@ What cannot be learnt is noted with its reason and goes on: at night every other
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from conversion.decision.evidence import Evidence, Operator, Release
@@ -60,28 +61,39 @@ def gather(server: Server, ledger: Ledger, settings: Settings, now: datetime) ->
             failures[what] = error.detail
             return None
 
-    rows = list(ledger.inventory())
-    age = age_of(rows, now)
+    known = _known(ledger, settings, now)
     version = asked("version", server.version)
+    if version is None:
+        # Each further question would wait as long as this one did.
+        return replace(known, failures=failures)
     local = settings.access.local_socket is not None
     me = None if local else asked("token", server.me)
     listing = asked("accounts", server.walk_accounts)
-    campaign = settings.campaign
-    return Evidence(
-        now=now,
+    return replace(
+        known,
         statuses=asked("health", server.ping),
         settings=asked("settings", server.config),
         licensed=asked("licence", server.license),
-        local_mode=local,
         operator=None if me is None else _operator(server, me, asked),
-        release=None if version is None else _release(version, listing),
+        release=_release(version, listing),
         accounts=None if listing is None else listing.accounts,
         missing=0 if listing is None else listing.missing,
+        failures=failures,
+    )
+
+
+def _known(ledger: Ledger, settings: Settings, now: datetime) -> Evidence:
+    """What needs no server."""
+    rows = list(ledger.inventory())
+    age = age_of(rows, now)
+    campaign = settings.campaign
+    return Evidence(
+        now=now,
+        local_mode=settings.access.local_socket is not None,
         inventory={row.user_id: row.binding for row in rows},
         inventory_at=None if age is None else now - age,
         inventory_max_age=campaign.inventory_max_age,
         proof_possible=bool(campaign.operator_user) or campaign.proxy_status is not None,
-        failures=failures,
     )
 
 

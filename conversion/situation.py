@@ -56,7 +56,8 @@ def look_around(
     """
     rows = list(ledger.inventory())
     release, server_trouble = _release(server)
-    accounts, token_trouble = _accounts(server) if not server_trouble else ((), "")
+    unasked: tuple[Sequence[Account], str] = ((), "not known")
+    accounts, token_trouble = unasked if server_trouble else _accounts(server)
     people = [one for one in accounts if _counts(one)]
     known = {row.user_id for row in rows if row.binding is not None}
     triaged: tuple[Triage, ...] = ()

@@ -32,7 +32,12 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS: Final = ("user_id", "username", "state", "since", "reason")
 
 _templates = Environment(
-    loader=PackageLoader("conversion.report", "."), autoescape=True, undefined=StrictUndefined
+    loader=PackageLoader("conversion.report", "."),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
 )
 
 

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from conversion.cli import main
 from conversion.cli.progress import steps
@@ -100,7 +102,10 @@ def night_of(
     with in_thread(app(server)) as url:
         (folder / "c.toml").write_text(CONFIG.format(url=url))
         (folder / "c.toml").chmod(0o600)
-        yield Night(folder, server, capsys)
+        try:
+            yield Night(folder, server, capsys)
+        finally:
+            structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -399,15 +404,26 @@ def test_a_signal_stops_between_people_and_a_second_one_at_once() -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def interrupt_at_first_password(server: MattermostServer) -> None:
+    """Ctrl-C while the conversion is under way, and surely not before."""
+    waiting = Retrying(
+        retry=retry_if_result(lambda calls: not calls),
+        wait=wait_fixed(0.01),
+        stop=stop_after_delay(20),
+    )
+    waiting(lambda: server.calls["PUT password"])
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_ctrl_c_during_a_conversion_leaves_the_rest_planned(night: Night) -> None:
     night.run("prepare")
     digest = planned(night, "--everybody", "--exclude", "olga")
     night.server.trouble.faults.append(Fault(Kind.HANG, "PUT", "/password$", spare=2, times=1))
     night.server.trouble.hang_s = 1.0
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    hurry = threading.Thread(target=interrupt_at_first_password, args=(night.server,))
+    hurry.start()
     code = night.run("convert", "--plan", digest, "--yes")
-    timer.join()
+    hurry.join()
     assert code in {0, 3}
     assert "SIGINT: stopping" in night.err
     night.server.trouble.faults.clear()

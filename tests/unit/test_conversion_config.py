@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from conversion.config import Settings, load
+from conversion.config.shape import ConfigFile, Table
 from conversion.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TOKEN = "k3dxw1fz7tgubk8m4y9q6rsa2e"
 KEY = bytes(range(32))
@@ -205,3 +203,13 @@ def test_no_file_says_how_to_name_one(tmp_path: Path) -> None:
         load(tmp_path / "latin.toml", {})
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path, {})
+
+
+def test_every_field_is_documented() -> None:
+    page = Path(__file__).parents[2] / "docs" / "conversion" / "index.md"
+    text = page.read_text("utf-8")
+    for name, table in ConfigFile.model_fields.items():
+        assert isinstance(table.annotation, type)
+        assert issubclass(table.annotation, Table)
+        for field in table.annotation.model_fields:
+            assert f"| `{name}.{field}` |" in text

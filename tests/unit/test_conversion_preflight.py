@@ -264,6 +264,14 @@ def test_a_server_of_each_kind_can_be_looked_at(tmp_path: Path, version: str) ->
     assert B not in ids.values()
 
 
+def test_a_server_that_is_away_is_asked_once(tmp_path: Path) -> None:
+    server = MattermostServer("10.11")
+    server.trouble.down_until = server.now + 3600
+    found = looked_at(tmp_path, server)
+    assert list(found.failures) == ["version"]
+    assert severities(found) == {"unknown.version": B, "inventory.none": B}
+
+
 def test_what_the_server_refuses_is_told_and_the_rest_still_stands(tmp_path: Path) -> None:
     server = MattermostServer("10.11")
     server.people(3)

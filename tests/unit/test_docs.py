@@ -78,6 +78,8 @@ def test_a_link_inside_a_fence_is_text(page: Path) -> None:
         "sudo -u sso-proxy /opt/idp-proxy/bin/idp-proxy status --loud",
         "idp-proxy switch to standby",
         "idp-proxy status \\\n  --loud",
+        "sso-conversion convert",
+        "sso-conversion door open",
         "make everything",
     ],
 )
@@ -92,6 +94,7 @@ def test_a_line_that_would_not_work_is_found(page: Path, line: str) -> None:
         "idp-proxy switch to standby --reason 'the active is down'",
         "sudo idp-proxy status  # who serves?",
         "idp-proxy --config /etc/idp-proxy/idp-proxy.toml status",
+        "sso-conversion --config c.toml plan --locked-out --at-most 40",
         "make demo ONESHOT=1",
         "journalctl -u idp-proxy",
     ],
@@ -112,8 +115,14 @@ def test_a_field_that_the_configuration_does_not_have_is_found(page: Path) -> No
     assert "proxy.fail_open: unknown field" in problem
 
 
+def test_each_program_has_its_own_fields(page: Path) -> None:
+    page.write_text('```toml\n[campaign]\npilot = 3\nlisten = "x"\n```\n')
+    (problem,) = example_problems([page])
+    assert "campaign.listen: unknown field" in problem
+
+
 def test_a_group_of_commands_alone_is_no_command() -> None:
-    assert command_problem(["switch"]) == "names no command"
+    assert command_problem(["idp-proxy", "switch"]) == "names no command"
 
 
 def test_a_rule_that_nobody_explains_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-import idp_proxy.cli  # noqa: F401 - registers the commands
-from idp_proxy.cli.session import program
+from conversion.cli.session import program as conversion_program
+from conversion.config.shape import ConfigFile as ConversionFile
+from conversion.config.shape import read_shape as read_conversion_shape
+from idp_proxy.cli.session import program as proxy_program
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.shape import read_shape
 from tests.support.docs.markdown import Fence, Page
@@ -20,7 +22,7 @@ from tests.support.docs.markdown import Fence, Page
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_PROGRAM = "idp-proxy"
+_PROGRAMS = {"idp-proxy": proxy_program, "sso-conversion": conversion_program}
 _SHELL = frozenset({"sh", "console"})
 #: What stands between a prompt and the program; nothing else in a line of ours does.
 _LEADING = re.compile(r"^(?:[$#] )?(?:sudo (?:-u \S+ )?)?(?:/\S*/)?")
@@ -46,7 +48,7 @@ def _fence_problems(fence: Fence) -> Iterator[str]:
         return
     for line in fence.text.replace("\\\n", " ").splitlines():
         words = _typed(line)
-        if words[:1] == [_PROGRAM] and (why := command_problem(words[1:])) is not None:
+        if words and words[0] in _PROGRAMS and (why := command_problem(words)) is not None:
             yield f"{line.strip()}: {why}"
         if words[:1] == ["make"]:
             yield from _target_problems(words[1:])
@@ -57,9 +59,9 @@ def _word_problem(code: str) -> str | None:
     words = _typed(code)
     if words[:1] == ["make"] and len(words) > 1:
         return next(_target_problems(words[1:]), None)
-    if words[:1] != [_PROGRAM] or len(words) == 1:
+    if words[:1] not in [[name] for name in _PROGRAMS] or len(words) == 1:
         return None
-    found, rest = _leaf(words[1:])
+    found, rest = _leaf(words)
     if isinstance(found, str):
         return f"{code}: {found}"
     known = {option for parameter in found.params for option in parameter.opts} | {"--help"}
@@ -75,22 +77,22 @@ def _typed(line: str) -> list[str]:
         return []
 
 
-def command_problem(arguments: list[str]) -> str | None:
-    """Why `idp-proxy` would not understand these arguments; None if it would."""
-    found, rest = _leaf(arguments)
+def command_problem(words: list[str]) -> str | None:
+    """Why the program that `words` begin with would not understand the rest; None if it would."""
+    found, rest = _leaf(words)
     if isinstance(found, str):
         return found
     try:
-        found.make_context(_PROGRAM, rest)
+        found.make_context(words[0], rest)
     except Exception as error:  # noqa: BLE001 - Typer's own copy of Click has no public name
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def _leaf(arguments: list[str]) -> tuple[Any, list[str]]:
+def _leaf(words: list[str]) -> tuple[Any, list[str]]:
     """The command that is meant and its arguments, or why there is none."""
-    command: Any = typer.main.get_command(program)
-    rest = list(arguments)
+    command: Any = typer.main.get_command(_PROGRAMS[words[0]])
+    rest = words[1:]
     if rest[:1] == ["--config"]:
         rest = rest[2:]
     while hasattr(command, "commands"):
@@ -119,7 +121,12 @@ def _toml_problems(text: str) -> Iterator[str]:
     """A piece of configuration is TOML, and every field in it exists with this type."""
     findings = Findings()
     try:
-        read_shape(tomllib.loads(text), findings)
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         yield f"no TOML: {error}"
+        return
+    if document.keys() & ConversionFile.model_fields.keys():
+        yield from read_conversion_shape(document)[1]
+        return
+    read_shape(document, findings)
     yield from findings.problems
