@@ -96,7 +96,7 @@ def plan(
     ends = clock() + timedelta(hours=24) if until is None else until.replace(tzinfo=UTC)
     proxy = proxy_status.ask(settings.campaign.proxy_status)
     with people() as step, opened_bulk(settings, step) as bulk:
-        excluded = _ids(bulk, exclude or ())
+        excluded = _excluded(bulk, exclude or (), settings.campaign.operator_user, choice)
         envelope = Envelope(frozenset(), at_most, excluded, ends)
         around = Surroundings(
             server=settings.access.url,
@@ -133,20 +133,26 @@ def _choice(
     return Choice(locked_out_within=timedelta(hours=within_h or 0))
 
 
-def _ids(bulk: Bulk, names: Iterable[str]) -> frozenset[str]:
-    """User ids. Raises `ConfigError`: a slip of the pen must not move somebody."""
-    wanted = set(names)
-    if not wanted:
-        return frozenset()
+def _excluded(bulk: Bulk, names: Iterable[str], operator: str, choice: Choice) -> frozenset[str]:
+    """User ids of `names`, and of the account whose SAML login shall prove that SSO is back.
+
+    Raises `ConfigError` for a name that nobody has: a slip of the pen must not move somebody.
+    """
     known = {
         name: account.id
         for account in bulk.server.all_accounts()
         for name in (account.id, account.username)
     }
-    unknown = sorted(wanted - known.keys())
-    if unknown:
-        raise ConfigError([f"--exclude: no account is called {name}" for name in unknown])
-    return frozenset(known[name] for name in wanted)
+    wanted = set(names)
+    problems = [f"--exclude: no account is called {name}" for name in wanted - known.keys()]
+    if known.get(operator) in {known.get(name) for name in choice.named} - {None}:
+        problems.append(
+            f"--user: {operator} is campaign.operator_user: moved, the account could not prove"
+            " that SSO works; leave it out, or name another one there"
+        )
+    if problems:
+        raise ConfigError(sorted(problems))
+    return frozenset(known[name] for name in wanted | ({operator} & known.keys()))
 
 
 def _show(draft: Draft, *, as_json: bool) -> None:
@@ -227,10 +233,11 @@ def _confirm(settings: Settings, digest: str, pilot: int | None, *, yes: bool) -
 
 
 def _is_complete(told: Converted, pilot: int | None) -> bool:
-    """Whether this command did all it was asked to; a pilot leaves the others planned."""
+    """Whether this command did all it was asked to; a good pilot leaves the others planned."""
     unsure = any(told.counts.get(state) for state in INTENTS)
-    waiting = pilot is None and told.counts.get(RowState.PLANNED, 0) > 0
-    return not (told.stopped or unsure or waiting or told.problems)
+    as_asked = pilot is not None and not told.problems
+    waiting = told.counts.get(RowState.PLANNED, 0) > 0 and not as_asked
+    return not (told.stopped or unsure or waiting)
 
 
 def _show_converted(told: Converted) -> None:
