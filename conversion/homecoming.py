@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from conversion.bulk import groups
+from conversion.bulk import MOVED, groups
 from conversion.decision.account import Source
 from conversion.decision.lifecycle import OPEN, Event, RowState
 from conversion.errors import CampaignIncomplete
@@ -213,13 +213,9 @@ class _Return:
         return True
 
     def _pilot_is_in(self) -> bool:
-        """Whether one of the pilot has a SAML login of after the return. While converted there can
-        have been none, so the clocks may differ a little.
-        """
+        """Whether one of the pilot has a SAML login of after the return."""
         return any(
-            saml_login_since(
-                self._bulk, row.user_id, datetime.fromisoformat(row.facts[BEGAN]) - SKEW
-            )
+            saml_login_since(self._bulk, row.user_id, _login_counts_from(row)) is not None
             for row in self._pilots()
         )
 
@@ -237,6 +233,14 @@ class _Return:
         told = {"campaign": self._campaign, **facts}
         event = AuditEvent(kind, self._bulk.actor, self._bulk.clock(), facts=told)
         self._bulk.ledger.record(event)
+
+
+def _login_counts_from(row: Row) -> datetime:
+    """While the account was at a password nobody could log in by SAML, so the clocks may differ a
+    little; what was before that is no proof.
+    """
+    began = datetime.fromisoformat(row.facts[BEGAN]) - SKEW
+    return max(began, datetime.fromisoformat(row.facts[MOVED])) if MOVED in row.facts else began
 
 
 def _can_log_in(accounts: Mapping[str, Account], user_id: str) -> bool:

@@ -163,6 +163,14 @@ def test_a_session_that_began_before_the_outage_is_no_login_of_the_pilot(stage: 
     assert len(told.waiting) == 2
 
 
+def test_a_quick_return_takes_no_session_of_before_for_a_login(stage: Stage) -> None:
+    for user_id in stage.before:
+        stage.server.give_session(user_id, is_saml=True)
+    stage.convert()
+    told = return_people(stage.bulk, stage.orders(pilot=2, no_wait_reason=""))
+    assert len(told.waiting) == 2
+
+
 def test_volunteers_go_first_and_who_cannot_log_in_does_not(stage: Stage) -> None:
     stage.convert()
     stage.server.change(stage.user("user000000").id, delete_at=7)
