@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE
 from rich.table import Table
 
 from conversion import preflight as evidence_of
@@ -168,9 +169,10 @@ def preflight(config: ConfigOption = None, *, as_json: JsonOption = False) -> No
             )
         )
     else:
-        table = Table("severity", "finding", "what", "fix", show_lines=True)
+        table = Table("severity", "finding", "what, and what to do", box=SIMPLE)
         for one in found:
-            table.add_row(one.severity.value, one.id, one.what, one.fix)
+            fix = f"\n-> {one.fix}" if one.fix else ""
+            table.add_row(one.severity.value, one.id, f"{one.what}{fix}")
         screen.print(table)
         typer.echo(", ".join(f"{worst[severity]} {severity.value}" for severity in Severity))
         typer.echo(shown_next(*words))

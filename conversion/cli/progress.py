@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -61,13 +60,14 @@ def steps() -> Iterator[Step]:
         TextColumn("{task.fields[failed]}"),
     )
     with Progress(*columns, console=console, transient=False) as shown:
-        tasks: dict[str, TaskID] = {}
+        tasks: dict[tuple[str, int], TaskID] = {}
 
         def step(name: str, done: int, total: int, failed: int = 0) -> None:
-            if name not in tasks:
-                tasks[name] = shown.add_task(name, total=total, failed="")
+            # A command may go through people several times: a pilot and the rest, a repair.
+            if (name, total) not in tasks:
+                tasks[name, total] = shown.add_task(name, total=total, failed="")
             said = f"{failed} failed" if failed else ""
-            shown.update(tasks[name], completed=done, total=total, failed=said)
+            shown.update(tasks[name, total], completed=done, failed=said)
 
         yield step
 
@@ -77,18 +77,20 @@ class _Tenths:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._began: dict[str, float] = {}
-        self._told: dict[str, int] = {}
+        self._began = now()
+        self._told: dict[tuple[str, int], int] = {}
 
     def step(self, name: str, done: int, total: int, failed: int = 0) -> None:
         """Tell, if another tenth is done."""
-        began = self._began.setdefault(name, self._now())
         tenth = 10 * done // total if total else 10
-        if tenth <= self._told.get(name, 0):
+        if tenth <= self._told.get((name, total), 0):
             return
-        self._told[name] = tenth
-        taken = max(self._now() - began, 1e-6)
+        self._told[name, total] = tenth
+        taken = max(self._now() - self._began, 1e-3)
         left = taken / max(done, 1) * (total - done)
         vain = f", {failed} failed" if failed else ""
         tell(f"{name}: {done} of {total}{vain}, {done / taken:.0f}/s, {left:.0f} s left")
-        sys.stderr.flush()
+        if done == total:
+            # What comes next, a repair or the rest after a pilot, has its own time.
+            self._began = self._now()
+            del self._told[name, total]

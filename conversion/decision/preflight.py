@@ -32,16 +32,13 @@ def _listing(given: Evidence) -> Iterator[Finding]:
         return
     saml = [one for one in given.accounts if one.auth_service == SAML]
     people = given.people
-    kinds = Counter(
-        {
-            "administrators": sum(one.is_admin for one in people),
-            "guests": sum(one.is_guest for one in people),
-            "deactivated": sum(not one.active for one in saml),
-            "bots": sum(one.is_bot for one in given.accounts),
-        }
+    guests = sum(one.is_guest for one in people)
+    yield note(
+        "people.counts",
+        f"{len(people)} people on SAML, of whom {sum(one.is_admin for one in people)} are"
+        f" administrators and {guests} guests; besides {sum(not one.active for one in saml)}"
+        f" deactivated accounts on SAML, and {sum(one.is_bot for one in given.accounts)} bots",
     )
-    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    yield note("people.counts", f"{len(people)} people on SAML; among all accounts {counted}")
     if not people:
         yield blocking("people.none", "nobody is on SAML", "is this the right server?")
     if given.missing:
@@ -57,9 +54,7 @@ def _listing(given: Evidence) -> Iterator[Finding]:
             f"{len(no_mail)} people have no email address: {some(no_mail)}",
             "give them one, or leave them out",
         )
-    if kinds["guests"] and not (
-        given.licensed and given.setting("GuestAccountsSettings", "Enable")
-    ):
+    if guests and not (given.licensed and given.setting("GuestAccountsSettings", "Enable")):
         yield warning(
             "people.guests",
             "guests cannot log in by email without a licence and GuestAccountsSettings.Enable",

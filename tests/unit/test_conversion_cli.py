@@ -447,6 +447,36 @@ def test_a_log_gets_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) ->
     assert lines[9].endswith("0 s left")
 
 
+def test_the_rest_after_a_pilot_is_told_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with steps() as step:
+        for done in range(1, 3):
+            step("return", done, 2, 0)
+        for done in range(1, 21):
+            step("return", done, 20, 0)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in lines[:3]] == [
+        "return: 1 of 2",
+        "return: 2 of 2",
+        "return: 2 of 20",
+    ]
+    assert len(lines) == 12
+
+
+def test_a_terminal_sees_a_bar_with_rate_and_failures(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with steps() as step:
+        for done in range(1, 11):
+            step("convert", done, 10, 1)
+    shown = capsys.readouterr().err
+    assert "convert" in shown
+    assert "10/10" in shown
+    assert "1 failed" in shown
+
+
 def test_times_of_a_plan_are_utc(night: Night) -> None:
     night.run("prepare")
     later = datetime.now(UTC) + timedelta(hours=3)
