@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from sqlalchemy import create_engine
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from conversion.cli import main
@@ -378,6 +379,28 @@ def test_backup_and_restore_bring_a_lost_ledger_back(night: Night) -> None:
     assert night.run("restore", "--mirror") == 0
     assert night.next() == ["prepare"]
     assert night.json("status")["campaign"]["left"] == 2
+
+
+def test_a_verbose_log_tells_calls_and_no_secret(night: Night) -> None:
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001")
+    assert night.run("--verbose", "convert", "--plan", digest, "--yes") == 0
+    told = [json.loads(line) for line in night.err.splitlines() if line.startswith("{")]
+    (call,) = [one for one in told if one.get("call") == "PUT /users/{id}/password"]
+    assert call["request_id"]
+    assert night.person(1) not in night.err
+
+
+def test_a_database_is_a_source_by_reference(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = night.folder / "mm.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table users (id, authservice, authdata)")
+    engine.dispose()
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{path}")
+    assert night.run("prepare", "--sql", "env:DATABASE_URL") == 0, night.err
+    assert night.run("prepare", "--sql", "env:NOT_SET") == 2
+    assert "--sql: the environment variable NOT_SET is not set" in night.err
 
 
 def test_the_environment_names_the_configuration(
