@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+import structlog
+
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
 
 _skipped: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A test that sets up the log, as commands do, sets it up for itself only."""
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

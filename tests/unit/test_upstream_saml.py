@@ -16,7 +16,6 @@ from idp_proxy.config import (
 from idp_proxy.config import (
     MetadataFile,
     Outbound,
-    RequireSigned,
     Settings,
     UpstreamLimits,
     UpstreamSettings,
@@ -29,6 +28,7 @@ from idp_proxy.errors import (
     UpstreamUnavailable,
 )
 from idp_proxy.saml import names
+from idp_proxy.saml.answer import RequireSigned
 from idp_proxy.saml.xml import parse
 from idp_proxy.upstream.base import Ask, Pending, PostForm, Redirect
 from idp_proxy.upstream.saml import SamlUpstream
