@@ -20,7 +20,7 @@ from conversion.cli.homeward import register as register_homeward
 from conversion.cli.looking import register as register_looking
 from conversion.cli.moving import register as register_moving
 from conversion.cli.records import register as register_records
-from conversion.cli.session import EXIT_REFUSED, program, shown_next, tell
+from conversion.cli.session import EXIT_REFUSED, StopAtOnce, program, shown_next, tell
 from conversion.errors import (
     ConfigError,
     ConversionError,
@@ -66,8 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ways = (words for kind, words in _WAYS_OUT if isinstance(error, kind))
         tell(shown_next(*next(ways, ("status",))))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        # The second Ctrl-C, or one while nothing was under way.
+    except StopAtOnce:
         tell("stopped; what was begun is on record")
         tell(shown_next("status"))
         sys.exit(EXIT_REFUSED)

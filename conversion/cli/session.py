@@ -57,6 +57,10 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
+class StopAtOnce(BaseException):
+    """The second signal. No error that a journey could answer, and so no `Exception`."""
+
+
 @dataclass(slots=True)
 class _Meant:
     """Which configuration this invocation means; named is one that stood on the command line."""
@@ -176,14 +180,14 @@ def opened_bulk(settings: Settings, tell_progress: Callable[[Progress], None]) -
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Whether to stop, asked between people. A second Ctrl-C interrupts at once; what was begun is
+    """Whether to stop, asked between people. A second signal raises `StopAtOnce`; what was begun is
     an intent on disk then, and settled by the next command.
     """
     asked = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> None:
         if asked.is_set():
-            raise KeyboardInterrupt
+            raise StopAtOnce
         asked.set()
         name = signal.Signals(number).name
         tell(f"{name}: stopping after the people who are under way; again to stop at once")

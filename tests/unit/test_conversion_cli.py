@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from conversion.cli import main
 from conversion.cli.progress import steps
-from conversion.cli.session import stop_on_signals
+from conversion.cli.session import StopAtOnce, actor, stop_on_signals
 from conversion.ledger.opening import open_ledger
 from tests.support.launch import in_thread
 from tests.support.mattermost_api import Fault, Kind, MattermostServer, app
@@ -236,6 +237,65 @@ def test_now_still_answers_when_the_token_is_gone(night: Night) -> None:
     assert "unknown.token" in night.out
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "token"),
+    [
+        ("/sessions$", Kind.REVOKED, "REFUSED"),
+        ("/sessions$", Kind.SERVER_ERROR, "good for the list, then"),
+        ("/users$", Kind.SERVER_ERROR, "not known"),
+    ],
+)
+def test_now_tells_how_far_it_came(night: Night, path: str, kind: Kind, token: str) -> None:
+    night.run("prepare")
+    night.server.trouble.faults.append(Fault(kind, "GET", path, times=10_000))
+    assert night.run("now") == 0
+    assert f"token:      {token}" in night.out
+    assert "locked out: not looked at" in night.out
+
+
+def test_who_commands_is_known_behind_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", "olga")
+    assert actor() == "host:root (sudo by olga)"
+    monkeypatch.setenv("SUDO_USER", "x\nhost:root")
+    assert actor() == "host:root"
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
+    assert actor() == "host:uid-4000000000"
+
+
+def test_conflicts_of_sources_are_told_and_leave_work(night: Night) -> None:
+    csv = night.folder / "people.csv"
+    csv.write_text("username,auth_data\nuser000001,another\nnobody,x\n")
+    assert night.run("prepare", "--csv", str(csv)) == 3
+    assert "warning: user000001: csv of" in night.err
+    assert "1 conflicts; 1 lines of sources were of nobody on SSO" in night.out
+
+
+def test_a_stopped_return_says_why_and_goes_on(night: Night) -> None:
+    night.run("prepare")
+    convert(night, "--everybody")
+    night.server.give_session("o" * 26, is_saml=True)
+    night.server.trouble.faults.append(Fault(Kind.SERVER_ERROR, "PUT", "/auth$", times=50))
+    assert night.run("return", "--no-wait-for-login", "night") == 3
+    assert "STOPPED: " in night.out
+    assert "people are open: " in night.out
+    night.server.trouble.faults.clear()
+    assert night.run("return", "--no-wait-for-login", "night") == 0, night.out
+    assert night.on_saml() == 10
+
+
+def test_a_duplicate_is_told_and_comes_back_by_a_persons_decision(night: Night) -> None:
+    night.run("prepare")
+    convert(night, "--user", "user000001")
+    twin = night.server.add_saml("twin", auth_data="nameid-user000001")
+    night.server.give_session("o" * 26, is_saml=True)
+    assert night.run("return", "--no-wait-for-login", "one") == 3
+    assert "1 conflict" in night.out
+    night.server.change(twin.id, auth_data="nameid-twin")
+    assert night.run("return", "--decide", night.person(1), "--no-wait-for-login", "one") == 0
+    assert night.server.users[night.person(1)].auth_data == "nameid-user000001"
+
+
 def test_changes_by_hand_are_adopted_and_brought_back(night: Night) -> None:
     night.run("prepare")
     night.server.put_password(night.person(4), night.server.hashed("by hand, at night"))
@@ -426,12 +486,12 @@ def test_a_signal_stops_between_people_and_a_second_one_at_once() -> None:
         assert not stop()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop()
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(StopAtOnce):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def interrupt_at_first_password(server: MattermostServer) -> None:
+def interrupt_at_first_password(server: MattermostServer, times: int) -> None:
     """Ctrl-C while the conversion is under way, and surely not before."""
     waiting = Retrying(
         retry=retry_if_result(lambda calls: not calls),
@@ -439,19 +499,22 @@ def interrupt_at_first_password(server: MattermostServer) -> None:
         stop=stop_after_delay(20),
     )
     waiting(lambda: server.calls["PUT password"])
-    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
 
 
-def test_ctrl_c_during_a_conversion_leaves_the_rest_planned(night: Night) -> None:
+@pytest.mark.parametrize(("times", "codes"), [(1, {0, 3}), (2, {1})])
+def test_ctrl_c_during_a_conversion_loses_nobody(night: Night, times: int, codes: set[int]) -> None:
     night.run("prepare")
     digest = planned(night, "--everybody")
     night.server.trouble.faults.append(Fault(Kind.HANG, "PUT", "/password$", spare=2, times=1))
     night.server.trouble.hang_s = 1.0
-    hurry = threading.Thread(target=interrupt_at_first_password, args=(night.server,))
+    hurry = threading.Thread(target=interrupt_at_first_password, args=(night.server, times))
     hurry.start()
     code = night.run("convert", "--plan", digest, "--yes")
     hurry.join()
-    assert code in {0, 3}
+    assert code in codes
     assert "SIGINT: stopping" in night.err
     night.server.trouble.faults.clear()
     assert night.run("convert", "--plan", digest, "--yes") == 0, night.out + night.err

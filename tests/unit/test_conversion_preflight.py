@@ -220,6 +220,24 @@ def test_bots_deactivated_and_remote_accounts_are_nobody_to_move() -> None:
     assert [one.username for one in given.people] == ["u1"]
 
 
+def test_local_mode_needs_no_token() -> None:
+    found = severities(replace(GOOD, local_mode=True, operator=None))
+    assert found["token.local_mode"] is N
+    assert not [id_ for id_ in found if id_.startswith("token.") and id_ != "token.local_mode"]
+
+
+@pytest.mark.parametrize("per_second", [None, 0, "10"])
+def test_a_rate_that_makes_no_sense_is_no_crash(per_second: object) -> None:
+    limits = {**SETTINGS, "RateLimitSettings": {"Enable": True, "PerSec": per_second}}
+    assert "rate.limit" not in severities(replace(GOOD, settings=limits))
+
+
+def test_mfa_that_is_merely_allowed_asks_nobody_without_it() -> None:
+    allowed = {**SETTINGS, "ServiceSettings": {"EnableMultifactorAuthentication": True}}
+    ids = severities(replace(GOOD, settings=allowed))
+    assert not {"mfa.leftover", "mfa.enforced"} & ids.keys()
+
+
 def test_names_are_cut_and_no_binding_is_told() -> None:
     given = replace(with_people(*(person(number) for number in range(9))), inventory={})
     (found,) = [one for one in findings(given) if one.id == "inventory.unknown"]
