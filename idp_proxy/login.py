@@ -257,7 +257,8 @@ class Login:
         """The active's word makes the roster; a standby's is only a key into it (FO-08, FO-09)."""
         holder = tx.person_by_lookup_key(lookup_key(subject.link_key))
         if subject.upstream == self.preference[0]:
-            known = tx.person(subject.attributes["id"])
+            person_id = subject.attributes["id"]
+            known = holder if holder and holder.id == person_id else tx.person(person_id)
             identity = identity_of(subject.attributes, frozenset())
             return self._unless_converted(identity, learn(subject, known, holder, now))
         verdict = judge_standby(holder, self.roster_limits, now)
