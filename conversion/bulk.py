@@ -59,7 +59,7 @@ class Limits:
     """
 
     threads: int = 8
-    group: int = 64
+    group: int = 256
     error_budget_percent: float = 5.0
     settle_delay: timedelta = timedelta(seconds=5)
     attempts: int = 5

@@ -119,18 +119,25 @@ def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str) -> str:
 
 def _journal(bulk: Bulk, campaign: str, plan: Plan) -> None:
     """Every binding on disk before anybody is touched: new rows, and rows of an earlier plan."""
+    known = {row.user_id: row for row in bulk.ledger.rows(campaign)}
     for people in groups(plan.people, _ADDED_AT_ONCE):
-        found = [(person, bulk.ledger.row(campaign, person.user_id)) for person in people]
-        fresh = [_new_row(bulk, campaign, person) for person, row in found if row is None]
+        fresh = [
+            _new_row(bulk, campaign, person) for person in people if person.user_id not in known
+        ]
         if fresh:
             bulk.ledger.add(fresh, [_row_added(bulk, row) for row in fresh])
         again = [
-            _replanned(bulk, row, person)
-            for person, row in found
-            if row is not None and row.state in _REPLANNED and row.updated_at < plan.created_at
+            _replanned(bulk, known[person.user_id], person)
+            for person in people
+            if _is_older(known.get(person.user_id), plan)
         ]
         if again:
             bulk.ledger.commit(again)
+
+
+def _is_older(row: Row | None, plan: Plan) -> bool:
+    """Whether a closed row is of before this plan: what this very plan did is not done again."""
+    return row is not None and row.state in _REPLANNED and row.updated_at < plan.created_at
 
 
 class _Conversion:

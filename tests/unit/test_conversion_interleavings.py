@@ -27,7 +27,7 @@ from conversion.decision.account import Account
 from conversion.decision.lifecycle import OPEN
 from conversion.decision.plan import Envelope
 from conversion.errors import ConversionError, DuplicateBinding, Rejected, Unreachable
-from conversion.homecoming import Orders, return_people, verify
+from conversion.homecoming import Homecoming, Orders, return_people, verify
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import Session, capabilities_of
 from conversion.mattermost.version import Version
@@ -208,12 +208,13 @@ class Interleaving(RuleBasedStateMachine):
     @rule(script=FATES, stop_after=STOPS, pilot=st.integers(1, 3))
     def bring_back(self, script: list[str], stop_after: int | None, pilot: int) -> None:
         with suppress(ConversionError, Killed):
-            return_people(self._bulk(script, stop_after), self._orders(pilot=pilot))
+            told = return_people(self._bulk(script, stop_after), self._orders(pilot=pilot))
+            self._closed_means_nobody_is_left(told)
 
     @rule(script=FATES)
     def look(self, script: list[str]) -> None:
         with suppress(ConversionError, Killed):
-            verify(self._bulk(script))
+            self._closed_means_nobody_is_left(verify(self._bulk(script)))
         with suppress(ConversionError, Killed):
             reconcile(self._bulk(script))
 
@@ -277,7 +278,7 @@ class Interleaving(RuleBasedStateMachine):
         for _ in range(2):
             reconcile(self._bulk())
             with suppress(ConversionError):
-                return_people(self._bulk(), self._orders())
+                self._closed_means_nobody_is_left(return_people(self._bulk(), self._orders()))
         campaign = self.ledger.current_campaign()
         rows = {row.user_id: row for row in self.ledger.rows(campaign.id)} if campaign else {}
         for user_id, value in self.before.items():
@@ -289,6 +290,10 @@ class Interleaving(RuleBasedStateMachine):
                 assert row.note
             if user_id not in self.touched:
                 assert (user.auth_service, user.auth_data) == ("saml", value), row
+
+    def _closed_means_nobody_is_left(self, told: Homecoming) -> None:
+        left = [key for key in self.before if not self.server.users[key].auth_service]
+        assert not (told.closed and left), f"closed over {left}"
 
     def _id(self, who: int) -> str:
         return f"p{who:025d}"
