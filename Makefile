@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := idp_proxy conversion tests certs.example
 
-.PHONY: help demo demo-conversion crash test e2e bench fuzz lint docs clean
+.PHONY: help demo demo-conversion crash test e2e bench bench-conversion fuzz lint docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ e2e: $(STAMP)  ## whole logins on SimpleSAMLphp, mod_auth_mellon, Shibboleth and
 
 bench: $(STAMP)  ## whole logins through a running proxy, against the bars of the design; writes build/bench.json
 	$(BIN)/python -m tests.bench.login_bench $(ARGS)
+
+bench-conversion: $(STAMP)  ## a campaign against a bare loop of httpx, and its memory; writes build/bench-conversion.json
+	$(BIN)/python -m tests.bench.conversion_bench $(ARGS)
 
 fuzz: $(STAMP)  ## 60 s of mutated input for each parser; FUZZ_SECONDS=n for another time
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(BIN)/pytest -n auto tests/fuzz $(ARGS)
