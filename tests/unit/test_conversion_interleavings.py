@@ -170,13 +170,14 @@ class Interleaving(RuleBasedStateMachine):
 
     @initialize(
         version=st.sampled_from(["5.37", "10.11", "11.10"]),
-        lost=st.sampled_from([0, 0.2]),
+        lost=st.sampled_from([0.0, 0.4]),
+        seed=st.integers(1, 2**16),
         script=FATES,
     )
-    def begin(self, version: str, lost: float, script: list[str]) -> None:
+    def begin(self, version: str, lost: float, seed: int, script: list[str]) -> None:
         """Everybody is moved at first, as well as the day allows."""
         self.folder = TemporaryDirectory()
-        self.server = MattermostServer(version)
+        self.server = MattermostServer(version, seed)
         self.server.people(PEOPLE)
         self.server.trouble.lost_updates = lost
         self.operator = self.server.add_saml("operator").id
