@@ -275,8 +275,8 @@ class Interleaving(RuleBasedStateMachine):
 
     def _end(self) -> None:
         """The outage ends: the operator runs what the tool says, and then looks."""
-        self.server.trouble.lost_updates = 0.0
-        for _ in range(2):
+        for lost in (self.server.trouble.lost_updates, 0.0, 0.0):
+            self.server.trouble.lost_updates = lost
             reconcile(self._bulk())
             with suppress(ConversionError):
                 self._closed_means_nobody_is_left(return_people(self._bulk(), self._orders()))
