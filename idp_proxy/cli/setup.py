@@ -136,7 +136,7 @@ def _described(upstream: UpstreamSettings) -> str:
 def serve(config: ConfigOption = None) -> None:
     """Serve logins until stopped."""
     # The web server's import is this command's alone: every other one is back sooner without it.
-    from idp_proxy.serve import serve as run_until_stopped  # noqa: PLC0415
+    from idp_proxy.serve import serve as run_until_stopped  # noqa: PLC0415 - see above
 
     settings = settings_of(config)
     warn(settings)

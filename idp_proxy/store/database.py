@@ -194,6 +194,11 @@ def _file_of(url: URL) -> Path | None:
 def _identity(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path}: no such file: `idp-proxy serve` makes it at its first start; one that was "
+            "there before comes back from the backup"
+        ) from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     return found.st_dev, found.st_ino

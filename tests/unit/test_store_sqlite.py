@@ -123,7 +123,7 @@ def test_no_message_about_a_url_shows_its_password() -> None:
 
 
 def test_a_missing_database_is_not_made_by_opening_it(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"store\.db: No such file"):
+    with pytest.raises(StoreError, match=r"store\.db: no such file: `idp-proxy serve` makes it"):
         SqlStore(sqlite_url(tmp_path), AuditLog("host"))
     assert list(tmp_path.iterdir()) == []
 
