@@ -22,9 +22,9 @@ from idp_proxy.adapters import new_id, open_spool, open_store, open_upstreams, u
 from idp_proxy.config import CONFIG_VARIABLE, load
 from idp_proxy.config.settings import EncryptionAlgorithm
 from idp_proxy.converted import ConvertedFile, NobodyConverted
-from idp_proxy.decision.failover import Grace, route
 from idp_proxy.decision.roster import RosterLimits
 from idp_proxy.decision.standing import NOBODY_SERVES, Standing, judge_standing
+from idp_proxy.decision.switching import Grace, route
 from idp_proxy.errors import ConfigError, StoreError
 from idp_proxy.login import Login
 from idp_proxy.saml.authn_request import ServiceProvider

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from idp_proxy import errors
 from idp_proxy.audit.chain import Event
-from idp_proxy.decision.failover import refuses_answer, route
 from idp_proxy.decision.roster import (
     Refusal,
     Refused,
@@ -28,6 +27,7 @@ from idp_proxy.decision.roster import (
     learn,
     lookup_key,
 )
+from idp_proxy.decision.switching import refuses_answer, route
 from idp_proxy.saml.authn_request import MAX_AGE, verify_authn_request
 from idp_proxy.store.base import UsedId
 from idp_proxy.transaction import (
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from idp_proxy.decision.failover import Grace
     from idp_proxy.decision.roster import RosterLimits, RosterRow
     from idp_proxy.decision.subject import Evidence, Identity, Subject
+    from idp_proxy.decision.switching import Grace
     from idp_proxy.saml.authn_request import ServiceProvider
     from idp_proxy.saml.bindings import RequestMessage, ResponseMessage
     from idp_proxy.seal import KeyRing

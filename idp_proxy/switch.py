@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from idp_proxy.audit.chain import Event
-from idp_proxy.decision import failover
-from idp_proxy.decision.failover import Unchanged
+from idp_proxy.decision import switching
+from idp_proxy.decision.switching import Unchanged
 from idp_proxy.errors import SwitchRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from idp_proxy.decision.failover import Changed, SwitchState
+    from idp_proxy.decision.switching import Changed, SwitchState
     from idp_proxy.store.base import Store
 
 #: A reason is a line in the audit, not a document.
@@ -62,7 +62,7 @@ class Switchboard:
         if state is not None:
             return state
         now = self._now()
-        state = failover.first_state(self._names(now), now)
+        state = switching.first_state(self._names(now), now)
         with self._store.transaction() as transaction:
             transaction.swap(0, state)
         return state
@@ -75,7 +75,7 @@ class Switchboard:
         act = _Act("switch", _checked(reason), actor, self._now(), {})
         state = self.current()
         usable = self._usable(act.at)
-        decision = failover.switch_by_hand(
+        decision = switching.switch_by_hand(
             state, name, usable, cause=act.reason, actor=actor, now=act.at
         )
         return self._commit(state, decision, act)
@@ -84,13 +84,13 @@ class Switchboard:
         """Logins at `name` stop at once, those under way too. Raises as `to` does."""
         act = _Act("upstream_disabled", _checked(reason), actor, self._now(), {"upstream": name})
         state = self.current()
-        return self._commit(state, failover.disable(state, name, self._names(act.at)), act)
+        return self._commit(state, switching.disable(state, name, self._names(act.at)), act)
 
     def enable(self, name: str, reason: str, actor: str) -> SwitchState:
         """`name` may serve again. Raises as `to` does."""
         act = _Act("upstream_enabled", _checked(reason), actor, self._now(), {"upstream": name})
         state = self.current()
-        return self._commit(state, failover.enable(state, name, self._names(act.at)), act)
+        return self._commit(state, switching.enable(state, name, self._names(act.at)), act)
 
     def _names(self, now: datetime) -> tuple[str, ...]:
         return tuple(self._usable(now))

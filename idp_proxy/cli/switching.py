@@ -24,13 +24,13 @@ from idp_proxy.cli.session import (
     usable_of,
     warn,
 )
-from idp_proxy.decision.failover import route
+from idp_proxy.decision.switching import route
 from idp_proxy.errors import SwitchRefused
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from idp_proxy.decision.failover import SwitchState
+    from idp_proxy.decision.switching import SwitchState
 
 _NAME_ARGUMENT = Annotated[str, typer.Argument(metavar="NAME", help="The upstream.")]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from idp_proxy.decision.failover import SwitchState
+    from idp_proxy.decision.switching import SwitchState
 
 #: How long a verified login vouches for the next one.
 PROOF_LASTS: Final = timedelta(minutes=10)

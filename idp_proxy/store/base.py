@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from idp_proxy.audit.chain import Event, PersonKey, Row
-    from idp_proxy.decision.failover import SwitchState
     from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.decision.switching import SwitchState
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from idp_proxy.audit.chain import Head, PersonKey, Row
     from idp_proxy.audit.verification import Verdict
-    from idp_proxy.decision.failover import SwitchState
     from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Store, Transaction, UsedId
 
 _BATCH_ROWS = 200

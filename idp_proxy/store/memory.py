@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from idp_proxy.audit.chain import Event, Head, Row
     from idp_proxy.audit.checkpoint import Checkpoint
     from idp_proxy.audit.verification import Verdict
-    from idp_proxy.decision.failover import SwitchState
     from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Transaction, UsedId
 
 _WAIT_S = 5.0

@@ -7,8 +7,8 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from idp_proxy.decision.failover import Departure, Left, Mode, SwitchState
 from idp_proxy.decision.roster import RosterRow
+from idp_proxy.decision.switching import Departure, Left, Mode, SwitchState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

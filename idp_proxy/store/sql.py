@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from idp_proxy.audit.chain import Event, Head, PersonKey, Row
     from idp_proxy.audit.log import AuditLog
-    from idp_proxy.decision.failover import SwitchState
     from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Transaction, UsedId
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}

@@ -15,7 +15,7 @@ from idp_proxy.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from idp_proxy.decision.failover import SwitchState
+    from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Store
 
 MAX_AGE_S: Final = 1.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from idp_proxy.audit.chain import Event
 from idp_proxy.audit.log import AuditLog, rows, verify_log
-from idp_proxy.decision.failover import Departure, Left, Mode, SwitchState
 from idp_proxy.decision.roster import RosterRow
+from idp_proxy.decision.switching import Departure, Left, Mode, SwitchState
 from idp_proxy.store.base import UsedId
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.store.schema import migrate

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from idp_proxy.decision.failover import SwitchState
     from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Store, Transaction
     from idp_proxy.store.memory import MemoryStore
     from idp_proxy.store.sql import SqlStore

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from idp_proxy import errors
-from idp_proxy.decision.failover import Departure, Left
+from idp_proxy.decision.switching import Departure, Left
 from tests.flows.configuration import Wanted, provider
 from tests.flows.stage import Stage, demand_refusal
 from tests.support.people import ALICE, BOB

@@ -14,9 +14,9 @@ import pytest
 
 from idp_proxy import errors
 from idp_proxy.converted import NobodyConverted
-from idp_proxy.decision.failover import Grace, first_state
 from idp_proxy.decision.roster import RosterLimits
 from idp_proxy.decision.subject import Evidence, Identity, Subject
+from idp_proxy.decision.switching import Grace, first_state
 from idp_proxy.login import CLOCK_SKEW, Issued, Login
 from idp_proxy.saml.authn_request import MAX_AGE, ServiceProvider
 from idp_proxy.saml.bindings import RequestMessage, ResponseMessage

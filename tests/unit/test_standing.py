@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from idp_proxy.decision.failover import first_state
 from idp_proxy.decision.standing import NOBODY_SERVES, LoginState, judge_standing
+from idp_proxy.decision.switching import first_state
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACTIVE = first_state(["okta", "entra"], NOW)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from idp_proxy.audit.log import AuditLog, rows
-from idp_proxy.decision.failover import Departure, Left, Mode
+from idp_proxy.decision.switching import Departure, Left, Mode
 from idp_proxy.errors import StoreConflict, StoreError, SwitchRefused
 from idp_proxy.store import schema
 from idp_proxy.store.memory import MemoryStore
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from idp_proxy.audit.chain import Row
-    from idp_proxy.decision.failover import SwitchState
+    from idp_proxy.decision.switching import SwitchState
 
 NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 Stores = MemoryStore | SqlStore

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from idp_proxy.decision.failover import SwitchState, first_state
+from idp_proxy.decision.switching import SwitchState, first_state
 from idp_proxy.errors import StoreError
 from idp_proxy.store.switch_view import SwitchView
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from idp_proxy.decision.failover import (
+from idp_proxy.decision.switching import (
     Changed,
     Departure,
     Grace,

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from idp_proxy.decision.failover import (
+from idp_proxy.decision.switching import (
     Changed,
     Departure,
     Grace,
