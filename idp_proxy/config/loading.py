@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
+from idp_proxy.config.notify import read_notify
 from idp_proxy.config.sections import (
     read_audit,
     read_outbound,
@@ -56,6 +57,7 @@ def load(
         for index, table in enumerate(file.upstream)
     ]
     roster, audit = read_roster(file.roster), read_audit(file.audit, reader)
+    notify = read_notify(file.notify, reader)
     judge_together(file, reader)
     usable = tuple(upstream for upstream in upstreams if upstream is not None)
     if findings.problems or proxy is None or store is None or len(usable) != len(upstreams):
@@ -68,6 +70,7 @@ def load(
         upstreams=usable,
         roster=roster,
         audit=audit,
+        notify=notify,
         warnings=tuple(findings.warnings),
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -219,6 +219,21 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """`[notify]`: who is told. `urls` are Apprise's and hold tokens; none means nobody is told.
+
+    `repeat` is the pause between two notices of one matter, `held_reminder` that of a switch held
+    by hand; `timeout` is what one channel may take.
+    """
+
+    urls: tuple[str, ...] = field(repr=False)
+    language: Literal["en", "de"]
+    repeat: timedelta
+    held_reminder: timedelta
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """One configuration file, checked. `warnings` are for people; nothing depends on them."""
 
@@ -229,4 +244,5 @@ class Settings:
     upstreams: tuple[UpstreamSettings, ...]
     roster: RosterSettings
     audit: AuditSettings
+    notify: NotifySettings
     warnings: tuple[str, ...] = ()

@@ -128,6 +128,16 @@ class AuditTable(Table):
     retention_days: Annotated[int, Field(ge=0, le=36500)] = 0
 
 
+class NotifyTable(Table):
+    """`[notify]`."""
+
+    urls: list[str] = Field(default_factory=list)
+    language: Literal["en", "de"] = "en"
+    repeat_minutes: Annotated[int, Field(ge=1, le=10080)] = 60
+    held_reminder_hours: Annotated[int, Field(ge=1, le=168)] = 4
+    timeout_s: Annotated[int, Field(ge=1, le=60)] = 10
+
+
 class ConfigFile(Table):
     """The whole file."""
 
@@ -137,6 +147,7 @@ class ConfigFile(Table):
     upstream: list[UpstreamTable] = Field(default_factory=list)
     roster: RosterTable = Field(default_factory=RosterTable)
     audit: AuditTable = Field(default_factory=AuditTable)
+    notify: NotifyTable = Field(default_factory=NotifyTable)
 
 
 _TABLES: dict[str, type[Table]] = {
@@ -148,6 +159,7 @@ _TABLES: dict[str, type[Table]] = {
     "limits": LimitsTable,
     "roster": RosterTable,
     "audit": AuditTable,
+    "notify": NotifyTable,
 }
 
 #: The rule that a limit comes from.

@@ -15,6 +15,7 @@ TABLES: list[type[shape.Table]] = [
     shape.LimitsTable,
     shape.RosterTable,
     shape.AuditTable,
+    shape.NotifyTable,
 ]
 
 
