@@ -7,10 +7,13 @@ from typing import Final
 from idp_proxy.config.loading import load
 from idp_proxy.config.settings import (
     AuditSettings,
+    CanaryTimes,
     Checkpoints,
     Converted,
     Encryption,
     EncryptionAlgorithm,
+    FailoverSettings,
+    HealthSettings,
     KeyPair,
     Listen,
     MetadataFile,
@@ -34,10 +37,13 @@ CONFIG_VARIABLE: Final = "IDP_PROXY_CONFIG"
 __all__ = [
     "CONFIG_VARIABLE",
     "AuditSettings",
+    "CanaryTimes",
     "Checkpoints",
     "Converted",
     "Encryption",
     "EncryptionAlgorithm",
+    "FailoverSettings",
+    "HealthSettings",
     "KeyPair",
     "Listen",
     "MetadataFile",

@@ -7,6 +7,7 @@ import tomllib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from idp_proxy.config.failover import read_failover, read_health
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
 from idp_proxy.config.notify import read_notify
@@ -58,6 +59,8 @@ def load(
     ]
     roster, audit = read_roster(file.roster), read_audit(file.audit, reader)
     notify = read_notify(file.notify, reader)
+    failover = read_failover(file.failover, reader)
+    health = read_health(file.health, reader, insecure_loopback=file.proxy.insecure_loopback)
     judge_together(file, reader)
     usable = tuple(upstream for upstream in upstreams if upstream is not None)
     if findings.problems or proxy is None or store is None or len(usable) != len(upstreams):
@@ -71,6 +74,8 @@ def load(
         roster=roster,
         audit=audit,
         notify=notify,
+        failover=failover,
+        health=health,
         warnings=tuple(findings.warnings),
     )
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.x509 import Certificate
 
+    from idp_proxy.decision.eligibility import FailoverLimits
+    from idp_proxy.decision.health import Cadence, Thresholds
     from idp_proxy.saml.answer import RequireSigned
 
 
@@ -203,6 +205,45 @@ class RosterSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CanaryTimes:
+    """How often a canary logs in: at the serving upstream, at a standby, and after a failure;
+    `timeout` bounds one whole login.
+    """
+
+    serving: timedelta
+    standby: timedelta
+    retry: timedelta
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverSettings:
+    """`[failover]`: when an upstream counts as down or up, and what the watch may do then.
+
+    `tick` is how often the watch publishes and decides; `cadence` and `thresholds` are those of
+    the probes, `canary_thresholds` those of the canary logins.
+    """
+
+    profile: str
+    tick: timedelta
+    cadence: Cadence
+    thresholds: Thresholds
+    canary_times: CanaryTimes
+    canary_thresholds: Thresholds
+    limits: FailoverLimits
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """`[health]`. `references` are neutral addresses, asked on the path of each upstream; a host
+    counts for as long as `fresh` after its last report.
+    """
+
+    references: tuple[str, ...]
+    fresh: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoints:
     """The second place of the audit chain's signed checkpoints."""
 
@@ -245,4 +286,6 @@ class Settings:
     roster: RosterSettings
     audit: AuditSettings
     notify: NotifySettings
+    failover: FailoverSettings
+    health: HealthSettings
     warnings: tuple[str, ...] = ()

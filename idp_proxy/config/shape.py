@@ -138,6 +138,46 @@ class NotifyTable(Table):
     timeout_s: Annotated[int, Field(ge=1, le=60)] = 10
 
 
+_Seconds = Annotated[float, Field(ge=0.1, le=86400)]
+_Count = Annotated[int, Field(ge=1, le=100)]
+
+
+class FailoverTable(Table):
+    """`[failover]`. None: as the profile says."""
+
+    profile: Literal["default", "fast"] = "default"
+    tick_s: _Seconds | None = None
+    interval_s: _Seconds | None = None
+    interval_in_transition_s: _Seconds | None = None
+    timeout_s: _Seconds | None = None
+    connect_timeout_s: _Seconds | None = None
+    suspect_after: _Count | None = None
+    fall: _Count | None = None
+    confirm: Annotated[int, Field(ge=0, le=20)] | None = None
+    rise: _Count | None = None
+    canary_interval_s: _Seconds | None = None
+    canary_interval_standby_s: _Seconds | None = None
+    canary_retry_s: _Seconds | None = None
+    canary_timeout_s: _Seconds | None = None
+    canary_fall: _Count | None = None
+    canary_confirm: Annotated[int, Field(ge=0, le=20)] | None = None
+    canary_rise: _Count | None = None
+    hold_down_s: Annotated[int, Field(ge=0, le=604800)] | None = None
+    dwell_s: Annotated[int, Field(ge=0, le=604800)] | None = None
+    automatic_per_hour: Annotated[int, Field(ge=0, le=60)] = 2
+    failback: Literal["approve", "scheduled", "auto"] = "approve"
+    windows: list[str] = Field(default_factory=list)
+    rehearsed_by_canary_s: Annotated[int, Field(ge=60, le=86400)] = 900
+    rehearsal_max_age_s: Annotated[int, Field(ge=60, le=2592000)] = 86400
+
+
+class HealthTable(Table):
+    """`[health]`."""
+
+    references: list[str] = Field(default_factory=list)
+    fresh_s: Annotated[int, Field(ge=1, le=600)] = 30
+
+
 class ConfigFile(Table):
     """The whole file."""
 
@@ -147,6 +187,8 @@ class ConfigFile(Table):
     upstream: list[UpstreamTable] = Field(default_factory=list)
     roster: RosterTable = Field(default_factory=RosterTable)
     audit: AuditTable = Field(default_factory=AuditTable)
+    failover: FailoverTable = Field(default_factory=FailoverTable)
+    health: HealthTable = Field(default_factory=HealthTable)
     notify: NotifyTable = Field(default_factory=NotifyTable)
 
 
@@ -168,6 +210,7 @@ _RULES = {"clock_skew_s": " (SP-07)", "max_assertion_lifetime_s": " (SP-07)"}
 _TYPES = {
     "string_type": "must be text in quotes",
     "int_type": "must be a whole number without quotes",
+    "float_type": "must be a number without quotes",
     "bool_type": "must be true or false, without quotes",
     "list_type": "must be a list in brackets",
     "dict_type": "must be a table",

@@ -156,6 +156,54 @@ def enable(state: SwitchState, name: str, configured: Sequence[str]) -> Changed 
     )
 
 
+def hold(state: SwitchState, *, cause: str, actor: str) -> Changed | Unchanged:
+    """The watch switches nothing any more, until `release`."""
+    if state.mode is Mode.HELD:
+        return Unchanged(f"held already, by {state.actor}: {state.cause}")
+    return Changed(
+        replace(state, epoch=state.epoch + 1, mode=Mode.HELD, cause=cause, actor=actor),
+        f"held at {state.serving}: {cause}",
+    )
+
+
+def release(state: SwitchState, *, cause: str, actor: str) -> Changed | Unchanged:
+    """The watch switches by itself again, with a fresh budget."""
+    if state.mode is Mode.AUTO:
+        return Unchanged("the watch switches by itself already")
+    return Changed(
+        replace(
+            state,
+            epoch=state.epoch + 1,
+            mode=Mode.AUTO,
+            cause=cause,
+            actor=actor,
+            recent_switches=(),
+        ),
+        f"released at {state.serving}: {cause}",
+    )
+
+
+def fail_back_by_hand(
+    state: SwitchState,
+    usable: Mapping[str, str | None],
+    *,
+    cause: str,
+    actor: str,
+    now: datetime,
+) -> Changed | Unchanged:
+    """A person returns to the most preferred upstream; from then on the watch switches by itself.
+
+    Raises nothing; `Unchanged` as `switch_by_hand`, and where the active serves and is not held.
+    """
+    active = next(iter(usable))
+    if state.serving == active:
+        return release(state, cause=cause, actor=actor)
+    moved = switch_by_hand(state, active, usable, cause=cause, actor=actor, now=now)
+    if isinstance(moved, Unchanged):
+        return moved
+    return Changed(replace(moved.state, mode=Mode.AUTO, recent_switches=()), moved.reason)
+
+
 def route(state: SwitchState) -> str | None:
     """Where a new login goes: the serving upstream, or None while that one is disabled (FO-05)."""
     return None if state.serving in state.disabled else state.serving

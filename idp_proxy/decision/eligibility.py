@@ -1,0 +1,136 @@
+"""Who may take over, and what a decision about it is made from (FO-07, FO-15)."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from idp_proxy.decision.health import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from idp_proxy.decision.fleet import Fleet, Health
+    from idp_proxy.decision.switching import SwitchState
+    from idp_proxy.decision.windows import Window
+
+
+class Failback(enum.StrEnum):
+    """How the watch returns: when a person says yes, in a window, or as soon as it may."""
+
+    APPROVE = "approve"
+    SCHEDULED = "scheduled"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverLimits:
+    """`[failover]`. At most `automatic` switches within `budget_window`, then LATCHED.
+
+    A passed canary vouches for an upstream for `rehearsed_by_canary` where one runs; else a
+    verified login or a rehearsal does, for `rehearsal_max_age`.
+    """
+
+    hold_down: timedelta = timedelta(minutes=10)
+    dwell: timedelta = timedelta(minutes=15)
+    automatic: int = 2
+    budget_window: timedelta = timedelta(minutes=60)
+    failback: Failback = Failback.APPROVE
+    windows: tuple[Window, ...] = ()
+    rehearsed_by_canary: timedelta = timedelta(minutes=15)
+    rehearsal_max_age: timedelta = timedelta(hours=24)
+    proven_for_failback: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What is known of one upstream beside its health.
+
+    `why_unusable`: no valid metadata or certificate. `proven_at`: the last verified real login or
+    rehearsal. `failback_test_at`: an operator's own. `findings`: the review's that block it.
+    """
+
+    why_unusable: str | None = None
+    proven_at: datetime | None = None
+    failback_test_at: datetime | None = None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision is made from. `candidates` has every configured upstream, in preference."""
+
+    fleet: Fleet
+    candidates: Mapping[str, Candidate]
+    limits: FailoverLimits
+    now: datetime
+
+    def health(self, name: str) -> Health | None:
+        """The fleet's verdict on this upstream."""
+        return self.fleet.health.get(name)
+
+
+def why_ineligible(state: SwitchState, name: str, situation: Situation) -> tuple[str, ...]:
+    """Every reason why `name` may not take over by itself; empty if it may (FO-07, FO-15).
+
+    Eligible is what is enabled, UP, rehearsed, without a blocking finding, and has valid metadata
+    and certificates.
+    """
+    candidate, health = situation.candidates.get(name), situation.health(name)
+    if candidate is None or health is None:
+        return ("it is not configured",)
+    verdict = f"it is {health.verdict}: {'; '.join(health.reasons)}"
+    return tuple(
+        why
+        for why in (
+            "it is disabled" if name in state.disabled else None,
+            candidate.why_unusable,
+            None if health.verdict is Verdict.UP else verdict,
+            _not_rehearsed(candidate, health, situation),
+            *(f"finding {one}" for one in candidate.findings),
+        )
+        if why is not None
+    )
+
+
+def _not_rehearsed(candidate: Candidate, health: Health, situation: Situation) -> str | None:
+    """A standby that nobody ever logged in by is a guess (FO-07)."""
+    limits = situation.limits
+    if health.has_canary:
+        proven, lasts = health.canary_passed_at, limits.rehearsed_by_canary
+    else:
+        proven, lasts = candidate.proven_at, limits.rehearsal_max_age
+    if proven is None:
+        return "it was never rehearsed: no login by it was ever verified"
+    if situation.now - proven > lasts:
+        return f"it was last rehearsed {proven:%Y-%m-%d %H:%M} UTC, more than {in_words(lasts)} ago"
+    return None
+
+
+def eligible(state: SwitchState, situation: Situation) -> str | None:
+    """The most preferred upstream that may take over from the serving one."""
+    return next(
+        (
+            name
+            for name in situation.candidates
+            if name != state.serving and not why_ineligible(state, name, situation)
+        ),
+        None,
+    )
+
+
+def budget_left(state: SwitchState, limits: FailoverLimits, now: datetime) -> bool:
+    """Whether one more automatic switch is allowed. One from the future counts too: a clock that
+    jumped back must not give a second budget.
+    """
+    recent = [at for at in state.recent_switches if now - at < limits.budget_window]
+    return len(recent) < limits.automatic
+
+
+def in_words(span: timedelta) -> str:
+    """A span of time for a sentence."""
+    minutes = span.total_seconds() / 60
+    return f"{minutes:.0f} min" if minutes < 2 * 60 else f"{minutes / 60:.0f} h"

@@ -1,0 +1,148 @@
+"""What all hosts together think of each upstream.
+
+Each host publishes what it sees; the majority of the hosts heard of late has the say. Who cannot
+see the network at all (ISOLATED) has no vote about anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from idp_proxy.decision.health import Track, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from idp_proxy.decision.health import Canary
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """What a host publishes at every turn. `at` is the store's clock when it was written.
+
+    `isolated` has the upstreams it cannot see, with the reason; `reference_answers` says whether
+    any neutral reference answered it of late.
+    """
+
+    host: str
+    at: datetime
+    tracks: Mapping[str, Track]
+    isolated: Mapping[str, str] = field(default_factory=dict)
+    reference_answers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The fleet's verdict on one upstream.
+
+    `up_since` is when the last of the voters came to think so; `canary_passed_at` is the oldest of
+    the canaries' last successes, None without a canary or while one has none; `refused` has what
+    each REFUSED canary was told.
+    """
+
+    name: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    up_since: datetime | None = None
+    has_canary: bool = False
+    canary_passed_at: datetime | None = None
+    refused: tuple[str, ...] = ()
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All hosts' sight. `isolated`, by upstream: no host that is fresh can see it."""
+
+    health: Mapping[str, Health]
+    isolated: Mapping[str, str]
+    seen: tuple[str, ...]
+    registered: int
+    reference_answers: bool
+
+    @property
+    def few(self) -> bool:
+        """Fewer than half of the registered hosts are fresh: they may be the part cut off."""
+        return 2 * len(self.seen) < self.registered
+
+
+#: A report from the future by more than this is of another clock, and counts for nothing.
+_CLOCK_TOLERANCE: Final = timedelta(seconds=5)
+
+
+def judge_fleet(
+    names: Sequence[str],
+    reports: Iterable[HostReport],
+    canaries: Iterable[Canary],
+    fresh: timedelta,
+    now: datetime,
+) -> Fleet:
+    """What all hosts together think of each upstream, `now` by the store's clock.
+
+    The majority of the hosts that were heard within `fresh` and are not isolated has the say. A
+    canary is one observation for the whole fleet: its DOWN is the upstream's.
+    """
+    registered = tuple(reports)
+    heard = [one for one in registered if -_CLOCK_TOLERANCE <= now - one.at <= fresh]
+    known = tuple(canaries)
+    health, isolated = {}, {}
+    for name in names:
+        voters = [one for one in heard if name not in one.isolated]
+        if heard and not voters:
+            isolated[name] = next(one.isolated[name] for one in heard)
+        own = [canary for canary in known if canary.upstream == name]
+        health[name] = _judge(name, [one.tracks.get(name, Track()) for one in voters], own)
+    return Fleet(
+        health=health,
+        isolated=isolated,
+        seen=tuple(one.host for one in heard),
+        registered=len(registered),
+        reference_answers=any(one.reference_answers for one in heard),
+    )
+
+
+def _judge(name: str, tracks: Sequence[Track], canaries: Sequence[Canary]) -> Health:
+    voted, reasons = _vote(tracks)
+    verdict = voted
+    for canary in canaries:
+        track = canary.track
+        if track.verdict in {Verdict.DOWN, Verdict.SUSPECT}:
+            reasons = (*reasons, f"canary {canary.name}: {track.reason}")
+            verdict = _worse(verdict, track.verdict)
+    passed = [canary.track.passed_at for canary in canaries]
+    since = [track.since for track in (*tracks, *(one.track for one in canaries))]
+    return Health(
+        name=name,
+        verdict=verdict,
+        reasons=reasons,
+        up_since=max(filter(None, since), default=None) if verdict is Verdict.UP else None,
+        has_canary=bool(canaries),
+        canary_passed_at=min(filter(None, passed), default=None) if all(passed) else None,
+        refused=tuple(
+            f"canary {one.name}: {one.track.refused}" for one in canaries if one.track.refused
+        ),
+        failures=max((track.failures for track in tracks), default=0),
+    )
+
+
+def _vote(tracks: Sequence[Track]) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict of more than half of the voters; SUSPECT when they do not agree."""
+    if not tracks:
+        return Verdict.UNKNOWN, ("no host can see it",)
+    for verdict in Verdict:
+        agreeing = [track for track in tracks if track.verdict is verdict]
+        if 2 * len(agreeing) > len(tracks):
+            return verdict, tuple(dict.fromkeys(track.reason for track in agreeing))
+    counts = {verdict: sum(track.verdict is verdict for track in tracks) for verdict in Verdict}
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    return Verdict.SUSPECT, (f"the hosts do not agree: {said}",)
+
+
+_ORDER: Final = (Verdict.UP, Verdict.UNKNOWN, Verdict.SUSPECT, Verdict.DOWN)
+
+
+def _worse(one: Verdict, other: Verdict) -> Verdict:
+    return max(one, other, key=_ORDER.index)
