@@ -6,17 +6,21 @@ and never returns a guess instead.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
     from idp_proxy.audit.chain import Event, PersonKey, Row
+    from idp_proxy.decision.fleet import HostReport
+    from idp_proxy.decision.health import Canary
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
+    from idp_proxy.decision.traffic import TrafficCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,65 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give back files and connections."""
+
+
+class Evidence(enum.StrEnum):
+    """What else than a real login vouches for an upstream, for `FleetStore.note_evidence`."""
+
+    REHEARSAL = "rehearsal"
+    FAILBACK_TEST = "failback_test"
+
+
+class FleetStore(Protocol):
+    """What the hosts tell each other through the shared store. Raises `StoreError` as `Store`.
+
+    A time that is stored here is the store's clock: hosts need not agree about the time.
+    """
+
+    def clock(self) -> datetime:
+        """Now, by the clock that all hosts share: the database server's; with SQLite the host's."""
+
+    def publish(self, report: HostReport) -> None:
+        """Replace what `report.host` reported before; `report.at` is set to the store's clock.
+
+        The first report registers the host. Raises `StoreError` when the store is for one host
+        only (SQLite) and another one has reported within the last ten minutes.
+        """
+
+    def reports(self) -> tuple[HostReport, ...]:
+        """The last report of every registered host, in order of names."""
+
+    def forget_host(self, host: str) -> bool:
+        """Take a host that will not come back off the register; False if there is none."""
+
+    def canaries(self) -> tuple[Canary, ...]:
+        """Every canary that ever ran, in order of upstream and name."""
+
+    def lease_canary(self, upstream: str, name: str, host: str, until: datetime) -> bool:
+        """Whether `host` got the lease: nobody else's runs at the store's clock (one row, CAS)."""
+
+    def save_canary(self, canary: Canary) -> bool:
+        """Write the track of a canary whose lease `canary.host` holds, and end the lease; False,
+        and nothing is written, when the lease went to another host meanwhile.
+        """
+
+    def forget_canaries(self, configured: Iterable[tuple[str, str]]) -> int:
+        """Remove the rows of (upstream, name) that are not `configured`; returns how many."""
+
+    def note_evidence(self, kind: Evidence, upstream: str, at: datetime) -> None:
+        """Remember the newest of its kind."""
+
+    def evidence(self, kind: Evidence) -> dict[str, datetime]:
+        """The newest of this kind, by upstream."""
+
+    def add_traffic(self, host: str, counts: Iterable[TrafficCount]) -> None:
+        """Add what the workers of a host counted: one row a host, upstream and minute (L3)."""
+
+    def traffic(self, since: datetime) -> tuple[TrafficCount, ...]:
+        """The fleet's counts from that minute on, summed over hosts, in order of time."""
+
+    def prune_traffic(self, before: datetime) -> int:
+        """Forget counts older than that; returns how many rows."""
 
 
 class Spool(Protocol):

@@ -97,3 +97,54 @@ spool_entry = Table(
     Column("body", Text, nullable=False),
     Index("ix_spool_entry_chain_seq", "chain", "seq"),
 )
+
+host = Table(
+    "host",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("report", JSON, nullable=False),
+)
+
+canary = Table(
+    "canary",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("track", JSON, nullable=False),
+    Column("host", String(64), nullable=True),
+    Column("lease_host", String(64), nullable=True),
+    Column("lease_until", UtcDateTime, nullable=True),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("upstream", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+traffic = Table(
+    "traffic",
+    metadata,
+    Column("host", String(64), primary_key=True),
+    Column("upstream", Text, primary_key=True),
+    Column("minute", UtcDateTime, primary_key=True),
+    Column("begun", Integer, nullable=False),
+    Column("answered", Integer, nullable=False),
+)
+
+drill = Table(
+    "drill",
+    metadata,
+    Column("id", String(22), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("stopped_at", UtcDateTime, nullable=True),
+    Column("actor", Text, nullable=False),
+    # The cohort's link keys, or the shadow state and the score of a run.
+    Column("body", JSON, nullable=False),
+)
