@@ -1,0 +1,1 @@
+"""Operators: who they are, how they prove it, what two of them agree on. Takes connections."""
