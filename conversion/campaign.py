@@ -18,7 +18,6 @@ from conversion.decision.plan import (
     Plan,
     Planned,
     envelope_text,
-    parse,
     parse_envelope,
     recheck,
     stale,
@@ -27,6 +26,7 @@ from conversion.decision.settlement import Finding, read
 from conversion.errors import LedgerConflict, MattermostError, PlanStale, PlanUnsafe
 from conversion.ledger.base import Campaign, Row
 from conversion.passwords import hash_of_an_unknown_password
+from conversion.stored_plan import stored_plan
 from conversion.truth import (
     change_each,
     look,
@@ -71,7 +71,7 @@ def convert(bulk: Bulk, plan_digest: str, pilot: int | None = None) -> Converted
     with bulk.ledger.lock("convert", bulk.actor, bulk.clock()):
         plan = _usable_plan(bulk, plan_digest)
         campaign = _campaign_for(bulk, plan, plan_digest)
-        wanted = frozenset(person.user_id for person in plan.people)
+        wanted = frozenset(person.user_id for person in plan.people())
         journey = _Conversion(bulk, campaign, wanted, Converted(campaign))
         _journal(bulk, campaign, plan)
         # From here on the ledger's rows are the plan; a hundred thousand people are held once.
@@ -80,14 +80,8 @@ def convert(bulk: Bulk, plan_digest: str, pilot: int | None = None) -> Converted
 
 
 def _usable_plan(bulk: Bulk, plan_digest: str) -> Plan:
-    stored = bulk.ledger.plan(plan_digest)
-    if stored is None:
-        raise PlanStale(f"no plan {plan_digest[:16]} is stored here: run plan, and use its digest")
-    try:
-        plan = parse(stored)
-    except ValueError as error:
-        raise PlanStale(str(error)) from error
-    why = stale(plan, bulk.clock())
+    plan = stored_plan(bulk.ledger, plan_digest)
+    why = stale(plan.head, bulk.clock())
     if why is not None:
         raise PlanStale(f"{why}: plan again; who was moved already is left alone")
     return plan
@@ -97,21 +91,21 @@ def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str) -> str:
     """The open campaign if the plan keeps to its envelope, else a new one with the plan's own."""
     now = bulk.clock()
     current = bulk.ledger.current_campaign()
-    envelope = plan.envelope if current is None else parse_envelope(current.envelope)
+    envelope = plan.head.envelope if current is None else parse_envelope(current.envelope)
     moved = 0
     if current is not None:
-        planned = {person.user_id for person in plan.people}
+        planned = {person.user_id for person in plan.people()}
         rows = bulk.ledger.rows(current.id)
         moved = sum(row.state not in _NEVER_MOVED and row.user_id not in planned for row in rows)
-    why = breaches(envelope, plan, moved, now)
+    why = breaches(envelope, plan.people(), moved, now)
     if why:
         raise PlanUnsafe(why)
     if current is not None:
         return current.id
     # Named after the plan, so that the plan which opened a campaign cannot open a second one.
-    name = f"{plan.created_at:%Y%m%d-%H%M%S}-{plan_digest[:8]}"
+    name = f"{plan.head.created_at:%Y%m%d-%H%M%S}-{plan_digest[:8]}"
     try:
-        bulk.ledger.open_campaign(Campaign(name, now, envelope_text(plan.envelope)))
+        bulk.ledger.open_campaign(Campaign(name, now, envelope_text(plan.head.envelope)))
     except LedgerConflict as error:
         raise PlanStale(f"this plan was carried out before ({error.detail}): plan again") from error
     return name
@@ -120,7 +114,7 @@ def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str) -> str:
 def _journal(bulk: Bulk, campaign: str, plan: Plan) -> None:
     """Every binding on disk before anybody is touched: new rows, and rows of an earlier plan."""
     known = {row.user_id: row for row in bulk.ledger.rows(campaign)}
-    for people in groups(plan.people, _ADDED_AT_ONCE):
+    for people in groups(plan.people(), _ADDED_AT_ONCE):
         fresh = [
             _new_row(bulk, campaign, person) for person in people if person.user_id not in known
         ]
@@ -137,7 +131,7 @@ def _journal(bulk: Bulk, campaign: str, plan: Plan) -> None:
 
 def _is_older(row: Row | None, plan: Plan) -> bool:
     """Whether a closed row is of before this plan: what this very plan did is not done again."""
-    return row is not None and row.state in _REPLANNED and row.updated_at < plan.created_at
+    return row is not None and row.state in _REPLANNED and row.updated_at < plan.head.created_at
 
 
 class _Conversion:

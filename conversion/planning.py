@@ -2,16 +2,16 @@
 
 `draw_up` asks the server who is on SSO now, chooses, and stores the plan under the digest of its
 octets. Nothing is changed by it; `conversion.campaign` carries out a stored plan and no other.
+A hundred thousand people are held once, as the server listed them; all else goes person by person.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from conversion.decision import triage
+from conversion.bulk import Progress
 from conversion.decision.account import SAML, Binding, Source
 from conversion.decision.objections import (
     Candidate,
@@ -20,34 +20,41 @@ from conversion.decision.objections import (
     objections,
     unanswered,
 )
-from conversion.decision.plan import Plan, Planned, digest, octets
+from conversion.decision.plan import Head, Plan, Planned, lines
+from conversion.decision.triage import HORIZONS, Standing
 from conversion.errors import PlanUnsafe
+from conversion.sessions import Looks, Question, look_at_sessions
 from conversion.truth import look
 from idp_proxy.audit.chain import Event as AuditEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from conversion.bulk import Bulk
     from conversion.decision.account import Account
     from conversion.decision.objections import Objection
     from conversion.decision.plan import Envelope
-    from conversion.ledger.base import InventoryRow
     from idp_proxy.audit.chain import Fact
 
-_OUT: Final = frozenset({triage.Standing.LOCKED_OUT, triage.Standing.SOON})
+#: Who cannot log in, now or soon.
+OUT: Final = frozenset({Standing.LOCKED_OUT, Standing.SOON})
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Who is to be moved: people by user name or id, or everybody, or who is locked out within
-    some time (zero: now). Exclusions are the envelope's.
+    """Who is to be moved: people by user name or id, or everybody; of those, where `standings` is
+    given, who stands there by their sessions, "soon" being within `within`.
+
+    Sessions are a call a person; `sessions` asks for them where the choice does not need them, so
+    that the plan tells how many are locked out when. Exclusions are the envelope's.
     """
 
     named: frozenset[str] = frozenset()
     everybody: bool = False
-    locked_out_within: timedelta | None = None
+    standings: frozenset[Standing] = frozenset()
+    within: timedelta = timedelta(0)
+    sessions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class Surroundings:
     inventory_max_age: timedelta = timedelta(hours=26)
     standby_healthy: bool | None = None
     idle: timedelta | None = None
+    minutes_a_call: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,124 +86,155 @@ def draw_up(
     accepted: frozenset[str] = frozenset(),
 ) -> Draft:
     """Store a plan for `choice`. Raises `PlanUnsafe` with every objection nobody has answered."""
-    accounts = look(bulk)
-    known = {row.user_id: row for row in bulk.ledger.inventory()}
     now = bulk.clock()
-    chosen = [one for one in _chosen(choice, accounts) if one.id not in envelope.exclude]
-    standing = _standing(bulk, [one.id for one in chosen], choice, around)
-    people = [
-        Candidate(one, _way_back(one, known.get(one.id), now))
-        for one in chosen
-        if choice.locked_out_within is None or standing.get(one.id) in _OUT
-    ]
-    inventory_at = min(
-        (known[one.account.id].seen_at for one in people if one.account.id in known), default=now
-    )
-    given = _circumstances(bulk, choice, around, people, accounts, inventory_at)
-    found = objections(people, given)
+    accounts = look(bulk)
+    chosen = _chosen(accounts, choice, envelope)
+    looks = _looks(bulk, chosen, choice, around)
+    if choice.standings:
+        chosen = [one for one in chosen if looks.standings.get(one) in choice.standings]
+    crew = _Crew(bulk, accounts, chosen, looks)
+    found = objections(crew.candidates(), _circumstances(bulk, choice, around, crew))
     left = [str(one) for one in unanswered(found, accepted)]
+    left = left or list(breaches(envelope, crew.planned(), 0, now))
     if left:
         raise PlanUnsafe(left)
-    plan = Plan(
-        around.server, now, inventory_at, envelope, tuple(_planned(one, standing) for one in people)
+    head = Head(
+        around.server,
+        now,
+        crew.inventory_at,
+        envelope,
+        len(chosen),
+        answered=tuple(map(str, found)),
+        loads=looks.loads,
     )
-    too_much = breaches(envelope, plan, 0, now)
-    if too_much:
-        raise PlanUnsafe(too_much)
-    stored = octets(plan)
-    name = digest(stored)
-    bulk.ledger.put_plan(name, stored, now)
+    return _stored(bulk, head, crew, found, accepted)
+
+
+def _stored(
+    bulk: Bulk, head: Head, crew: _Crew, found: tuple[Objection, ...], accepted: frozenset[str]
+) -> Draft:
+    written = lines(head, crew.planned())
+    name = bulk.ledger.put_plan(written, head.created_at)
     told: dict[str, Fact] = {
         "digest": name,
-        "people": len(people),
+        "people": head.people,
         "accepted": ",".join(sorted(accepted)),
     }
-    bulk.ledger.record(AuditEvent("plan_stored", bulk.actor, now, facts=told))
-    return Draft(name, plan, found)
+    event = AuditEvent("plan_stored", bulk.actor, head.created_at, facts=told)
+    bulk.ledger.record(event)
+    return Draft(name, Plan(head, lambda: lines(head, crew.planned())), found)
 
 
-def _chosen(choice: Choice, accounts: Mapping[str, Account]) -> list[Account]:
-    """The accounts that are meant, in order of user name. Raises `PlanUnsafe` for a name that no
-    account on SSO has: a slip of the pen must not leave somebody behind in silence.
+def _chosen(accounts: Mapping[str, Account], choice: Choice, envelope: Envelope) -> list[str]:
+    """The user ids that are meant, in order.
+
+    Raises `PlanUnsafe` for a name that no account on SSO has: a slip of the pen must not leave
+    somebody behind in silence.
     """
-    on_sso = [one for one in accounts.values() if one.auth_service == SAML]
-    names = {name: one for one in on_sso for name in (one.id, one.username)}
-    missing = sorted(choice.named - names.keys())
+    chosen: list[str] = []
+    missing = set(choice.named)
+    for one in accounts.values():
+        if one.auth_service != SAML:
+            continue
+        missing -= {one.id, one.username}
+        if _is_meant(one, choice) and one.id not in envelope.exclude:
+            chosen.append(one.id)
     if missing:
-        raise PlanUnsafe([f"nobody: no account on SSO is called {name}" for name in missing])
+        says = [f"nobody: no account on SSO is called {name}" for name in sorted(missing)]
+        raise PlanUnsafe(says)
+    return sorted(chosen)
+
+
+def _is_meant(one: Account, choice: Choice) -> bool:
     if choice.named:
-        return sorted({names[name].id: names[name] for name in choice.named}.values(), key=_name)
+        return one.id in choice.named or one.username in choice.named
     # Without a name people are meant: bots, leavers and administrators are not in a crowd.
-    crowd = (one for one in on_sso if one.active and not one.is_bot and not one.is_remote)
-    return sorted((one for one in crowd if not one.is_admin), key=_name)
+    return one.active and not one.is_bot and not one.is_remote and not one.is_admin
 
 
-def _name(account: Account) -> str:
-    return account.username
+def _looks(bulk: Bulk, chosen: Sequence[str], choice: Choice, around: Surroundings) -> Looks:
+    """Where everybody stands; asked only where it is needed, or wanted."""
+    if not choice.standings and not choice.sessions:
+        return Looks()
+    question = Question(
+        bulk.clock(),
+        around.minutes_a_call,
+        choice.within,
+        around.idle,
+        tuple(sorted({*HORIZONS, choice.within})),
+        bulk.limits.threads,
+    )
+
+    def tell(done: int, total: int) -> None:
+        bulk.tell(Progress("sessions", done, 0, total))
+
+    return look_at_sessions(bulk.server, chosen, question, tell)
 
 
-def _way_back(account: Account, known: InventoryRow | None, now: datetime) -> Binding | None:
-    """What the server shows now is the truth; else what `prepare` learnt."""
-    if account.auth_data is not None:
-        return Binding(account.auth_data, Source.API, now)
-    return None if known is None else known.binding
+class _Crew:
+    """The people of a plan, each made up when it is their turn."""
+
+    def __init__(
+        self, bulk: Bulk, accounts: Mapping[str, Account], chosen: Sequence[str], looks: Looks
+    ) -> None:
+        """`chosen` in order of user id."""
+        self.accounts = accounts
+        self.chosen = chosen
+        self._standings = looks.standings
+        self._now = bulk.clock()
+        self._learnt: dict[str, Binding] = {}
+        self.inventory_at = self._remember(bulk)
+
+    def _remember(self, bulk: Bulk) -> datetime:
+        """The way back of whom the server does not show it for; gives the oldest row's time."""
+        wanted = set(self.chosen)
+        oldest = self._now
+        for row in bulk.ledger.inventory():
+            if row.user_id not in wanted:
+                continue
+            oldest = min(oldest, row.seen_at)
+            if row.binding is not None and self.accounts[row.user_id].auth_data is None:
+                self._learnt[row.user_id] = row.binding
+        return oldest
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Everybody, with the way back where there is one: what the server shows now is the truth,
+        else what `prepare` learnt.
+        """
+        for account in map(self.accounts.__getitem__, self.chosen):
+            if account.auth_data is None:
+                yield Candidate(account, self._learnt.get(account.id))
+            else:
+                yield Candidate(account, Binding(account.auth_data, Source.API, self._now))
+
+    def planned(self) -> Iterator[Planned]:
+        """Everybody, as the plan has them. Raises `PlanUnsafe` where there is no way back."""
+        for one in self.candidates():
+            account = one.account
+            if one.binding is None:
+                raise PlanUnsafe([f"unknown_binding: {account.username}: no way back is known"])
+            found = self._standings.get(account.id)
+            yield Planned(
+                account.id,
+                account.username,
+                one.binding,
+                account.mfa_active,
+                standing="" if found is None else found.value,
+            )
 
 
-def _standing(
-    bulk: Bulk, ids: Sequence[str], choice: Choice, around: Surroundings
-) -> Mapping[str, triage.Standing]:
-    """Where each of these people stands; asked only where the choice needs it, a call a person."""
-    within = choice.locked_out_within
-    if within is None:
-        return {}
-    now = bulk.clock()
-
-    def one(user_id: str) -> triage.Standing:
-        sessions = [
-            triage.Session(found.expires_at, found.last_activity_at, found.is_token)
-            for found in bulk.server.sessions(user_id)
-        ]
-        return triage.triage(user_id, sessions, now, within, around.idle).standing
-
-    with ThreadPoolExecutor(max_workers=bulk.limits.threads) as pool:
-        return dict(zip(ids, pool.map(one, ids), strict=True))
-
-
-def _circumstances(
-    bulk: Bulk,
-    choice: Choice,
-    around: Surroundings,
-    people: Sequence[Candidate],
-    accounts: Mapping[str, Account],
-    inventory_at: datetime,
-) -> Circumstances:
-    settings = bulk.server.config().get("ServiceSettings", {})
+def _circumstances(bulk: Bulk, choice: Choice, around: Surroundings, crew: _Crew) -> Circumstances:
+    settings: Mapping[str, object] = bulk.server.config().get("ServiceSettings", {})
+    # Who was chosen by name was named; a crowd has named nobody.
+    named = frozenset(crew.chosen) if choice.named else frozenset()
     return Circumstances(
-        saml_accounts=sum(one.auth_service == SAML for one in accounts.values()),
-        inventory_at=inventory_at,
+        saml_accounts=sum(one.auth_service == SAML for one in crew.accounts.values()),
+        inventory_at=crew.inventory_at,
         now=bulk.clock(),
-        named=frozenset(
-            one.account.id
-            for one in people
-            if {one.account.id, one.account.username} & choice.named
-        ),
+        named=named,
         at_most_percent=around.at_most_percent,
         inventory_max_age=around.inventory_max_age,
         standby_healthy=around.standby_healthy,
         mfa_enabled=bool(settings.get("EnableMultifactorAuthentication")),
         mfa_enforced=bool(settings.get("EnforceMultifactorAuthentication")),
-    )
-
-
-def _planned(one: Candidate, standing: Mapping[str, triage.Standing]) -> Planned:
-    account = one.account
-    if one.binding is None:
-        raise PlanUnsafe([f"unknown_binding: {account.username}: no way back is known"])
-    found = standing.get(account.id)
-    return Planned(
-        account.id,
-        account.username,
-        one.binding,
-        account.mfa_active,
-        standing="" if found is None else found.value,
     )

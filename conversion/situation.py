@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from conversion.decision.account import SAML
 from conversion.decision.plan import parse_envelope
 from conversion.decision.situation import OpenCampaign, Situation
-from conversion.decision.triage import HORIZONS, Session, Triage, load, triage
+from conversion.decision.triage import HORIZONS
 from conversion.errors import MattermostError, Unauthorized
 from conversion.inventory import age_of
+from conversion.sessions import Question, idle_of, look_at_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from conversion.config import Settings
     from conversion.decision.account import Account
+    from conversion.decision.triage import Load
     from conversion.ledger.base import Campaign, Ledger
     from conversion.mattermost import Session as ServerSession
     from conversion.mattermost import Version
@@ -34,8 +35,8 @@ class Server(Protocol):
     def config(self) -> Mapping[str, Mapping[str, Any]]:
         """The settings, by section."""
 
-    def all_accounts(self) -> Sequence[Account]:
-        """All accounts, read until two passes agree."""
+    def all_accounts(self) -> Mapping[str, Account]:
+        """All accounts by user id, read until two passes agree."""
 
     def sessions(self, user_id: str) -> Sequence[ServerSession]:
         """All sessions of a person, expired ones too."""
@@ -56,13 +57,18 @@ def look_around(
     """
     rows = list(ledger.inventory())
     release, server_trouble = _release(server)
-    unasked: tuple[Sequence[Account], str] = ((), "not known")
+    unasked: tuple[Mapping[str, Account], str] = ({}, "not known")
     accounts, token_trouble = unasked if server_trouble else _accounts(server)
-    people = [one for one in accounts if _counts(one)]
+    people = [one.id for one in accounts.values() if _counts(one)]
     known = {row.user_id for row in rows if row.binding is not None}
-    triaged: tuple[Triage, ...] = ()
+    known |= {one.id for one in accounts.values() if one.auth_data is not None}
+    loads: tuple[Load, ...] = ()
     if horizons and people:
-        triaged, token_trouble = _triaged(server, people, now, settings, token_trouble, tell)
+        minutes = settings.campaign.minutes_a_call
+        threads = settings.access.connections
+        question = Question(now, minutes, horizons=tuple(horizons), threads=threads)
+        loads, trouble = _load_of(server, people, question, tell)
+        token_trouble = token_trouble or trouble
     return Situation(
         now=now,
         sso_works=proxy.works,
@@ -72,9 +78,9 @@ def look_around(
         release=release,
         inventory_age=age_of(rows, now),
         inventory_max_age=settings.campaign.inventory_max_age,
-        known=sum(one.id in known or one.auth_data is not None for one in people),
+        known=sum(one in known for one in people),
         people=len(people),
-        loads=load(triaged, now, settings.campaign.minutes_a_call, horizons) if triaged else (),
+        loads=loads,
         campaign=campaign_of(ledger),
     )
 
@@ -112,49 +118,26 @@ def _release(server: Server) -> tuple[str, str]:
         return "", f"DOES NOT ANSWER: {error.detail}"
 
 
-def _accounts(server: Server) -> tuple[Sequence[Account], str]:
+def _accounts(server: Server) -> tuple[Mapping[str, Account], str]:
     try:
         return server.all_accounts(), ""
     except Unauthorized as error:
-        return (), f"REFUSED: {error.detail}"
+        return {}, f"REFUSED: {error.detail}"
     except MattermostError as error:
-        return (), f"not known: {error.detail}"
+        return {}, f"not known: {error.detail}"
 
 
-def _triaged(
+def _load_of(
     server: Server,
-    people: Sequence[Account],
-    now: datetime,
-    settings: Settings,
-    token_trouble: str,
+    people: Sequence[str],
+    question: Question,
     tell: Callable[[int, int], None],
-) -> tuple[tuple[Triage, ...], str]:
+) -> tuple[tuple[Load, ...], str]:
     try:
-        idle = idle_of(server.config())
-        found = []
-        with ThreadPoolExecutor(max_workers=settings.access.connections) as pool:
-            for one in pool.map(lambda one: _triage(server, one.id, now, idle), people):
-                found.append(one)
-                tell(len(found), len(people))
+        asked = replace(question, idle=idle_of(server.config()))
+        looks = look_at_sessions(server, people, asked, tell)
     except Unauthorized as error:
         return (), f"REFUSED: {error.detail}"
     except MattermostError as error:
-        return (), token_trouble or f"good for the list, then: {error.detail}"
-    return tuple(found), token_trouble
-
-
-def _triage(server: Server, user_id: str, now: datetime, idle: timedelta | None) -> Triage:
-    sessions = [
-        Session(one.expires_at, one.last_activity_at, one.is_token)
-        for one in server.sessions(user_id)
-    ]
-    return triage(user_id, sessions, now, timedelta(0), idle)
-
-
-def idle_of(config: Mapping[str, Mapping[str, Any]]) -> timedelta | None:
-    """After how long the server ends an unused session; None where it does not."""
-    service = config.get("ServiceSettings", {})
-    minutes = service.get("SessionIdleTimeoutInMinutes")
-    if service.get("ExtendSessionLengthWithActivity") is not False or not minutes:
-        return None
-    return timedelta(minutes=float(minutes))
+        return (), f"good for the list, then: {error.detail}"
+    return looks.loads, ""

@@ -27,10 +27,12 @@ from conversion.cli.session import (
     tell,
 )
 from conversion.decision.lifecycle import INTENTS, RowState
-from conversion.decision.plan import Envelope, parse
-from conversion.errors import ConfigError, PlanStale
-from conversion.planning import Choice, Surroundings, draw_up
-from conversion.situation import idle_of
+from conversion.decision.plan import Envelope
+from conversion.errors import ConfigError
+from conversion.planning import OUT, Choice, Surroundings, draw_up
+from conversion.sessions import idle_of
+from conversion.stored_plan import stored_plan
+from conversion.truth import look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -130,7 +132,7 @@ def _choice(
         return Choice(named=frozenset(named))
     if everybody:
         return Choice(everybody=True)
-    return Choice(locked_out_within=timedelta(hours=within_h or 0))
+    return Choice(standings=OUT, within=timedelta(hours=within_h or 0))
 
 
 def _excluded(bulk: Bulk, names: Iterable[str], operator: str, choice: Choice) -> frozenset[str]:
@@ -140,7 +142,7 @@ def _excluded(bulk: Bulk, names: Iterable[str], operator: str, choice: Choice) -
     """
     known = {
         name: account.id
-        for account in bulk.server.all_accounts()
+        for account in look(bulk).values()
         for name in (account.id, account.username)
     }
     wanted = set(names)
@@ -157,13 +159,13 @@ def _excluded(bulk: Bulk, names: Iterable[str], operator: str, choice: Choice) -
 
 def _show(draft: Draft, *, as_json: bool) -> None:
     words = ("convert", "--plan", draft.digest)
-    made = draft.plan
+    made = draft.plan.head
     if as_json:
         content = {
             "digest": draft.digest,
             "people": [
                 {"user_id": one.user_id, "username": one.username, "standing": one.standing}
-                for one in made.people
+                for one in draft.plan.people()
             ],
             "until": made.envelope.until.isoformat(),
             "answered": [str(objection) for objection in draft.answered],
@@ -171,7 +173,7 @@ def _show(draft: Draft, *, as_json: bool) -> None:
         }
         typer.echo(json.dumps(content, indent=2))
         return
-    names = sorted(one.username for one in made.people)
+    names = sorted(one.username for one in draft.plan.people())
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     typer.echo(f"plan {draft.digest}")
     typer.echo(f"moves {len(names)} people: {', '.join(names[:_SHOWN])}{more}")
@@ -216,10 +218,7 @@ def _confirm(settings: Settings, digest: str, pilot: int | None, *, yes: bool) -
     if yes:
         return
     with opened_ledger(settings) as ledger:
-        stored = ledger.plan(digest)
-    if stored is None:
-        raise PlanStale(f"no plan {digest[:16]} is stored here: run plan, and use its digest")
-    count = len(parse(stored).people)
+        count = stored_plan(ledger, digest).head.people
     count = count if pilot is None else min(pilot, count)
     question = f"{count} people leave SSO until the return. Type {count} to go on"
     try:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 from conversion.decision.account import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from conversion.decision.account import Account, Binding
-    from conversion.decision.plan import Envelope, Plan
+    from conversion.decision.plan import Envelope, Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,19 @@ _PERSON_RULES: Final = (
 )
 
 
-def objections(people: Sequence[Candidate], given: Circumstances) -> tuple[Objection, ...]:
-    """All that stands against moving `people` now, those without an answer first."""
-    found = (*_about_people(people, given), *_about_the_whole(people, given))
+def objections(people: Iterable[Candidate], given: Circumstances) -> tuple[Objection, ...]:
+    """All that stands against moving `people` now, those without an answer first.
+
+    They are gone through once, and of each only the name is kept.
+    """
+    names: dict[str, list[str]] = {rule.code: [] for rule in _PERSON_RULES}
+    count = 0
+    for one in people:
+        count += 1
+        for rule in _PERSON_RULES:
+            if rule.applies(one, given):
+                names[rule.code].append(one.account.username)
+    found = (*_about_people(names), *_about_the_whole(count, given))
     return tuple(sorted(found, key=lambda objection: not objection.final))
 
 
@@ -144,13 +154,19 @@ def unanswered(
     return tuple(one for one in found if one.final or one.code not in accepted)
 
 
-def breaches(envelope: Envelope, plan: Plan, moved: int, now: datetime) -> tuple[str, ...]:
-    """How `plan` leaves the confirmed `envelope` when `moved` people were moved before it."""
-    excluded = [one.username for one in plan.people if one.user_id in envelope.exclude]
-    strangers = [
-        one.username for one in plan.people if envelope.groups and not one.groups & envelope.groups
-    ]
-    total = moved + len(plan.people)
+def breaches(
+    envelope: Envelope, people: Iterable[Planned], moved: int, now: datetime
+) -> tuple[str, ...]:
+    """How a plan of `people` leaves the confirmed `envelope`, `moved` others moved before it."""
+    excluded: list[str] = []
+    strangers: list[str] = []
+    total = moved
+    for one in people:
+        total += 1
+        if one.user_id in envelope.exclude:
+            excluded.append(one.username)
+        if envelope.groups and not one.groups & envelope.groups:
+            strangers.append(one.username)
     cases = (
         (now >= envelope.until, f"the envelope ended at {envelope.until:%Y-%m-%d %H:%M} UTC"),
         (total > envelope.at_most, f"{total} people, and the envelope allows {envelope.at_most}"),
@@ -160,21 +176,20 @@ def breaches(envelope: Envelope, plan: Plan, moved: int, now: datetime) -> tuple
     return tuple(text for is_so, text in cases if is_so)
 
 
-def _about_people(people: Sequence[Candidate], given: Circumstances) -> Iterator[Objection]:
+def _about_people(found: Mapping[str, Sequence[str]]) -> Iterator[Objection]:
     for rule in _PERSON_RULES:
-        names = [one.account.username for one in people if rule.applies(one, given)]
-        if names:
+        if names := found[rule.code]:
             says = f"{len(names)} {rule.says}: {_some(names)}"
             yield Objection(rule.code, says, rule.way_out, tuple(sorted(names)), rule.final)
 
 
-def _about_the_whole(people: Sequence[Candidate], given: Circumstances) -> Iterator[Objection]:
+def _about_the_whole(people: int, given: Circumstances) -> Iterator[Objection]:
     if not people:
         yield Objection("nobody", "the plan names nobody", "choose other people", final=True)
-    if len(people) > given.saml_accounts * given.at_most_percent / 100:
+    if people > given.saml_accounts * given.at_most_percent / 100:
         yield Objection(
             "too_many",
-            f"{len(people)} of {given.saml_accounts} people on SSO, "
+            f"{people} of {given.saml_accounts} people on SSO, "
             f"more than {given.at_most_percent:g} %",
             "most keep working by their sessions: see `now`; or answer with --accept too_many",
         )

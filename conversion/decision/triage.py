@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
 
 
@@ -96,24 +96,40 @@ def _end(session: Session, idle: timedelta | None) -> datetime | None:
     return unused if session.expires_at is None else min(session.expires_at, unused)
 
 
+class Tally:
+    """Counts who is locked out at each horizon, person by person."""
+
+    def __init__(
+        self, now: datetime, minutes_a_call: float, horizons: Iterable[timedelta] = HORIZONS
+    ) -> None:
+        """Raises `ValueError` when a call takes no time, or less."""
+        if not minutes_a_call > 0:
+            raise ValueError(f"minutes_a_call is {minutes_a_call}; a call takes some minutes")
+        self._now = now
+        self._call = timedelta(minutes=minutes_a_call)
+        self._out = dict.fromkeys(horizons, 0)
+
+    def count(self, person: Triage) -> None:
+        """One person more."""
+        for after in self._out:
+            self._out[after] += _is_out(person, self._now + after)
+
+    def loads(self) -> tuple[Load, ...]:
+        """How many are locked out at each horizon, those of the earlier ones included."""
+        return tuple(Load(after, out, out * self._call) for after, out in self._out.items())
+
+
 def load(
-    people: Collection[Triage],
+    people: Iterable[Triage],
     now: datetime,
     minutes_a_call: float,
     horizons: Iterable[timedelta] = HORIZONS,
 ) -> tuple[Load, ...]:
-    """How many are locked out at each horizon, those of the earlier ones included.
-
-    Raises `ValueError` when a call takes no time, or less.
-    """
-    if not minutes_a_call > 0:
-        raise ValueError(f"minutes_a_call is {minutes_a_call}; a call takes some minutes")
-    call = timedelta(minutes=minutes_a_call)
-    return tuple(
-        Load(after, out, out * call)
-        for after in horizons
-        for out in (sum(_is_out(person, now + after) for person in people),)
-    )
+    """The `Tally` of `people`. Raises `ValueError` when a call takes no time, or less."""
+    tally = Tally(now, minutes_a_call, horizons)
+    for person in people:
+        tally.count(person)
+    return tally.loads()
 
 
 def _is_out(person: Triage, at: datetime) -> bool:

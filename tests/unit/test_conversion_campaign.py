@@ -17,7 +17,7 @@ from conversion.decision.plan import Envelope
 from conversion.errors import LedgerBusy, PlanStale, PlanUnsafe, Unauthorized
 from conversion.homecoming import return_people
 from conversion.passwords import COST, hash_of_an_unknown_password
-from conversion.planning import Choice, Surroundings, draw_up
+from conversion.planning import OUT, Choice, Surroundings, draw_up
 from tests.support.conversion_stage import ANSWERED, Stage
 from tests.support.mattermost_api import Fault, Kind, RateLimit
 
@@ -168,10 +168,10 @@ def test_objections_must_be_answered(stage: Stage) -> None:
 def test_the_locked_out_are_chosen_by_their_sessions(stage: Stage) -> None:
     stage.server.give_session(stage.user("user000001").id, is_saml=True, hours=100)
     stage.server.give_session(stage.user("user000002").id, is_saml=True, hours=5)
-    choice = Choice(everybody=True, locked_out_within=timedelta(hours=8))
+    choice = Choice(everybody=True, standings=OUT, within=timedelta(hours=8))
     envelope = Envelope(frozenset(), 99, frozenset(), stage.now() + timedelta(hours=1))
     draft = draw_up(stage.bulk, choice, envelope, Surroundings("double"), ANSWERED)
-    names = {person.username: person.standing for person in draft.plan.people}
+    names = {person.username: person.standing for person in draft.plan.people()}
     assert "user000001" not in names
     assert names["user000002"] == "locked out soon"
     assert names["user000003"] == "locked out now"

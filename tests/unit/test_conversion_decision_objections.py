@@ -15,7 +15,7 @@ from conversion.decision.objections import (
     objections,
     unanswered,
 )
-from conversion.decision.plan import Envelope, Plan, Planned
+from conversion.decision.plan import Envelope, Planned
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 BINDING = Binding("NameID-1", Source.API, NOW)
@@ -95,10 +95,6 @@ def planned(user_id: str, *groups: str) -> Planned:
     return Planned(user_id, f"n-{user_id}", BINDING, mfa_active=False, groups=frozenset(groups))
 
 
-def plan(*people: Planned) -> Plan:
-    return Plan("https://chat.example.org", NOW, NOW, ENVELOPE, people)
-
-
 @pytest.mark.parametrize(
     ("people", "moved", "now", "said"),
     [
@@ -115,12 +111,12 @@ def plan(*people: Planned) -> Plan:
 def test_a_plan_that_leaves_the_confirmed_envelope_is_told_how(
     people: list[Planned], moved: int, now: datetime, said: list[str]
 ) -> None:
-    found = breaches(ENVELOPE, plan(*people), moved, now)
+    found = breaches(ENVELOPE, people, moved, now)
     assert len(found) == len(said)
     assert all(part in text for part, text in zip(said, found, strict=True))
 
 
 def test_an_envelope_without_groups_lets_everybody_in_who_is_not_excluded() -> None:
     wide = replace(ENVELOPE, groups=frozenset())
-    assert breaches(wide, plan(planned("u1")), 0, NOW) == ()
-    assert breaches(wide, plan(planned("u9")), 0, NOW) == ("excluded by the envelope: n-u9",)
+    assert breaches(wide, [planned("u1")], 0, NOW) == ()
+    assert breaches(wide, [planned("u9")], 0, NOW) == ("excluded by the envelope: n-u9",)
