@@ -21,8 +21,8 @@ class Server(Protocol):
     def config(self) -> Mapping[str, Mapping[str, Any]]:
         """The settings, by section."""
 
-    def all_accounts(self) -> Sequence[Account]:
-        """All accounts, read from the database until two passes agree."""
+    def all_accounts(self) -> Mapping[str, Account]:
+        """All accounts by user id, in order of it, as the database has them."""
 
     def sessions(self, user_id: str) -> Sequence[Session]:
         """All sessions of a person, expired ones too."""

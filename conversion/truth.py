@@ -28,9 +28,9 @@ _AT_ONCE: Final = 500
 _MOVED: Final = frozenset({RowState.CONVERTED, RowState.CLAIMED, RowState.RETURNED})
 
 
-def look(bulk: Bulk) -> dict[str, Account]:
-    """All accounts by id, as the database has them now."""
-    return {account.id: account for account in bulk.server.all_accounts()}
+def look(bulk: Bulk) -> Mapping[str, Account]:
+    """All accounts by id, in order of it, as the database has them now."""
+    return bulk.server.all_accounts()
 
 
 def open_campaign(bulk: Bulk) -> Campaign:

@@ -119,9 +119,9 @@ _SHOWN = 5
 
 
 def _prepared_line(prepared: Prepared) -> str:
-    known = len(prepared.rows) - len(prepared.unknown)
+    known = prepared.people - len(prepared.unknown)
     sources = ", ".join(f"{count} {source.value}" for source, count in prepared.by_source.items())
-    parts = [f"{len(prepared.rows)} accounts on SSO, {known} with a way back ({sources or 'none'})"]
+    parts = [f"{prepared.people} accounts on SSO, {known} with a way back ({sources or 'none'})"]
     for names, what in (
         (prepared.unknown, "WITHOUT a way back"),
         (prepared.left_sso, "at a password now"),
@@ -139,8 +139,8 @@ def _prepared_line(prepared: Prepared) -> str:
 
 def _prepared_json(prepared: Prepared) -> dict[str, object]:
     return {
-        "accounts": len(prepared.rows),
-        "known": len(prepared.rows) - len(prepared.unknown),
+        "accounts": prepared.people,
+        "known": prepared.people - len(prepared.unknown),
         "by_source": {source.value: count for source, count in prepared.by_source.items()},
         "unknown": list(prepared.unknown),
         "left_sso": list(prepared.left_sso),

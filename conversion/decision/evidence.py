@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from conversion.decision.account import SAML, Account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from conversion.decision.account import Binding
@@ -74,7 +74,7 @@ class Evidence:
     settings: Mapping[str, Mapping[str, Any]] | None = None
     local_mode: bool = False
     operator: Operator | None = None
-    accounts: Sequence[Account] | None = None
+    accounts: Collection[Account] | None = None
     missing: int = 0
     inventory: Mapping[str, Binding | None] = field(default_factory=dict)
     inventory_at: datetime | None = None

@@ -7,18 +7,18 @@ prepare    the run as a whole
 """
 
 from conversion.inventory.csv_file import read_csv
-from conversion.inventory.merge import Conflict, Key, Prepared, Said, merge
+from conversion.inventory.merge import Conflict, Key, Merge, Prepared, Said
 from conversion.inventory.prepare import age_of, from_export, prepare
 from conversion.inventory.sql import read_sql
 
 __all__ = [
     "Conflict",
     "Key",
+    "Merge",
     "Prepared",
     "Said",
     "age_of",
     "from_export",
-    "merge",
     "prepare",
     "read_csv",
     "read_sql",

@@ -9,15 +9,17 @@ the server itself gives it, or to nobody.
 from __future__ import annotations
 
 import enum
+from array import array
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from conversion.decision.account import EMAIL, SAML, Binding, Source
 from conversion.ledger.base import InventoryRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from conversion.decision.account import Account
@@ -54,59 +56,112 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The inventory as it shall be, and what was odd about it.
+    """What was found, and what was odd about it; the rows themselves are in the ledger.
 
-    `left_sso` are people of the former inventory who log in by email and password now; `gone` those
-    the server does not list any more; `strangers` counts what sources said of accounts that are not
-    on SAML, or that do not exist.
+    `unknown` are user names without a known way back, `by_source` is how many bindings each source
+    gave. `left_sso` are people of the former inventory who log in by email and password now; `gone`
+    those the server does not list any more; `strangers` counts what sources said of accounts that
+    are not on SAML, or that do not exist.
     """
 
-    rows: tuple[InventoryRow, ...]
+    people: int
+    unknown: tuple[str, ...]
+    by_source: Mapping[Source, int]
     conflicts: tuple[Conflict, ...]
     left_sso: tuple[str, ...]
     gone: tuple[str, ...]
     strangers: int
 
-    @property
-    def unknown(self) -> tuple[str, ...]:
-        """User names without a known way back."""
-        return tuple(row.username for row in self.rows if row.binding is None)
 
-    @property
-    def by_source(self) -> Mapping[Source, int]:
-        """How many bindings each source gave."""
-        return Counter(row.binding.source for row in self.rows if row.binding is not None)
+class Merge:
+    """One merge: `accounts` is the whole list, `former` the inventory so far in order of user id.
 
+    Both are gone through several times, person by person: no list of all rows is ever made. So
+    `prepared` is to be asked before the ledger is given `rows`.
+    """
 
-def merge(
-    accounts: Sequence[Account],
-    former: Iterable[InventoryRow],
-    said: Iterable[Said],
-    now: datetime,
-) -> Prepared:
-    """The inventory of `now` for all SAML accounts in `accounts`, which is the whole list."""
-    known = {row.user_id: row for row in former}
-    spoken, strangers = _assigned(accounts, said)
-    rows, conflicts = [], []
-    for account in accounts:
-        if account.auth_service != SAML:
-            continue
-        before = known.get(account.id)
-        bindings = [*_api(account, now), *spoken.get(account.id, ())]
-        if before is not None and before.binding is not None:
-            bindings.append(before.binding)
-        best = min(bindings, key=_rank, default=None)
-        conflicts += _disagreements(account, best, bindings)
-        rows.append(_row(account, best, now))
-    unique, collisions = _without_collisions(rows)
-    listed = {account.id: account.auth_service for account in accounts}
-    return Prepared(
-        rows=unique,
-        conflicts=(*conflicts, *collisions),
-        left_sso=tuple(one.username for one in known.values() if listed.get(one.user_id) == EMAIL),
-        gone=tuple(one.username for one in known.values() if one.user_id not in listed),
-        strangers=strangers,
-    )
+    def __init__(
+        self,
+        accounts: Mapping[str, Account],
+        former: Callable[[], Iterable[InventoryRow]],
+        said: Iterable[Said],
+        now: datetime,
+    ) -> None:
+        self._accounts = accounts
+        self._former = former
+        self._now = now
+        self._spoken, self._strangers = _assigned(accounts, said)
+        self._losers = self._collisions()
+
+    def rows(self) -> Iterator[InventoryRow]:
+        """The inventory of now for all SAML accounts, in order of user id."""
+        for account, best, _ in self._judged():
+            lost = account.id in self._losers
+            yield _row(account, None if lost else best, self._now)
+
+    def prepared(self) -> Prepared:
+        """What the merge found."""
+        by_source: Counter[Source] = Counter()
+        conflicts: list[Conflict] = []
+        unknown: list[str] = []
+        people = 0
+        for account, best, bindings in self._judged():
+            people += 1
+            conflicts += _disagreements(account, best, bindings)
+            if best is None or account.id in self._losers:
+                unknown.append(account.username)
+            else:
+                by_source[best.source] += 1
+        left_sso, gone = self._missing()
+        return Prepared(
+            people=people,
+            unknown=tuple(unknown),
+            by_source=by_source,
+            conflicts=(*conflicts, *self._losers.values()),
+            left_sso=left_sso,
+            gone=gone,
+            strangers=self._strangers,
+        )
+
+    def _judged(self) -> Iterator[tuple[Account, Binding | None, Sequence[Binding]]]:
+        """Each account on SAML with the believed binding and all that were named."""
+        former = iter(self._former())
+        known = next(former, None)
+        for account in self._accounts.values():
+            while known is not None and known.user_id < account.id:
+                known = next(former, None)
+            if account.auth_service != SAML:
+                continue
+            bindings = [*_api(account, self._now), *self._spoken.get(account.id, ())]
+            if known is not None and known.user_id == account.id and known.binding is not None:
+                bindings.append(known.binding)
+            yield account, min(bindings, key=_rank, default=None), bindings
+
+    def _collisions(self) -> Mapping[str, Conflict]:
+        """Who would share a binding and does not get it, by user id.
+
+        Eight octets of each value tell whether there is any such pair at all.
+        """
+        marks = array("q", (hash(best.auth_data) for _, best, _ in self._judged() if best))
+        often = {mark for mark, following in pairwise(sorted(marks)) if mark == following}
+        if not often:
+            return {}
+        rows = [
+            _row(account, best, self._now)
+            for account, best, _ in self._judged()
+            if best is not None and hash(best.auth_data) in often
+        ]
+        return _losers(rows)
+
+    def _missing(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        left_sso, gone = [], []
+        for known in self._former():
+            account = self._accounts.get(known.user_id)
+            if account is None:
+                gone.append(known.username)
+            elif account.auth_service == EMAIL:
+                left_sso.append(known.username)
+        return tuple(left_sso), tuple(gone)
 
 
 def _api(account: Account, now: datetime) -> tuple[Binding, ...]:
@@ -114,24 +169,31 @@ def _api(account: Account, now: datetime) -> tuple[Binding, ...]:
 
 
 def _assigned(
-    accounts: Sequence[Account], said: Iterable[Said]
-) -> tuple[Mapping[str, list[Binding]], int]:
+    accounts: Mapping[str, Account], said: Iterable[Said]
+) -> tuple[Mapping[str, tuple[Binding, ...]], int]:
     """What was said, by user id. Mattermost keeps user names and addresses in lower case."""
-    on_saml = [account for account in accounts if account.auth_service == SAML]
-    ids = {
-        Key.USER_ID: {account.id: account.id for account in on_saml},
-        Key.USERNAME: {account.username.lower(): account.id for account in on_saml},
-        Key.EMAIL: {account.email.lower(): account.id for account in on_saml},
-    }
-    found: dict[str, list[Binding]] = defaultdict(list)
+    ids: dict[Key, Mapping[str, str]] = {}
+    found: dict[str, tuple[Binding, ...]] = {}
     strangers = 0
     for one in said:
+        if one.key not in ids:
+            ids[one.key] = _ids_by(one.key, accounts)
         user_id = ids[one.key].get(one.name.lower())
         if user_id is None:
             strangers += 1
         else:
-            found[user_id].append(one.binding)
+            found[user_id] = (*found.get(user_id, ()), one.binding)
     return found, strangers
+
+
+def _ids_by(key: Key, accounts: Mapping[str, Account]) -> Mapping[str, str]:
+    """The user id for every name of this kind, of accounts on SAML."""
+    on_saml = (account for account in accounts.values() if account.auth_service == SAML)
+    if key is Key.USER_ID:
+        return {account.id: account.id for account in on_saml}
+    if key is Key.USERNAME:
+        return {account.username.lower(): account.id for account in on_saml}
+    return {account.email.lower(): account.id for account in on_saml}
 
 
 def _rank(binding: Binding) -> tuple[int, float, int]:
@@ -177,9 +239,8 @@ def _row(account: Account, binding: Binding | None, now: datetime) -> InventoryR
     )
 
 
-def _without_collisions(
-    rows: Sequence[InventoryRow],
-) -> tuple[tuple[InventoryRow, ...], list[Conflict]]:
+def _losers(rows: Sequence[InventoryRow]) -> Mapping[str, Conflict]:
+    """Of `rows` those whose binding is somebody else's, or nobody's, by user id."""
     holders: dict[str, list[InventoryRow]] = defaultdict(list)
     for row in rows:
         if row.binding is not None:
@@ -192,8 +253,7 @@ def _without_collisions(
                 names = ", ".join(sorted(one.username for one in sharing if one is not row))
                 says = f"would have the same auth_data as {names}: not used"
                 losers[row.user_id] = Conflict(row.user_id, row.username, says)
-    unique = (replace(row, binding=None) if row.user_id in losers else row for row in rows)
-    return tuple(unique), list(losers.values())
+    return losers
 
 
 def _keeper(sharing: Sequence[InventoryRow]) -> InventoryRow | None:

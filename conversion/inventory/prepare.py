@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from conversion.decision.account import SAML, Binding, Source
 from conversion.errors import Unreachable
-from conversion.inventory.merge import Key, Said, merge
+from conversion.inventory.merge import Key, Merge, Said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime, timedelta
 
     from conversion.decision.account import Account
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Directory(Protocol):
     """The server's list."""
 
-    def all_accounts(self) -> Sequence[Account]:
-        """All accounts, read until two passes agree."""
+    def all_accounts(self) -> Mapping[str, Account]:
+        """All accounts by user id, in order of it, read until two passes agree."""
 
 
 def prepare(server: Directory, ledger: Ledger, said: Iterable[Said], now: datetime) -> Prepared:
@@ -34,8 +34,9 @@ def prepare(server: Directory, ledger: Ledger, said: Iterable[Said], now: dateti
     accounts = server.all_accounts()
     if not accounts:
         raise Unreachable("the server lists nobody; the inventory stays as it was")
-    prepared = merge(accounts, ledger.inventory(), said, now)
-    ledger.put_inventory(prepared.rows, now)
+    merge = Merge(accounts, ledger.inventory, said, now)
+    prepared = merge.prepared()
+    ledger.put_inventory(merge.rows(), now)
     return prepared
 
 

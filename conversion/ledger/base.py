@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -79,13 +79,13 @@ class Ledger(Protocol):
         when; a lock whose process on this host is gone is taken over, and that is recorded.
         """
 
-    def put_inventory(self, rows: Sequence[InventoryRow], now: datetime) -> None:
+    def put_inventory(self, rows: Iterable[InventoryRow], now: datetime) -> None:
         """Replace the inventory; a binding that is known is never replaced by an unknown one, nor
         by a makeshift one, and whose binding is known stays, as last seen, when not found again.
         """
 
     def inventory(self) -> Iterator[InventoryRow]:
-        """The inventory in order of user name."""
+        """The inventory in order of user id, read in batches."""
 
     def open_campaign(self, campaign: Campaign) -> None:
         """Raises `LedgerConflict` while another campaign is open."""
@@ -99,11 +99,14 @@ class Ledger(Protocol):
     def close_campaign(self, campaign: str, now: datetime) -> None:
         """Raises `LedgerConflict` while a row of it is open."""
 
-    def put_plan(self, digest: str, octets: bytes, now: datetime) -> None:
-        """Keep a plan for ever under its digest."""
+    def put_plan(self, octets: Iterable[bytes], now: datetime) -> str:
+        """Keep a plan for ever, given in pieces; returns its digest, SHA-256 over all octets."""
 
-    def plan(self, digest: str) -> bytes | None:
-        """The very octets that were stored, or None."""
+    def plan(self, digest: str) -> Iterator[bytes] | None:
+        """The very octets that were stored, in pieces, or None.
+
+        All of them have been held against the digest before the first is given.
+        """
 
     def add(self, rows: Sequence[Row], events: Sequence[Event]) -> None:
         """New rows, in an initial state and version 1, all or none.

@@ -12,12 +12,20 @@ import structlog
 from sqlalchemy import insert, select, update
 
 from conversion.errors import LedgerError
+from conversion.ledger import inventory, plans
 from conversion.ledger.database import Database, errors_translated, keep_name, new_file
 from conversion.ledger.mirror import Mirror, carry_on, write_mirror
 from conversion.ledger.records import campaign_from, row_from
 from conversion.ledger.sql import SqlLedger, check_version
-from conversion.ledger.tables import VERSION, campaign, ledger_schema, metadata, person, plan
-from conversion.ledger.work import campaign_done, person_done, plan_done
+from conversion.ledger.tables import (
+    VERSION,
+    campaign,
+    ledger_mirror,
+    ledger_schema,
+    metadata,
+    person,
+)
+from conversion.ledger.work import campaign_done, person_done
 from idp_proxy.audit.tables import metadata as audit_metadata
 
 if TYPE_CHECKING:
@@ -57,10 +65,9 @@ def open_ledger(
 
 
 def rebuild(path: Path, mirror: Path, *, host: str) -> SqlLedger:
-    """A ledger made from its mirror alone: every row, campaign and plan; the audit chain anew.
+    """A ledger made from its mirror alone: all of it but the audit chain, which begins anew.
 
-    The inventory is not in the mirror: `prepare` must run again. Raises `LedgerError`, also when
-    there is a ledger.
+    Raises `LedgerError`, also when there is a ledger.
     """
     with _alone_in(path.parent):
         if path.exists():
@@ -84,10 +91,9 @@ def _make(path: Path, mirror_id: str, mirror_end: int) -> None:
         with database.writing() as connection:
             metadata.create_all(connection)
             audit_metadata.create_all(connection)
+            connection.execute(insert(ledger_schema).values(id=1, version=VERSION))
             connection.execute(
-                insert(ledger_schema).values(
-                    id=1, version=VERSION, mirror_id=mirror_id, mirror_end=mirror_end
-                )
+                insert(ledger_mirror).values(host="", mirror_id=mirror_id, mirror_end=mirror_end)
             )
     finally:
         # The last connection to close folds the write-ahead log into the file.
@@ -107,7 +113,7 @@ def _make_mirror(path: Path, mirror: Path) -> None:
         with database.writing() as connection:
             mirror_id = secrets.token_hex(_ID_OCTETS)
             end = write_mirror(staged, mirror_id, _contents(connection))
-            connection.execute(update(ledger_schema).values(mirror_id=mirror_id, mirror_end=end))
+            connection.execute(update(ledger_mirror).values(mirror_id=mirror_id, mirror_end=end))
         with errors_translated(mirror):
             staged.rename(mirror)
         keep_name(mirror)
@@ -118,8 +124,10 @@ def _make_mirror(path: Path, mirror: Path) -> None:
 
 def _contents(connection: Connection) -> Iterator[Group]:
     """Everything that a ledger is rebuilt from."""
-    for stored in connection.execute(select(plan)):
-        yield _group([plan_done(stored.digest, stored.octets, stored.stored_at)])
+    for operation in plans.contents(connection):
+        yield _group([operation])
+    for operations in inventory.contents(connection):
+        yield _group(operations)
     opened = [campaign_from(row) for row in connection.execute(select(campaign)).mappings()]
     yield _group([campaign_done(one) for one in opened])
     people = connection.execute(

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     #: What a table or the mirror holds of one value, by column name.
     Record = Mapping[Any, Any]
 
-_TIMES: Final = frozenset({"at", "closed_at", "learnt_at", "opened_at", "stored_at", "updated_at"})
+_TIMES: Final = frozenset(
+    {
+        "at",
+        "closed_at",
+        "learnt_at",
+        "opened_at",
+        "prepared_at",
+        "seen_at",
+        "stored_at",
+        "updated_at",
+    }
+)
 
 
 def row_record(row: Row) -> dict[str, Any]:

@@ -9,22 +9,20 @@ from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.exc import DatabaseError
 
 from conversion.decision.lifecycle import INITIAL, OPEN, RowState
-from conversion.decision.plan import digest as digest_of
 from conversion.errors import LedgerConflict, LedgerError
-from conversion.ledger import inventory, lock
+from conversion.ledger import inventory, lock, plans
 from conversion.ledger.database import Database
 from conversion.ledger.mirror import Mirror, carry_on
 from conversion.ledger.records import campaign_from, campaign_record, row_from, row_record
 from conversion.ledger.swap import swap
 from conversion.ledger.tables import VERSION, ledger_schema, person
 from conversion.ledger.tables import campaign as campaigns
-from conversion.ledger.tables import plan as plans
-from conversion.ledger.work import CLOSE, Work, campaign_done, close_done, person_done, plan_done
+from conversion.ledger.work import CLOSE, Work, campaign_done, close_done, person_done
 from idp_proxy.audit.chain import Event
 from idp_proxy.audit.log import AuditLog, verify_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -47,7 +45,6 @@ _COUNTS = (
     .where(person.c.campaign == bindparam("of_campaign"))
     .group_by(person.c.state)
 )
-_PLAN = select(plans.c.octets).where(plans.c.digest == bindparam("of_digest"))
 
 
 class SqlLedger:
@@ -93,10 +90,10 @@ class SqlLedger:
             with self.database.writing() as connection:
                 lock.release(connection, held)
 
-    def put_inventory(self, rows: Sequence[InventoryRow], now: datetime) -> None:
+    def put_inventory(self, rows: Iterable[InventoryRow], now: datetime) -> None:
         """See `base.Ledger`."""
-        with self.database.writing() as connection:
-            inventory.replace(connection, rows, now)
+        with self._work() as work:
+            inventory.replace(work, rows, now)
 
     def inventory(self) -> Iterator[InventoryRow]:
         """See `base.Ledger`."""
@@ -142,23 +139,14 @@ class SqlLedger:
             work.connection.execute(CLOSE, {"of_id": campaign, "to": now})
             work.note([close_done(campaign, now)])
 
-    def put_plan(self, digest: str, octets: bytes, now: datetime) -> None:
+    def put_plan(self, octets: Iterable[bytes], now: datetime) -> str:
         """See `base.Ledger`."""
-        if digest_of(octets) != digest:
-            raise LedgerConflict(f"{digest} is not the digest of this plan")
         with self._work() as work:
-            if work.connection.execute(_PLAN, {"of_digest": digest}).first() is None:
-                record = {"digest": digest, "octets": octets, "stored_at": now}
-                work.connection.execute(insert(plans), record)
-                work.note([plan_done(digest, octets, now)])
+            return plans.put(work, octets, now)
 
-    def plan(self, digest: str) -> bytes | None:
+    def plan(self, digest: str) -> Iterator[bytes] | None:
         """See `base.Ledger`."""
-        with self.database.reading() as connection:
-            octets: bytes | None = connection.execute(_PLAN, {"of_digest": digest}).scalar()
-        if octets is not None and digest_of(octets) != digest:
-            raise LedgerError(f"plan {digest} was altered in the ledger: plan again")
-        return octets
+        return plans.read(self.database, digest)
 
     def add(self, rows: Sequence[Row], events: Sequence[Event]) -> None:
         """See `base.Ledger`."""

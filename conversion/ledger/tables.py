@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -17,23 +19,37 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from idp_proxy.audit.tables import UtcDateTime
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 #: The shape of these tables. A file of another shape is refused.
-VERSION: Final = 1
+VERSION: Final = 2
+
+#: Text in order of its octets, wherever it is kept: lists are walked and joined in this order.
+Name: Final = Text().with_variant(Text(collation="C"), "postgresql")
 
 metadata = MetaData()
 
-# Which mirror belongs to this file, and up to which octet this file has what the mirror says.
 ledger_schema = Table(
     "ledger_schema",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
-    Column("mirror_id", String(64), nullable=False),
-    Column("mirror_end", Integer, nullable=False),
     CheckConstraint("id = 1", name="ledger_schema_is_one_row"),
+)
+
+# Which mirror belongs to this ledger, and up to which octet the ledger has what the mirror says.
+# A file has one; in a shared database each host has its own, with what was written from there.
+ledger_mirror = Table(
+    "ledger_mirror",
+    metadata,
+    Column("host", Name, primary_key=True),
+    Column("mirror_id", String(64), nullable=False),
+    Column("mirror_end", BigInteger, nullable=False),
 )
 
 bulk_lock = Table(
@@ -53,7 +69,7 @@ bulk_lock = Table(
 inventory = Table(
     "inventory",
     metadata,
-    Column("user_id", Text, primary_key=True),
+    Column("user_id", Name, primary_key=True),
     Column("username", Text, nullable=False),
     Column("email", Text, nullable=False),
     Column("auth_data", Text, nullable=True),
@@ -65,7 +81,6 @@ inventory = Table(
     Column("mfa_active", Boolean, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("prepared_at", UtcDateTime, nullable=False),
-    Index("ix_inventory_username", "username", "user_id"),
     sqlite_with_rowid=False,
 )
 
@@ -82,15 +97,24 @@ plan = Table(
     "plan",
     metadata,
     Column("digest", String(64), primary_key=True),
-    Column("octets", LargeBinary, nullable=False),
+    Column("parts", String(32), nullable=False),
     Column("stored_at", UtcDateTime, nullable=False),
+)
+
+# The octets of a plan, in parts: of a plan that is being written the digest is not known yet.
+plan_part = Table(
+    "plan_part",
+    metadata,
+    Column("parts", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("octets", LargeBinary, nullable=False),
 )
 
 person = Table(
     "person",
     metadata,
     Column("campaign", Text, ForeignKey("campaign.id"), primary_key=True),
-    Column("user_id", Text, primary_key=True),
+    Column("user_id", Name, primary_key=True),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),
     Column("auth_data", Text, nullable=False),
@@ -103,3 +127,21 @@ person = Table(
     Index("ix_person_state", "campaign", "state", "user_id"),
     sqlite_with_rowid=False,
 )
+
+_INSERT: Final[Mapping[str, Callable[[Table], Any]]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+@cache
+def upsert(dialect: str, table: Table, *, newer: str = "") -> Any:
+    """Put rows into `table`, over those that are there; with `newer` only where that column grows.
+
+    Built once for each, so that SQLAlchemy remembers the compiled form.
+    """
+    new = _INSERT[dialect](table)
+    keys = [column for column in table.c if column.primary_key]
+    rest = {column.name: new.excluded[column.name] for column in table.c if column not in keys}
+    where = table.c[newer] < new.excluded[newer] if newer else None
+    return new.on_conflict_do_update(index_elements=keys, set_=rest, where=where)

@@ -7,16 +7,15 @@ like any other.
 
 from __future__ import annotations
 
-import base64
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from conversion.errors import LedgerError
+from conversion.ledger import inventory, plans
 from conversion.ledger.auditing import append_all
 from conversion.ledger.records import (
     as_json,
@@ -26,7 +25,7 @@ from conversion.ledger.records import (
     from_json,
     row_record,
 )
-from conversion.ledger.tables import campaign, ledger_schema, person, plan
+from conversion.ledger.tables import campaign, ledger_mirror, person, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,15 +40,22 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("conversion.ledger")
 
-_SCHEMA = select(ledger_schema)
-_MOVE_END = update(ledger_schema).values(mirror_end=bindparam("to_end"))
+_KNOWN = select(ledger_mirror).where(ledger_mirror.c.host == bindparam("of_host"))
+_MOVE_END = (
+    update(ledger_mirror)
+    .where(ledger_mirror.c.host == bindparam("of_host"))
+    .values(mirror_end=bindparam("to_end"))
+)
 CLOSE = (
     update(campaign).where(campaign.c.id == bindparam("of_id")).values(closed_at=bindparam("to"))
 )
 
 
 class Work:
-    """One write transaction: what is done to the tables is noted here for the mirror."""
+    """One write transaction: what is done to the tables is noted here for the mirror.
+
+    `host` says whose mirror it is in a shared database; it is empty for a file.
+    """
 
     def __init__(
         self,
@@ -57,12 +63,14 @@ class Work:
         mirror: Mirror,
         audit: AuditLog,
         crash: Callable[[str], None],
+        host: str = "",
     ) -> None:
         self.connection = connection
         self._mirror = mirror
         self._audit = audit
         self._crash = crash
-        self._end = catch_up(connection, mirror, audit)
+        self._host = host
+        self._begin = self._end = catch_up(connection, mirror, audit, host)
         self._operations: list[tuple[str, dict[str, Any]]] = []
         self._events: list[Event] = []
 
@@ -74,8 +82,12 @@ class Work:
         """What the audit shall say of it."""
         self._events.extend(events)
 
-    def finish(self) -> None:
-        """The audit, the mirror with its fsync, and all that is left is the commit."""
+    def flush(self) -> None:
+        """Bring what was noted so far onto the mirror's disk, as a line of its own.
+
+        A process that dies behind it leaves a part of its transaction to be carried over: only what
+        is true by itself may be flushed ahead of the rest.
+        """
         if not self._operations and not self._events:
             return
         append_all(self.connection, self._audit, self._events)
@@ -83,8 +95,15 @@ class Work:
             "operations": self._operations,
             "events": [as_json(event_record(event)) for event in self._events],
         }
-        end = self._mirror.append(self._end, group)
-        self.connection.execute(_MOVE_END, {"to_end": end})
+        self._end = self._mirror.append(self._end, group)
+        self._operations, self._events = [], []
+
+    def finish(self) -> None:
+        """Bring it onto the mirror's disk; the caller's transaction may be committed then."""
+        self.flush()
+        if self._end == self._begin:
+            return
+        self.connection.execute(_MOVE_END, {"of_host": self._host, "to_end": self._end})
         self._crash("before_commit")
 
 
@@ -103,18 +122,12 @@ def close_done(campaign_id: str, at: datetime) -> tuple[str, dict[str, Any]]:
     return "close", as_json({"id": campaign_id, "at": at})
 
 
-def plan_done(digest: str, octets: bytes, at: datetime) -> tuple[str, dict[str, Any]]:
-    """A plan was stored."""
-    text = base64.b64encode(octets).decode("ascii")
-    return "plan", as_json({"digest": digest, "octets": text, "stored_at": at})
-
-
-def catch_up(connection: Connection, mirror: Mirror, audit: AuditLog) -> int:
+def catch_up(connection: Connection, mirror: Mirror, audit: AuditLog, host: str) -> int:
     """Carry over what only the mirror has, drop its torn end; returns where the mirror ends.
 
     Raises `LedgerError` when the two do not belong together.
     """
-    known = connection.execute(_SCHEMA).one()
+    known = connection.execute(_KNOWN, {"of_host": host}).one()
     size = mirror.size()
     if known.mirror_id != mirror.id or size < known.mirror_end:
         raise LedgerError(
@@ -128,7 +141,7 @@ def catch_up(connection: Connection, mirror: Mirror, audit: AuditLog) -> int:
     for behind, group in mirror.groups(end):
         _carry_over(connection, group, audit)
         end, groups = behind, groups + 1
-    connection.execute(_MOVE_END, {"to_end": end})
+    connection.execute(_MOVE_END, {"of_host": host, "to_end": end})
     if end < size:
         mirror.cut(end)
     _log.warning("ledger_caught_up_with_mirror", groups=groups, torn_octets_dropped=size - end)
@@ -143,36 +156,29 @@ def _carry_over(connection: Connection, group: Group, audit: AuditLog) -> None:
 
 
 def _carry_people(connection: Connection, records: Sequence[dict[str, Any]]) -> None:
-    connection.execute(_PERSON, records)
+    connection.execute(upsert(connection.dialect.name, person, newer="version"), records)
 
 
 def _carry_campaigns(connection: Connection, records: Sequence[dict[str, Any]]) -> None:
-    connection.execute(insert(campaign), records)
+    """In a shared database another host may have opened one meanwhile; in this one is nobody."""
+    for record in records:
+        there = campaign.c.id == record["id"]
+        if record["closed_at"] is None:
+            there = or_(there, campaign.c.closed_at.is_(None))
+        if connection.execute(select(campaign.c.id).where(there)).first() is None:
+            connection.execute(insert(campaign), record)
 
 
 def _carry_closes(connection: Connection, records: Sequence[dict[str, Any]]) -> None:
     connection.execute(CLOSE, [{"of_id": one["id"], "to": one["at"]} for one in records])
 
 
-def _carry_plans(connection: Connection, records: Sequence[dict[str, Any]]) -> None:
-    connection.execute(
-        insert(plan), [{**one, "octets": base64.b64decode(one["octets"])} for one in records]
-    )
-
-
-_NEW_PERSON = sqlite.insert(person)
-_PERSON = _NEW_PERSON.on_conflict_do_update(
-    index_elements=[person.c.campaign, person.c.user_id],
-    set_={
-        column.name: _NEW_PERSON.excluded[column.name]
-        for column in person.c
-        if not column.primary_key
-    },
-    where=person.c.version < _NEW_PERSON.excluded.version,
-)
 _CARRY: Final[Mapping[str, Callable[[Connection, Sequence[dict[str, Any]]], None]]] = {
     "person": _carry_people,
     "campaign": _carry_campaigns,
     "close": _carry_closes,
-    "plan": _carry_plans,
+    "plan": plans.carry,
+    "plan_part": plans.carry_parts,
+    "inventory": inventory.carry,
+    "inventory_run": inventory.carry_run,
 }

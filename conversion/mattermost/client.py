@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from conversion.decision.account import Account
     from conversion.mattermost.access import Access
+    from conversion.mattermost.roll import Roll
     from conversion.mattermost.rows import AuditRow, Session, Token
 
 #: Characters of auth_data at most: the column is a varchar(128), and more is answered by a 500.
@@ -137,9 +138,9 @@ class Mattermost:
         """All accounts, read until two passes agree."""
         return walk(self.list_accounts, self.count_accounts)
 
-    def all_accounts(self) -> tuple[Account, ...]:
-        """All accounts, read until two passes agree, in order of user name."""
-        return self.walk_accounts().accounts
+    def all_accounts(self) -> Roll:
+        """All accounts by user id, in order of it, read until two passes agree."""
+        return self.walk_accounts().roll
 
     def account(self, user_id: str) -> Account:
         """One account. Below 9.3 this may be 30 minutes old: for a look, never for a proof."""

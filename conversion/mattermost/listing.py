@@ -14,9 +14,10 @@ import structlog
 
 from conversion.decision.account import SAML
 from conversion.errors import Unreachable
+from conversion.mattermost.roll import Roll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from conversion.decision.account import Account
 
@@ -30,20 +31,25 @@ _log = structlog.get_logger("conversion.mattermost")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All accounts in order of user name: active and deactivated ones, bots too.
+    """All accounts by user id: active and deactivated ones, bots too.
 
     `total` is what the server counts itself. Where it counts more than it lists, pass after pass,
     `missing` tells how many; that is a finding, for nobody can say who they are.
     """
 
-    accounts: tuple[Account, ...]
+    roll: Roll
     total: int
     passes: int
 
     @property
+    def accounts(self) -> Collection[Account]:
+        """The accounts, in order of user id."""
+        return self.roll.values()
+
+    @property
     def missing(self) -> int:
         """How many accounts the server counts and does not list."""
-        return max(0, self.total - len(self.accounts))
+        return max(0, self.total - len(self.roll))
 
 
 def walk(page: Callable[[int], Sequence[Account]], total: Callable[[], int]) -> Listing:
@@ -53,14 +59,13 @@ def walk(page: Callable[[int], Sequence[Account]], total: Callable[[], int]) -> 
     """
     before = b""
     for passes in range(1, MOST_PASSES + 1):
-        found = _one_pass(page)
-        fingerprint = _fingerprint(found)
+        found = Roll(_one_pass(page))
+        fingerprint = hashlib.sha256(found.ids()).digest()
         counted = total()
         # A short list gets one pass more: two passes can miss the same row to the same rename.
         enough = len(found) >= counted or passes > 2  # noqa: PLR2004 - "two passes" is the rule
         if fingerprint == before and enough:
-            accounts = tuple(sorted(found.values(), key=lambda one: one.username))
-            listing = Listing(accounts, counted, passes)
+            listing = Listing(found, counted, passes)
             _tell(listing)
             return listing
         before = fingerprint
@@ -77,8 +82,7 @@ def shows_auth_data(accounts: Iterable[Account]) -> bool:
     return any(one.auth_service == SAML and one.auth_data for one in accounts)
 
 
-def _one_pass(page: Callable[[int], Sequence[Account]]) -> dict[str, Account]:
-    found: dict[str, Account] = {}
+def _one_pass(page: Callable[[int], Sequence[Account]]) -> Iterator[Account]:
     previous: tuple[str, ...] = ()
     number = 0
     # Only an empty page is the end: a server that caps lower than asked gives short ones.
@@ -89,15 +93,9 @@ def _one_pass(page: Callable[[int], Sequence[Account]]) -> dict[str, Account]:
                 f"pages {number - 1} and {number} of the list of accounts are the same: something"
                 " before the server answers without it"
             )
-        found.update((one.id, one) for one in rows)
+        yield from rows
         previous = ids
         number += 1
-    return found
-
-
-def _fingerprint(found: Iterable[str]) -> bytes:
-    """Who was found, in 32 octets: two lists of 100,000 need not be held at once."""
-    return hashlib.sha256("".join(sorted(found)).encode()).digest()
 
 
 def _tell(listing: Listing) -> None:

@@ -141,7 +141,7 @@ def _speeds(people: int, rounds: int) -> dict[str, Speed]:
 
 def _bindings(server: Server) -> dict[str, str]:
     with Mattermost(server.access) as client:
-        return {one.id: one.auth_data for one in client.all_accounts() if one.auth_data}
+        return {one.id: one.auth_data for one in client.all_accounts().values() if one.auth_data}
 
 
 def _tool(server: Server, folder: Path) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 CAMPAIGN = Campaign("outage-1", NOW, '{"at_most":50}')
 S = RowState
+
+
+def digest(octets: bytes) -> str:
+    return hashlib.sha256(octets).hexdigest()
 
 
 def person(number: int = 1) -> str:

@@ -6,13 +6,18 @@ import io
 import os
 import shutil
 import stat
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversion.decision.plan import digest
+from conversion.decision.account import Binding, Source
 from conversion.errors import LedgerConflict, LedgerError
 from conversion.ledger.backup import backup, restore
 from conversion.ledger.base import Campaign
@@ -26,19 +31,22 @@ from tests.conformance.ledgers import (
     S,
     binding,
     change,
+    digest,
     done,
     event,
     filled,
     intent,
     inventoried,
+    person,
     row,
     verified,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from datetime import datetime
 
+    from conversion.ledger.base import InventoryRow
     from conversion.ledger.sql import SqlLedger
 
 KEY = bytes(range(32))
@@ -54,7 +62,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 @pytest.fixture
 def ledger(place: Place) -> SqlLedger:
     found = filled(place.open(), 5)
-    found.put_plan(digest(b"plan"), b"plan", NOW)
+    found.put_plan([b"plan"], NOW)
     found.commit([intent(0), intent(1)])
     found.commit([done(0), change(2, S.PLANNED, S.SKIPPED, 2)])
     return found
@@ -65,7 +73,7 @@ def state_of(ledger: SqlLedger) -> tuple[object, ...]:
     return (
         ledger.current_campaign(),
         list(ledger.rows(CAMPAIGN.id)),
-        ledger.plan(digest(b"plan")),
+        b"".join(ledger.plan(digest(b"plan")) or ()),
     )
 
 
@@ -431,5 +439,121 @@ def test_a_mirror_opened_by_hand_shows_its_groups(place: Place, ledger: SqlLedge
     mirror = Mirror(place.mirror)
     told = [name for _, group in mirror.groups(mirror.begin) for name, _ in group["operations"]]
     mirror.close()
-    assert told == ["campaign", *["person"] * 5, "plan", *["person"] * 4]
+    assert told == ["campaign", *["person"] * 5, "plan_part", "plan", *["person"] * 4]
     assert ledger.row(CAMPAIGN.id, row(0).user_id) == done(0).row
+
+
+# The inventory in the mirror
+
+
+def inventory_of(ledger: SqlLedger) -> list[InventoryRow]:
+    return list(ledger.inventory())
+
+
+def rebuilt(place: Place) -> SqlLedger:
+    place.lose_ledger()
+    return place.keep(rebuild(place.path, place.mirror, host="night"))
+
+
+def at(found: InventoryRow, when: datetime, **changes: object) -> InventoryRow:
+    """The row as a later run of `prepare` finds it: what the API shows it shows anew."""
+    known = found.binding
+    if known is not None and known.source is Source.API:
+        known = replace(known, learnt_at=when)
+    return replace(found, seen_at=when, **{"binding": known, **changes})  # type: ignore[arg-type]  # fields by name
+
+
+def test_the_inventory_is_rebuilt_from_the_mirror_after_many_nights(place: Place) -> None:
+    ledger = place.open()
+    people = [
+        inventoried(1, binding("api")),
+        inventoried(2, binding("csv", Source.CSV)),
+        inventoried(3),
+        inventoried(4, binding("leaves")),
+        inventoried(5),
+        inventoried(6, binding("6@example.org", Source.EMAIL_FALLBACK)),
+    ]
+    first, second, third = NOW, NOW + timedelta(days=1), NOW + timedelta(days=2)
+    ledger.put_inventory(people, first)
+    # Nobody changed; then one is renamed, one left SSO, one is gone, one is learnt, one is new.
+    ledger.put_inventory([at(one, second) for one in people], second)
+    ledger.put_inventory(
+        [
+            at(people[0], third, username="renamed"),
+            at(people[1], third),
+            at(people[2], third, binding=binding("learnt", Source.SQL)),
+            at(people[5], third),
+            at(inventoried(7, binding("new")), third),
+        ],
+        third,
+    )
+    before = inventory_of(ledger)
+    assert [one.user_id for one in before] == [person(n) for n in (1, 2, 3, 4, 6, 7)]
+    assert [one.seen_at for one in before] == [third, third, third, second, third, third]
+    assert inventory_of(rebuilt(place)) == before
+
+
+def test_a_night_in_which_nobody_changed_costs_the_mirror_one_line(place: Place) -> None:
+    ledger = place.open()
+    people = [inventoried(number, binding(f"b{number}")) for number in range(700)]
+    ledger.put_inventory(people, NOW)
+    size = place.mirror.stat().st_size
+    later = NOW + timedelta(days=1)
+    ledger.put_inventory([at(one, later) for one in people], later)
+    assert place.mirror.stat().st_size - size < 300
+    assert inventory_of(rebuilt(place)) == inventory_of(place.open())
+
+
+def test_a_plan_of_many_parts_is_rebuilt_from_the_mirror(place: Place) -> None:
+    ledger = place.open()
+    pieces = [bytes([number]) * 10_000 for number in range(200)]
+    name = ledger.put_plan(iter(pieces), NOW)
+    again = rebuilt(place)
+    assert b"".join(again.plan(name) or ()) == b"".join(pieces)
+
+
+def test_a_new_mirror_has_the_inventory_and_the_plans_too(place: Place) -> None:
+    ledger = place.open()
+    ledger.put_inventory([inventoried(1, binding("b"))], NOW)
+    name = ledger.put_plan([b"plan"], NOW)
+    before = inventory_of(ledger)
+    place.close()
+    place.mirror.unlink()
+    place.open()
+    again = rebuilt(place)
+    assert inventory_of(again) == before
+    assert list(again.plan(name) or ()) == [b"plan"]
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.integers(1, 4),
+            st.tuples(
+                st.sampled_from([None, Source.API, Source.CSV, Source.EMAIL_FALLBACK]),
+                st.sampled_from(["x", "y"]),
+            ),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_whatever_the_nights_bring_the_mirror_knows_the_inventory(
+    nights: list[dict[int, tuple[Source | None, str]]],
+) -> None:
+    with TemporaryDirectory() as folder, closing(Place(Path(folder))) as place:
+        ledger = place.open()
+        for day, people in enumerate(nights):
+            when = NOW + timedelta(days=day)
+            ledger.put_inventory(
+                [
+                    replace(
+                        inventoried(n, None if source is None else Binding(data, source, when)),
+                        seen_at=when,
+                    )
+                    for n, (source, data) in people.items()
+                ],
+                when,
+            )
+        before = inventory_of(ledger)
+        assert inventory_of(rebuilt(place)) == before

@@ -30,6 +30,7 @@ from conversion.errors import ConversionError, DuplicateBinding, Rejected, Unrea
 from conversion.homecoming import Homecoming, Orders, return_people, verify
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import Session, capabilities_of
+from conversion.mattermost.roll import Roll
 from conversion.mattermost.version import Version
 from conversion.planning import Choice, Surroundings, draw_up
 from conversion.reconciliation import reconcile
@@ -59,9 +60,9 @@ class Direct:
     def config(self) -> Mapping[str, Mapping[str, Any]]:
         return self._server.settings
 
-    def all_accounts(self) -> Sequence[Account]:
+    def all_accounts(self) -> Roll:
         self._server.settle()
-        return [self._account(user) for user in self._server.users.values()]
+        return Roll(self._account(user) for user in self._server.users.values())
 
     def sessions(self, user_id: str) -> Sequence[Session]:
         return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,11 @@ from conversion.decision.account import EMAIL, SAML, Account, Binding, Source
 from conversion.errors import ConfigError, Unreachable
 from conversion.inventory import (
     Key,
+    Merge,
     Prepared,
     Said,
     age_of,
     from_export,
-    merge,
     prepare,
     read_csv,
     read_sql,
@@ -27,9 +27,10 @@ from conversion.inventory import (
 from conversion.ledger.base import InventoryRow
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import ExportedUser
+from conversion.mattermost.roll import Roll
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from conversion.ledger.sql import SqlLedger
@@ -60,25 +61,44 @@ def row(user_id: str, auth_data: str | None, source: Source = Source.API) -> Inv
     )  # fmt: skip
 
 
-def bindings(prepared: Prepared) -> dict[str, tuple[str, Source] | None]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a merge tells, and the rows it gives."""
+
+    told: Prepared
+    rows: tuple[InventoryRow, ...]
+
+
+def merge(
+    accounts: Iterable[Account],
+    former: Iterable[InventoryRow],
+    said: Iterable[Said],
+    now: datetime,
+) -> Found:
+    kept = sorted(former, key=lambda one: one.user_id)
+    made = Merge(Roll(accounts), lambda: iter(kept), said, now)
+    return Found(made.prepared(), tuple(made.rows()))
+
+
+def bindings(found: Found) -> dict[str, tuple[str, Source] | None]:
     return {
-        found.username: (found.binding.auth_data, found.binding.source) if found.binding else None
-        for found in prepared.rows
+        one.username: (one.binding.auth_data, one.binding.source) if one.binding else None
+        for one in found.rows
     }
 
 
 def test_the_api_alone_suffices_where_it_shows_auth_data() -> None:
     prepared = merge([account(ADA, "X1"), account(BOB, "X2")], [], [], NOW)
     assert bindings(prepared) == {"ada": ("X1", Source.API), "bob": ("X2", Source.API)}
-    assert prepared.unknown == ()
-    assert prepared.conflicts == ()
+    assert prepared.told.unknown == ()
+    assert prepared.told.conflicts == ()
 
 
 def test_only_accounts_on_saml_are_in_it() -> None:
     local = account(EVE, auth_service=EMAIL)
     prepared = merge([account(ADA, "X1"), local], [], [said("eve@corp.test", "X9")], NOW)
     assert set(bindings(prepared)) == {"ada"}
-    assert prepared.strangers == 1
+    assert prepared.told.strangers == 1
 
 
 def test_sources_fill_what_the_api_hides_and_the_rest_is_told() -> None:
@@ -89,8 +109,8 @@ def test_sources_fill_what_the_api_hides_and_the_rest_is_told() -> None:
     ]
     prepared = merge([account(ADA), account(BOB), account(EVE)], [], spoken, NOW)
     assert bindings(prepared) == {"ada": ("X1", Source.SQL), "bob": ("X2", Source.CSV), "eve": None}
-    assert prepared.unknown == ("eve",)
-    assert prepared.strangers == 1
+    assert prepared.told.unknown == ("eve",)
+    assert prepared.told.strangers == 1
 
 
 def test_a_known_binding_is_never_replaced_by_an_unknown_one() -> None:
@@ -112,7 +132,7 @@ def test_the_servers_newest_word_wins_and_the_conflict_is_told(new: Said, believ
     assert bindings(prepared)["ada"] == (
         believed, new.binding.source if believed == "NEW" else Source.API,
     )  # fmt: skip
-    (conflict,) = prepared.conflicts
+    (conflict,) = prepared.told.conflicts
     assert conflict.username == "ada"
     assert "which is believed" in conflict.says
     assert "NEW" not in conflict.says
@@ -123,14 +143,14 @@ def test_an_email_that_stood_in_gives_way_without_a_word() -> None:
     former = row(ADA, "ada@corp.test", Source.EMAIL_FALLBACK)
     prepared = merge([account(ADA, "X1")], [former], [], NOW)
     assert bindings(prepared) == {"ada": ("X1", Source.API)}
-    assert prepared.conflicts == ()
+    assert prepared.told.conflicts == ()
 
 
 def test_two_people_never_get_the_same_way_back() -> None:
     claims = [said("ada@corp.test", "X1"), said("bob", "X1", key=Key.USERNAME)]
     prepared = merge([account(ADA), account(BOB)], [], claims, NOW)
     assert bindings(prepared) == {"ada": None, "bob": None}
-    assert [one.says for one in prepared.conflicts] == [
+    assert [one.says for one in prepared.told.conflicts] == [
         "would have the same auth_data as bob: not used",
         "would have the same auth_data as ada: not used",
     ]
@@ -152,8 +172,8 @@ def test_values_that_differ_only_in_case_are_two_values() -> None:
 def test_who_left_sso_and_who_is_gone_is_told() -> None:
     former = [row(ADA, "X1"), row(BOB, "X2")]
     prepared = merge([account(ADA, auth_service=EMAIL)], former, [], NOW)
-    assert prepared.left_sso == ("ada",)
-    assert prepared.gone == ("bob",)
+    assert prepared.told.left_sso == ("ada",)
+    assert prepared.told.gone == ("bob",)
     assert prepared.rows == ()
 
 
@@ -183,7 +203,7 @@ def test_whatever_is_said_nothing_is_invented_shared_or_quietly_changed(
     assert {one.user_id for one in prepared.rows} == set(shown)
     used = [one.binding.auth_data for one in prepared.rows if one.binding]
     assert len(used) == len(set(used))
-    troubled = {conflict.user_id for conflict in prepared.conflicts}
+    troubled = {conflict.user_id for conflict in prepared.told.conflicts}
     for one in prepared.rows:
         offered = {claim.binding.auth_data for claim in spoken if claim.name == one.user_id}
         offered |= {value for value in (shown[one.user_id], former.get(one.user_id)) if value}
@@ -310,9 +330,9 @@ def test_the_export_counts_only_people_on_saml() -> None:
 
 class Listed:
     def __init__(self, *accounts: Account) -> None:
-        self.accounts = accounts
+        self.accounts = Roll(accounts)
 
-    def all_accounts(self) -> tuple[Account, ...]:
+    def all_accounts(self) -> Roll:
         return self.accounts
 
 

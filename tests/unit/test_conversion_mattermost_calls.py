@@ -54,7 +54,7 @@ def mattermost(server: MattermostServer) -> Iterator[Mattermost]:
 
 
 def listed(mattermost: Mattermost, user_id: str) -> Account:
-    return next(one for one in mattermost.all_accounts() if one.id == user_id)
+    return next(one for one in mattermost.all_accounts().values() if one.id == user_id)
 
 
 @pytest.mark.parametrize("text", VERSIONS)
@@ -96,7 +96,7 @@ def test_bindings_are_shown_to_administrators_from_10_11_on(text: str, shown: bo
     server = MattermostServer(text)
     user = server.add_saml("alice")
     with connected(server) as mattermost:
-        accounts = mattermost.all_accounts()
+        accounts = mattermost.all_accounts().values()
 
     assert shows_auth_data(accounts) is shown
     found = next(one for one in accounts if one.id == user.id)
@@ -111,7 +111,7 @@ def test_every_kind_of_account_is_listed_for_what_it_is(
     server.add_saml("leaver", delete_at=1_700_000_000_000)
     server.add("friend", remote_id="r" * 26)
 
-    found = {one.username: one for one in mattermost.all_accounts()}
+    found = {one.username: one for one in mattermost.all_accounts().values()}
 
     assert found["robot"].is_bot
     assert found["guest"].is_guest
