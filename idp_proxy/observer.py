@@ -1,0 +1,150 @@
+"""What this host sees: every upstream's probe in a loop of its own, and its neutral references.
+
+An asyncio task an upstream: one that hangs delays no other. The tracks are this host's alone; the
+watch publishes them, and the fleet's verdict is made of all hosts' (`decision.fleet`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from idp_proxy.decision.fleet import HostReport
+from idp_proxy.decision.health import Outcome, Track, follow, isolation, next_probe
+from idp_proxy.upstream.probing import Probed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from idp_proxy.decision.health import Cadence, Reference, Thresholds
+    from idp_proxy.upstream.probing import Expiry, Probe, ReferenceProbe
+
+_log = structlog.get_logger("idp_proxy.watch")
+
+#: Beyond its own deadline a look is given up: a probe that breaks its promise blinds nobody.
+_OVERTIME_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """What to look at, and how. `chance` gives random numbers in [0, 1)."""
+
+    probes: Mapping[str, Probe]
+    references: Mapping[str, Sequence[ReferenceProbe]]
+    cadence: Cadence
+    thresholds: Thresholds
+    fresh: timedelta
+    chance: Callable[[], float]
+
+
+@dataclass(slots=True)
+class Observer:
+    """The eyes of one host. `now` is the store's clock as this host reckons it.
+
+    `changed` is set whenever a verdict changes, so that the watch need not wait for its next turn.
+    """
+
+    sights: Sights
+    now: Callable[[], datetime]
+    changed: asyncio.Event
+    tracks: dict[str, Track] = field(default_factory=dict)
+    expiries: dict[str, tuple[Expiry, ...]] = field(default_factory=dict)
+    _references: dict[str, tuple[Reference, ...]] = field(default_factory=dict)
+    _by_proxy: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tracks = dict.fromkeys(self.sights.probes, Track())
+
+    def report(self, host: str) -> HostReport:
+        """What this host sees now; the store puts its own time on it."""
+        now, fresh = self.now(), self.sights.fresh
+        return HostReport(
+            host=host,
+            at=now,
+            tracks=dict(self.tracks),
+            isolated=isolation(
+                self.tracks,
+                self._references,
+                self._by_proxy,
+                configured=any(self.sights.references.values()),
+                fresh=fresh,
+                now=now,
+            ),
+            reference_answers=any(
+                one.answered and now - one.at <= fresh
+                for found in self._references.values()
+                for one in found
+            ),
+        )
+
+    def forget_times(self) -> None:
+        """The clock jumped: how long anything has lasted is no longer known, so it begins anew."""
+        now = self.now()
+        self.tracks = {
+            name: replace(track, since=now, at=now, passed_at=None)
+            for name, track in self.tracks.items()
+        }
+
+    async def watch(self, name: str) -> None:
+        """Look at one upstream for ever."""
+        loop = asyncio.get_running_loop()
+        count = 1
+        while True:
+            began = loop.time()
+            await self._look(name, count)
+            sights = self.sights
+            plan = next_probe(self.tracks[name], sights.thresholds, sights.cadence, sights.chance())
+            count = plan.count
+            await asyncio.sleep(max(0.0, began + plan.delay.total_seconds() - loop.time()))
+
+    async def _look(self, name: str, count: int) -> None:
+        """Probe `count` times at once, the references beside it: their answers belong together."""
+        sights = self.sights
+        limit = sights.cadence.timeout.total_seconds() + _OVERTIME_S
+        looks = [sights.probes[name].look(sights.cadence, self.now()) for _ in range(count)]
+        asked = [one.ask(sights.cadence, self.now()) for one in sights.references.get(name, ())]
+        seen, answered = await asyncio.gather(
+            asyncio.gather(
+                *(asyncio.wait_for(one, limit) for one in looks), return_exceptions=True
+            ),
+            asyncio.gather(
+                *(asyncio.wait_for(one, limit) for one in asked), return_exceptions=True
+            ),
+        )
+        self._references[name] = tuple(
+            one for one in answered if not isinstance(one, BaseException)
+        )
+        for one in seen:
+            if isinstance(one, TimeoutError):
+                self._take(name, Probed(Outcome.BROKEN, f"no answer within {limit:.0f} s"))
+            elif isinstance(one, BaseException):
+                # A fault of ours proves nothing about the upstream.
+                _log.error("probe_failed", upstream=name, error=type(one).__name__, exc_info=one)
+            else:
+                self._take(name, one)
+
+    def _take(self, name: str, seen: Probed) -> None:
+        before = self.tracks[name]
+        after = follow(before, seen.outcome, seen.reason, self.sights.thresholds, self.now())
+        self.tracks[name] = after
+        if seen.expiries:
+            self.expiries[name] = seen.expiries
+        if seen.refused_by_proxy is None:
+            self._by_proxy.pop(name, None)
+        else:
+            self._by_proxy[name] = seen.refused_by_proxy
+        if after.verdict is not before.verdict:
+            _log.warning(
+                "verdict",
+                upstream=name,
+                verdict=after.verdict.value,
+                before=before.verdict.value,
+                reason=after.reason,
+            )
+            self.changed.set()
+        elif seen.outcome is Outcome.BROKEN and before.failures == 0:
+            _log.warning("probe_broken", upstream=name, reason=seen.reason)

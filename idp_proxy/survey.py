@@ -1,0 +1,93 @@
+"""What the store knows of the whole fleet, read at one moment, and what follows from it.
+
+The watch decides by it, `status` shows it, and an operator's switch is held against it: all three
+see the same thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from idp_proxy.decision.eligibility import Candidate, Situation, why_ineligible
+from idp_proxy.decision.failover import decide
+from idp_proxy.decision.fleet import judge_fleet
+from idp_proxy.store.base import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime, timedelta
+    from typing import Protocol
+
+    from idp_proxy.decision.eligibility import FailoverLimits
+    from idp_proxy.decision.failover import Decision
+    from idp_proxy.decision.fleet import HostReport
+    from idp_proxy.decision.health import Canary
+    from idp_proxy.decision.switching import SwitchState
+    from idp_proxy.store.base import FleetStore, Store
+
+    class WatchedStore(Store, FleetStore, Protocol):
+        """A store that both the logins and the hosts share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standards:
+    """By what a fleet is judged. `usable` has every configured upstream in order of preference,
+    each with None or the reason why nobody could log in there at that time; `findings` has the
+    review's findings that block an upstream; `canaries` the configured ones, as (upstream, name).
+    """
+
+    usable: Callable[[datetime], Mapping[str, str | None]]
+    limits: FailoverLimits
+    fresh: timedelta
+    canaries: frozenset[tuple[str, str]]
+    findings: Callable[[], Mapping[str, tuple[str, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One look at everything. `at` is the store's clock."""
+
+    at: datetime
+    state: SwitchState
+    situation: Situation
+    decision: Decision
+    reports: tuple[HostReport, ...]
+    canaries: tuple[Canary, ...]
+
+    def why_ineligible(self, name: str) -> tuple[str, ...]:
+        """Every reason why `name` may not take over now; empty if it may."""
+        return why_ineligible(self.state, name, self.situation)
+
+
+def survey(store: WatchedStore, state: SwitchState, standards: Standards, now: datetime) -> Survey:
+    """What the hosts reported, judged at `now` by the store's clock. Raises `StoreError`."""
+    reports = store.reports()
+    canaries = tuple(
+        one for one in store.canaries() if (one.upstream, one.name) in standards.canaries
+    )
+    usable = standards.usable(now)
+    names = tuple(usable)
+    fleet = judge_fleet(names, reports, canaries, standards.fresh, now)
+    situation = Situation(fleet, _candidates(store, usable, standards), standards.limits, now)
+    return Survey(now, state, situation, decide(state, situation), reports, canaries)
+
+
+def _candidates(
+    store: WatchedStore, usable: Mapping[str, str | None], standards: Standards
+) -> dict[str, Candidate]:
+    logins, rehearsals = store.proofs(), store.evidence(Evidence.REHEARSAL)
+    tests, findings = store.evidence(Evidence.FAILBACK_TEST), standards.findings()
+    return {
+        name: Candidate(
+            why_unusable=why,
+            proven_at=_newest((logins.get(name), rehearsals.get(name))),
+            failback_test_at=tests.get(name),
+            findings=findings.get(name, ()),
+        )
+        for name, why in usable.items()
+    }
+
+
+def _newest(times: Sequence[datetime | None]) -> datetime | None:
+    return max((at for at in times if at is not None), default=None)
