@@ -20,9 +20,10 @@ from conversion.decision.objections import (
     objections,
     unanswered,
 )
-from conversion.decision.plan import Head, Plan, Planned, lines
+from conversion.decision.plan import Head, Plan, Planned, lines, parse_envelope
 from conversion.decision.triage import HORIZONS, Standing
 from conversion.errors import PlanUnsafe
+from conversion.groups import Groups
 from conversion.sessions import Looks, Question, look_at_sessions
 from conversion.truth import look
 from idp_proxy.audit.chain import Event as AuditEvent
@@ -88,11 +89,12 @@ def draw_up(
     """Store a plan for `choice`. Raises `PlanUnsafe` with every objection nobody has answered."""
     now = bulk.clock()
     accounts = look(bulk)
-    chosen = _chosen(accounts, choice, envelope)
+    groups = Groups(bulk.server, envelope.groups | _groups_of_the_open_campaign(bulk))
+    chosen = _chosen(accounts, choice, envelope, groups)
     looks = _looks(bulk, chosen, choice, around)
     if choice.standings:
         chosen = [one for one in chosen if looks.standings.get(one) in choice.standings]
-    crew = _Crew(bulk, accounts, chosen, looks)
+    crew = _Crew(bulk, accounts, chosen, looks, groups)
     found = objections(crew.candidates(), _circumstances(bulk, choice, around, crew))
     left = [str(one) for one in unanswered(found, accepted)]
     left = left or list(breaches(envelope, crew.planned(), 0, now))
@@ -125,8 +127,16 @@ def _stored(
     return Draft(name, Plan(head, lambda: lines(head, crew.planned())), found)
 
 
-def _chosen(accounts: Mapping[str, Account], choice: Choice, envelope: Envelope) -> list[str]:
-    """The user ids that are meant, in order.
+def _groups_of_the_open_campaign(bulk: Bulk) -> frozenset[str]:
+    """Its envelope is the one that counts: the plan must say who belongs to these."""
+    campaign = bulk.ledger.current_campaign()
+    return frozenset() if campaign is None else parse_envelope(campaign.envelope).groups
+
+
+def _chosen(
+    accounts: Mapping[str, Account], choice: Choice, envelope: Envelope, groups: Groups
+) -> list[str]:
+    """The user ids that are meant, in order. A crowd is a crowd of the envelope's groups.
 
     Raises `PlanUnsafe` for a name that no account on SSO has: a slip of the pen must not leave
     somebody behind in silence.
@@ -137,7 +147,9 @@ def _chosen(accounts: Mapping[str, Account], choice: Choice, envelope: Envelope)
         if one.auth_service != SAML:
             continue
         missing -= {one.id, one.username}
-        if _is_meant(one, choice) and one.id not in envelope.exclude:
+        if one.id in envelope.exclude or not _is_meant(one, choice):
+            continue
+        if choice.named or not envelope.groups or groups.of(one) & envelope.groups:
             chosen.append(one.id)
     if missing:
         says = [f"nobody: no account on SSO is called {name}" for name in sorted(missing)]
@@ -175,9 +187,15 @@ class _Crew:
     """The people of a plan, each made up when it is their turn."""
 
     def __init__(
-        self, bulk: Bulk, accounts: Mapping[str, Account], chosen: Sequence[str], looks: Looks
+        self,
+        bulk: Bulk,
+        accounts: Mapping[str, Account],
+        chosen: Sequence[str],
+        looks: Looks,
+        groups: Groups,
     ) -> None:
         """`chosen` in order of user id."""
+        self._groups = groups
         self.accounts = accounts
         self.chosen = chosen
         self._standings = looks.standings
@@ -219,6 +237,7 @@ class _Crew:
                 account.username,
                 one.binding,
                 account.mfa_active,
+                self._groups.of(account),
                 standing="" if found is None else found.value,
             )
 

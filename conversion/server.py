@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from conversion.decision.account import Account
+    from conversion.decision.scope import Scope
     from conversion.mattermost.rows import Session
 
 
@@ -23,6 +24,9 @@ class Server(Protocol):
 
     def all_accounts(self) -> Mapping[str, Account]:
         """All accounts by user id, in order of it, as the database has them."""
+
+    def members(self, scope: Scope) -> frozenset[str]:
+        """The user ids in a team or a group."""
 
     def sessions(self, user_id: str) -> Sequence[Session]:
         """All sessions of a person, expired ones too."""

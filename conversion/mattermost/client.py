@@ -16,6 +16,7 @@ from conversion.mattermost import rows
 from conversion.mattermost.answers import PASSWORD_REFUSED
 from conversion.mattermost.export import ExportedUser, export_users
 from conversion.mattermost.listing import PAGE_SIZE, Listing, walk
+from conversion.mattermost.membership import members
 from conversion.mattermost.pace import Pace
 from conversion.mattermost.version import Version
 from conversion.mattermost.wire import Answer, Call, Wire
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import httpx
 
     from conversion.decision.account import Account
+    from conversion.decision.scope import Scope
     from conversion.mattermost.access import Access
     from conversion.mattermost.roll import Roll
     from conversion.mattermost.rows import AuditRow, Session, Token
@@ -141,6 +143,10 @@ class Mattermost:
     def all_accounts(self) -> Roll:
         """All accounts by user id, in order of it, read until two passes agree."""
         return self.walk_accounts().roll
+
+    def members(self, scope: Scope) -> frozenset[str]:
+        """The user ids in a team or a group. Raises `NotFound` where there is none of this name."""
+        return members(self._wire, scope)
 
     def account(self, user_id: str) -> Account:
         """One account. Below 9.3 this may be 30 minutes old: for a look, never for a proof."""

@@ -70,11 +70,11 @@ def moment(milliseconds: object) -> object:
 
 _Time = Annotated[datetime | None, BeforeValidator(moment)]
 _SureTime = Annotated[datetime, BeforeValidator(moment)]
-_UserId = Annotated[str, Field(pattern=r"^[a-z0-9]{26}$")]
+_Id = Annotated[str, Field(pattern=r"^[a-z0-9]{26}$")]
 
 
 class _User(BaseModel):
-    id: _UserId
+    id: _Id
     username: str
     auth_service: str
     roles: str
@@ -84,6 +84,16 @@ class _User(BaseModel):
     is_bot: bool = False
     remote_id: str | None = None
     mfa_active: bool = False
+
+
+class _Named(BaseModel):
+    id: _Id
+    name: str | None = None
+    display_name: str = ""
+
+
+class _Members(BaseModel):
+    members: list[_User]
 
 
 class _Session(BaseModel):
@@ -118,12 +128,15 @@ class Total(BaseModel):
 class Job(BaseModel):
     """One job of the server's."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9]{26}$")]
+    id: _Id
     status: str
 
 
 USER: Final = TypeAdapter(_User)
 USERS: Final = TypeAdapter(list[_User])
+NAMED: Final = TypeAdapter(_Named)
+ALL_NAMED: Final = TypeAdapter(list[_Named])
+MEMBERS: Final = TypeAdapter(_Members)
 SESSIONS: Final = TypeAdapter(list[_Session])
 TOKENS: Final = TypeAdapter(list[_Token])
 AUDITS: Final = TypeAdapter(list[_Audit])

@@ -77,6 +77,8 @@ def list_users(ask: Ask) -> Reply:
         ids = [one for one in ids if not users[one].delete_at]
     if ask.flag("inactive"):
         ids = [one for one in ids if users[one].delete_at]
+    if team := ask.query.get("in_team"):
+        ids = [one for one in ids if one in ask.server.teams.get(team, ())]
     found = [users[one] for one in ids[page * size : (page + 1) * size]]
     _shift(ask, page)
     return Reply([shown(ask, row) for row in found])

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.support.mattermost_api import accounts, credentials, logins, sessions, system
+from tests.support.mattermost_api import accounts, credentials, logins, sessions, system, teams
 from tests.support.mattermost_api.asking import Ask, RefusedError, Reply
 from tests.support.mattermost_api.control import control
 from tests.support.mattermost_api.trouble import Kind
@@ -37,6 +37,9 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/config", system.config),
     ("GET", "/license/client", system.client_license),
     ("GET", "/audits", system.audits),
+    ("GET", "/teams/name/{name}", teams.get_team),
+    ("GET", "/groups", teams.list_groups),
+    ("GET", "/groups/{group_id}/members", teams.group_members),
     ("POST", "/saml/reset_auth_data", system.no_saml),
     ("POST", "/jobs", system.create_job),
     ("GET", "/jobs/{job_id}", system.get_job),
