@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from conversion.bulk import FINISHED, REFUSED, Came, Deed, Tally, carry_out, groups
 from conversion.decision.lifecycle import INTENTS, Event, RowState
 from conversion.decision.objections import breaches
+from conversion.decision.people import People
 from conversion.decision.plan import (
     Plan,
     Planned,
@@ -37,7 +38,7 @@ from conversion.truth import (
 from idp_proxy.audit.chain import Event as AuditEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from conversion.bulk import Bulk
     from conversion.ledger.base import Change
@@ -70,13 +71,10 @@ def convert(bulk: Bulk, plan_digest: str, pilot: int | None = None) -> Converted
     """
     with bulk.ledger.lock("convert", bulk.actor, bulk.clock()):
         plan = _usable_plan(bulk, plan_digest)
-        campaign = _campaign_for(bulk, plan, plan_digest)
-        wanted = frozenset(person.user_id for person in plan.people())
-        journey = _Conversion(bulk, campaign, wanted, Converted(campaign))
+        wanted = People(person.user_id for person in plan.people())
+        campaign = _campaign_for(bulk, plan, plan_digest, wanted)
         _journal(bulk, campaign, plan)
-        # From here on the ledger's rows are the plan; a hundred thousand people are held once.
-        del plan
-        return journey.go(pilot)
+        return _Conversion(bulk, campaign, wanted, Converted(campaign)).go(pilot)
 
 
 def _usable_plan(bulk: Bulk, plan_digest: str) -> Plan:
@@ -87,14 +85,13 @@ def _usable_plan(bulk: Bulk, plan_digest: str) -> Plan:
     return plan
 
 
-def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str) -> str:
+def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str, planned: People) -> str:
     """The open campaign if the plan keeps to its envelope, else a new one with the plan's own."""
     now = bulk.clock()
     current = bulk.ledger.current_campaign()
     envelope = plan.head.envelope if current is None else parse_envelope(current.envelope)
     moved = 0
     if current is not None:
-        planned = {person.user_id for person in plan.people()}
         rows = bulk.ledger.rows(current.id)
         moved = sum(row.state not in _NEVER_MOVED and row.user_id not in planned for row in rows)
     why = breaches(envelope, plan.people(), moved, now)
@@ -113,36 +110,45 @@ def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str) -> str:
 
 def _journal(bulk: Bulk, campaign: str, plan: Plan) -> None:
     """Every binding on disk before anybody is touched: new rows, and rows of an earlier plan."""
-    known = {row.user_id: row for row in bulk.ledger.rows(campaign)}
-    for people in groups(plan.people(), _ADDED_AT_ONCE):
-        fresh = [
-            _new_row(bulk, campaign, person) for person in people if person.user_id not in known
-        ]
+    for people in groups(_with_rows(plan.people(), bulk.ledger.rows(campaign)), _ADDED_AT_ONCE):
+        fresh = [_new_row(bulk, campaign, person) for person, row in people if row is None]
         if fresh:
             bulk.ledger.add(fresh, [_row_added(bulk, row) for row in fresh])
         again = [
-            _replanned(bulk, known[person.user_id], person)
-            for person in people
-            if _is_older(known.get(person.user_id), plan)
+            _replanned(bulk, row, person)
+            for person, row in people
+            if row is not None and _is_older(row, plan)
         ]
         if again:
             bulk.ledger.commit(again)
 
 
-def _is_older(row: Row | None, plan: Plan) -> bool:
+def _with_rows(
+    people: Iterable[Planned], rows: Iterator[Row]
+) -> Iterator[tuple[Planned, Row | None]]:
+    """Each person with their row. Both come in order of user id, so that neither is held."""
+    row = next(rows, None)
+    for person in people:
+        while row is not None and row.user_id < person.user_id:
+            row = next(rows, None)
+        is_theirs = row is not None and row.user_id == person.user_id
+        yield person, row if is_theirs else None
+
+
+def _is_older(row: Row, plan: Plan) -> bool:
     """Whether a closed row is of before this plan: what this very plan did is not done again."""
-    return row is not None and row.state in _REPLANNED and row.updated_at < plan.head.created_at
+    return row.state in _REPLANNED and row.updated_at < plan.head.created_at
 
 
 class _Conversion:
     """One `convert`, under the lock."""
 
-    def __init__(self, bulk: Bulk, campaign: str, wanted: frozenset[str], told: Converted) -> None:
+    def __init__(self, bulk: Bulk, campaign: str, wanted: People, told: Converted) -> None:
         self._bulk = bulk
         self._campaign = campaign
         self._wanted = wanted
         self._told = told
-        self._mine: set[str] = set()
+        self._mine = People()
         self._verify_email = False
 
     def go(self, pilot: int | None) -> Converted:
@@ -151,7 +157,7 @@ class _Conversion:
         email = self._bulk.server.config().get("EmailSettings", {})
         self._verify_email = bool(email.get("RequireEmailVerification"))
         self._hold_against_the_list()
-        tally = self._carry_out(set(islice((row.user_id for row in self._waiting()), pilot)))
+        tally = self._carry_out(People(islice((row.user_id for row in self._waiting()), pilot)))
         if not tally.stopped:
             tally = self._look_again(tally)
         self._conclude(tally)
@@ -199,9 +205,10 @@ class _Conversion:
         for _ in change_each(self._bulk, self._campaign, skipped, RowState.PLANNED):
             pass
 
-    def _carry_out(self, ids: set[str]) -> Tally:
+    def _carry_out(self, ids: People) -> Tally:
         """Convert these people, whose rows stand at `planned` or, for a repair, `converted`."""
-        self._mine |= ids
+        # The first are those of this command; who is tried again is among them.
+        self._mine = self._mine or ids
         states = (RowState.PLANNED, RowState.CONVERTED)
         rows = (row for row in self._rows(*states) if row.user_id in ids)
         deed = Deed("convert", Event.CONVERT, self._set_password, self._follow_up, _ENDS)
@@ -231,23 +238,24 @@ class _Conversion:
         self._undone(Event.FOUND_RETURNED)
         return tally
 
-    def _undone(self, then: Event) -> set[str]:
+    def _undone(self, then: Event) -> People:
         """Whom the list shows on SSO though this command moved them. What becomes of them is
         `then`: to be converted again, or, after the last attempt, to be left there.
         """
         self._bulk.settle()
         accounts = look(self._bulk)
         settle_rows(self._bulk, self._campaign, accounts, *INTENTS)
-        undone = {row.user_id for row in self._waiting() if row.user_id in self._mine}
+        again = [row.user_id for row in self._waiting() if row.user_id in self._mine]
         unfinished = []
         for row in self._rows(RowState.CONVERTED):
             if row.user_id not in self._mine:
                 continue
             if read(row.binding, accounts.get(row.user_id)) in _ON_SSO:
-                undone.add(row.user_id)
+                again.append(row.user_id)
             elif FINISHED not in row.facts:
                 unfinished.append(row)
         self._finish(unfinished)
+        undone = People(again)
         if then is Event.FOUND_RETURNED:
             self._leave(undone)
         return undone
@@ -260,7 +268,7 @@ class _Conversion:
             except MattermostError as error:
                 self._told.problems.append((row.user_id, f"still to be finished: {error.detail}"))
 
-    def _leave(self, ids: set[str]) -> None:
+    def _leave(self, ids: People) -> None:
         why = f"undone by concurrent updates {self._bulk.limits.attempts} times: still on SSO"
 
         def left(row: Row) -> Change | None:

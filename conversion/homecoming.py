@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from conversion.bulk import MOVED, groups
 from conversion.decision.account import Source
 from conversion.decision.lifecycle import OPEN, Event, RowState
+from conversion.decision.people import People
 from conversion.errors import CampaignIncomplete
 from conversion.proof import SKEW, prove, saml_login_since
 from conversion.restoring import Remark, Restoring
@@ -173,7 +174,7 @@ class _Return:
         able = [one for one in self._returnable() if _can_log_in(accounts, one)]
         volunteers = [one for one in able if one in self._orders.first]
         others = (one for one in able if one not in self._orders.first)
-        ids = {*volunteers, *islice(others, max(0, self._orders.pilot - len(volunteers)))}
+        ids = People([*volunteers, *islice(others, max(0, self._orders.pilot - len(volunteers)))])
         began = self._bulk.clock().isoformat()
         tally = restoring.bring_back(ids, {PILOT: "yes", BEGAN: began})
         # Before anybody is told to log in by SSO, the proxy must let them.
@@ -221,9 +222,10 @@ class _Return:
 
     def _rest(self, restoring: Restoring) -> Tally | None:
         tally = None
-        everybody = list(self._returnable())
-        for wave in groups(everybody, self._orders.wave or max(1, len(everybody))):
-            tally = restoring.bring_back(set(wave), {})
+        everybody = People(self._returnable())
+        size = self._orders.wave
+        for wave in map(People, groups(everybody, size)) if size else [everybody] * bool(everybody):
+            tally = restoring.bring_back(wave, {})
             refresh_converted_file(self._bulk, self._campaign)
             if tally.stopped:
                 break

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from conversion.bulk import FINISHED, MOVED, Came, Deed, Tally, carry_out, groups
 from conversion.decision.account import SAML, Source
 from conversion.decision.lifecycle import INTENTS, Event, RowState
+from conversion.decision.people import People
 from conversion.decision.settlement import settle
 from conversion.errors import DuplicateBinding, MattermostError
 from conversion.truth import change_each, look, settle_rows
@@ -67,7 +68,7 @@ class Restoring:
         self.accounts = accounts
         self._better = _better_bindings(bulk, campaign)
 
-    def bring_back(self, ids: set[str], marks: Mapping[str, str]) -> Tally:
+    def bring_back(self, ids: People, marks: Mapping[str, str]) -> Tally:
         """Return these people, and hold them against the list until they stay."""
         tally = self._carry_out(ids, marks)
         for _ in range(self._bulk.limits.attempts):
@@ -86,17 +87,17 @@ class Restoring:
         """Verify whoever stands at `returned`, left by an earlier command or by somebody else."""
         if next(self._rows(RowState.RETURNED), None) is None:
             return None
-        undone = self.confirm(set())
+        undone = self.confirm(People())
         return self.bring_back(undone, {}) if undone else None
 
-    def confirm(self, ids: set[str]) -> set[str]:
+    def confirm(self, ids: People) -> People:
         """Let things settle, look, and verify whoever is back. Gives whom to bring back again:
         all that were undone, and those of `ids` whom the call never reached.
         """
         self._bulk.settle()
         self.accounts = look(self._bulk)
         settle_rows(self._bulk, self._campaign, self.accounts, *INTENTS)
-        undone = {row.user_id for row in self._rows(RowState.CONVERTED) if row.user_id in ids}
+        undone = [row.user_id for row in self._rows(RowState.CONVERTED) if row.user_id in ids]
         for rows in groups(self._rows(RowState.RETURNED), _AT_ONCE):
             unfinished = self._finish(rows)
             changes = []
@@ -105,11 +106,11 @@ class Restoring:
                 if change is not None:
                     changes.append(change)
                 elif row.user_id not in unfinished:
-                    undone.add(row.user_id)
+                    undone.append(row.user_id)
             self._commit(changes)
-        return undone
+        return People(undone)
 
-    def _carry_out(self, ids: set[str], marks: Mapping[str, str]) -> Tally:
+    def _carry_out(self, ids: People, marks: Mapping[str, str]) -> Tally:
         rows = (row for row in self._rows(*RETURNABLE) if row.user_id in ids)
         deed = Deed("return", Event.RETURN, self._restore, self._follow_up, _ENDS, marks)
         tally = carry_out(self._bulk, rows, deed, len(ids))
@@ -225,14 +226,14 @@ class Restoring:
             return error.detail
         return ""
 
-    def _leave(self, undone: set[str]) -> None:
+    def _leave(self, undone: People) -> None:
         """After the last attempt: the rows say what the server says, and why they are open."""
         why = f"undone by concurrent updates {self._bulk.limits.attempts} times: return again later"
         self._step_all(undone, RowState.RETURNED, Event.RETURN, why)
         self._step_all(undone, RowState.RETURNING, Event.FOUND_CONVERTED, why)
-        self.problems += [(user_id, why) for user_id in sorted(undone)]
+        self.problems += [(user_id, why) for user_id in undone]
 
-    def _step_all(self, ids: set[str], state: RowState, event: Event, why: str) -> None:
+    def _step_all(self, ids: People, state: RowState, event: Event, why: str) -> None:
         def stepped(row: Row) -> Change | None:
             return self._bulk.step(row, event, why) if row.user_id in ids else None
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import struct
 from array import array
-from bisect import bisect_left
 from collections.abc import Mapping, ValuesView
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from conversion.decision.account import Account
+from conversion.decision.people import People, octets, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -30,30 +31,30 @@ _BOT, _REMOTE, _MFA, _BOUND = 1, 2, 4, 8
 class Roll(Mapping[str, Account]):
     """Accounts by user id, in order of user id."""
 
-    __slots__ = ("_ids", "_kinds", "_offsets", "_records", "_width")
+    __slots__ = ("_kinds", "_offsets", "_people", "_records")
 
     def __init__(self, accounts: Iterable[Account] = ()) -> None:
         """Of two accounts with one id the later one stays: it was read later."""
         self._kinds = _Kinds()
-        self._records, starts = bytearray(), array("Q")
+        self._records, starts, ids = bytearray(), array("Q"), []
         for account in accounts:
             starts.append(len(self._records))
+            ids.append(account.id)
             self._records += _packed(account, self._kinds)
-        latest = {self._id_at(start): start for start in starts}
-        ordered = sorted(latest)
-        self._offsets = array("Q", (latest[one] for one in ordered))
-        self._width = max(map(len, ordered), default=0)
-        self._ids = b"".join(one.ljust(self._width, b"\0") for one in ordered)
+        # Sorting keeps the order of equals, so that the last of them is the one read last.
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        last = [one for one, after in zip_longest(order, order[1:]) if _differ(ids, one, after)]
+        self._offsets = array("Q", (starts[one] for one in last))
+        self._people = People(ids)
 
     def __getitem__(self, user_id: str) -> Account:
-        wanted = _octets(user_id)
-        found = bisect_left(range(len(self)), wanted.ljust(self._width, b"\0"), key=self._key)
-        if found < len(self) and self._id_at(self._offsets[found]) == wanted:
-            return self._at(self._offsets[found])
-        raise KeyError(user_id)
+        position = self._people.position(user_id)
+        if position is None:
+            raise KeyError(user_id)
+        return self._at(self._offsets[position])
 
     def __iter__(self) -> Iterator[str]:
-        return (_text(self._id_at(start)) for start in self._offsets)
+        return iter(self._people)
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -68,22 +69,13 @@ class Roll(Mapping[str, Account]):
 
     def ids(self) -> bytes:
         """Who is in it, as octets that two rolls of the same people share."""
-        return self._ids
-
-    def _key(self, number: int) -> bytes:
-        start = number * self._width
-        return self._ids[start : start + self._width]
-
-    def _id_at(self, start: int) -> bytes:
-        (length,) = struct.unpack_from("<H", self._records, start)
-        first = start + _HEAD.size
-        return bytes(self._records[first : first + length])
+        return bytes(self._people)
 
     def _at(self, start: int) -> Account:
         *lengths, service, roles, flags, deleted = _HEAD.unpack_from(self._records, start)
         first, texts = start + _HEAD.size, []
         for length in lengths:
-            texts.append(_text(self._records[first : first + length]))
+            texts.append(text(self._records[first : first + length]))
             first += length
         user_id, username, email, auth_data = texts
         return Account(
@@ -136,10 +128,14 @@ class _Kinds:
         return number
 
 
+def _differ(ids: Sequence[str], one: int, after: int | None) -> bool:
+    return after is None or ids[one] != ids[after]
+
+
 def _packed(account: Account, kinds: _Kinds) -> bytes:
     texts = [
-        _octets(text)
-        for text in (account.id, account.username, account.email, account.auth_data or "")
+        octets(told)
+        for told in (account.id, account.username, account.email, account.auth_data or "")
     ]
     flags = (
         _BOT * account.is_bot
@@ -156,11 +152,3 @@ def _packed(account: Account, kinds: _Kinds) -> bytes:
         _NEVER if deleted is None else (deleted - _EPOCH) // _MILLISECOND,
     )
     return b"".join((head, *texts))
-
-
-def _octets(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _text(octets: bytes | bytearray) -> str:
-    return octets.decode("utf-8", "surrogatepass")
