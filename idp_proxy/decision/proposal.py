@@ -43,7 +43,7 @@ class Proposal:
     """An act that waits for its second person.
 
     `target` never names an employee: it stands in the audit. `epoch` is the switch's at the time,
-    for acts of `BOUND_TO_EPOCH`; `people` said yes so far, in order.
+    for acts of `BOUND_TO_EPOCH`; `people` said yes so far, in order; `version` counts changes.
     """
 
     id: str
@@ -55,6 +55,7 @@ class Proposal:
     expires_at: datetime
     people: tuple[str, ...]
     state: ProposalState = ProposalState.OPEN
+    version: int = 1
 
 
 def propose(
@@ -95,7 +96,7 @@ def why_not_confirmable(
 def agreed_to(proposal: Proposal, verdict: Granted | Waits) -> Proposal:
     """`proposal` after one more person agreed and `judge` said `verdict`."""
     state = ProposalState.CONFIRMED if isinstance(verdict, Granted) else ProposalState.OPEN
-    return replace(proposal, people=verdict.people, state=state)
+    return replace(proposal, people=verdict.people, state=state, version=proposal.version + 1)
 
 
 def why_not_reviewer(people: Collection[str], by: Person) -> str | None:
