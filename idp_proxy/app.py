@@ -9,6 +9,7 @@ import base64
 import os
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import FastAPI
 
-from idp_proxy import logs
+from idp_proxy import logs, upkeep
 from idp_proxy.adapters import new_id, open_spool, open_store, open_upstreams, utc_now
 from idp_proxy.config import CONFIG_VARIABLE, load
 from idp_proxy.config.settings import EncryptionAlgorithm
@@ -27,6 +28,7 @@ from idp_proxy.decision.standing import NOBODY_SERVES, Standing, judge_standing
 from idp_proxy.decision.switching import Grace, route
 from idp_proxy.errors import ConfigError, StoreError
 from idp_proxy.login import Login
+from idp_proxy.login_record import LoginRecord
 from idp_proxy.saml.authn_request import ServiceProvider
 from idp_proxy.saml.encryption import AES128_GCM, AES256_GCM
 from idp_proxy.saml.own_metadata import identity_provider_metadata
@@ -40,6 +42,7 @@ from idp_proxy.saml.response import (
 )
 from idp_proxy.seal import KeyRing
 from idp_proxy.store.switch_view import SwitchView
+from idp_proxy.traffic import TELL_EVERY_S, TrafficMeter
 from idp_proxy.transaction import PURPOSE, CookieStyle
 from idp_proxy.web import acs, failures, operations, sso
 from idp_proxy.web.pages import Pages, origin
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.config.settings import Settings
     from idp_proxy.decision.subject import Evidence, Identity
+    from idp_proxy.login import Meter
     from idp_proxy.saml.signature import PublicKey
     from idp_proxy.store.base import Spool, Store
     from idp_proxy.upstream.saml import SamlUpstream
@@ -95,12 +99,13 @@ def build(
     store: Store,
     spool: Spool | None,
     upstreams: Mapping[str, SamlUpstream],
+    meter: Meter,
     now: Callable[[], datetime] = utc_now,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """The web application over these adapters, by these two clocks."""
     view = SwitchView(store, monotonic, outlives_store=spool is not None)
-    login = _login(settings, store, spool, upstreams, view, now)
+    login = _login(settings, store, spool, upstreams, view, meter, now)
     pages = _pages(settings)
     style = CookieStyle(insecure=settings.proxy.insecure_loopback)
     app = FastAPI(
@@ -128,6 +133,7 @@ def _login(
     spool: Spool | None,
     upstreams: Mapping[str, SamlUpstream],
     view: SwitchView,
+    meter: Meter,
     now: Callable[[], datetime],
 ) -> Login:
     registered = settings.service_provider
@@ -144,19 +150,26 @@ def _login(
             require_signed=registered.require_signed_requests,
         ),
         upstreams=upstreams,
-        preference=tuple(upstreams),
-        store=store,
-        spool=spool,
         switch=view,
+        record=LoginRecord(
+            store=store,
+            spool=spool,
+            active=next(iter(upstreams)),
+            issued_to=registered.entity_id,
+            converted=(
+                ConvertedFile(converted.file, converted.key) if converted else NobodyConverted()
+            ),
+            withheld_from_standby=registered.role_attributes,
+            answer_within=settings.proxy.answer_within,
+            roster_limits=RosterLimits(settings.roster.confirmed_by_login),
+        ),
         responses=_responses(settings),
-        converted=ConvertedFile(converted.file, converted.key) if converted else NobodyConverted(),
+        meter=meter,
         ring=KeyRing(settings.proxy.state_keys, PURPOSE),
-        withheld_from_standby=registered.role_attributes,
         now=now,
         new_id=new_id,
         answer_within=settings.proxy.answer_within,
         grace=Grace(planned=settings.proxy.answer_within),
-        roster_limits=RosterLimits(settings.roster.confirmed_by_login),
     )
 
 
@@ -249,5 +262,7 @@ def worker() -> FastAPI:
     """One worker's application; uvicorn calls it in each process that it starts."""
     logs.configure()
     settings = load(Path(os.environ[CONFIG_VARIABLE]))
-    store = open_store(settings)
-    return build(settings, store, open_spool(settings, store), open_upstreams(settings))
+    store, meter = open_store(settings), TrafficMeter()
+    tell = partial(meter.tell, store, settings.proxy.host)
+    upkeep.start([upkeep.Job("traffic", TELL_EVERY_S, tell)])
+    return build(settings, store, open_spool(settings, store), open_upstreams(settings), meter)

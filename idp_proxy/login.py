@@ -14,22 +14,12 @@ a standby's people cannot be looked up then and are refused (DESIGN section 6).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from idp_proxy import errors
-from idp_proxy.audit.chain import Event
-from idp_proxy.decision.roster import (
-    Refusal,
-    Refused,
-    identity_of,
-    judge_standby,
-    learn,
-    lookup_key,
-)
 from idp_proxy.decision.switching import refuses_answer, route
-from idp_proxy.saml.authn_request import MAX_AGE, verify_authn_request
-from idp_proxy.store.base import UsedId
+from idp_proxy.login_record import CLOCK_SKEW
+from idp_proxy.saml.authn_request import verify_authn_request
 from idp_proxy.transaction import (
     LoginTransaction,
     demand_returnable,
@@ -41,27 +31,16 @@ from idp_proxy.upstream.base import Ask, Pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
-    from idp_proxy.decision.roster import RosterLimits, RosterRow
-    from idp_proxy.decision.subject import Evidence, Identity, Subject
+    from idp_proxy.decision.subject import Evidence, Identity
     from idp_proxy.decision.switching import Grace
+    from idp_proxy.login_record import LoginRecord
     from idp_proxy.saml.authn_request import ServiceProvider
     from idp_proxy.saml.bindings import RequestMessage, ResponseMessage
     from idp_proxy.seal import KeyRing
-    from idp_proxy.store.base import Spool, Store, Transaction
     from idp_proxy.store.switch_view import SwitchView
-    from idp_proxy.upstream.base import PostForm, Proof, Redirect, Upstream
-
-#: How far the clocks of two hosts, or of an upstream and a host, may be apart.
-CLOCK_SKEW: Final = timedelta(seconds=120)
-
-_REFUSALS: Final[dict[Refusal, type[errors.LoginRefused]]] = {
-    Refusal.UNKNOWN: errors.PersonUnknown,
-    Refusal.UNCONFIRMED: errors.PersonUnconfirmed,
-    Refusal.CONFLICT: errors.PersonConflict,
-    Refusal.BLOCKED: errors.PersonBlocked,
-}
+    from idp_proxy.upstream.base import PostForm, Redirect, Upstream
 
 
 class ResponseIssuer(Protocol):
@@ -76,19 +55,14 @@ class ResponseIssuer(Protocol):
         """A signed Response with the status NoPassive, in base64."""
 
 
-class Converted(Protocol):
-    """Who logs in with email and password for now, as the conversion tool wrote it down."""
+class Meter(Protocol):
+    """Counts logins, for the share that is never answered (`decision.traffic`)."""
 
-    def __contains__(self, person_id: str) -> bool:
-        """Whether this canonical id is on the list."""
+    def begun(self, upstream: str, at: datetime) -> None:
+        """A login was sent to `upstream`."""
 
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """The person as Mattermost is told, and what the roster learns from this login."""
-
-    identity: Identity
-    rows: tuple[RosterRow, ...]
+    def answered(self, upstream: str, begun_at: datetime) -> None:
+        """`upstream` gave a verified answer, or refused, to a login that began then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +87,19 @@ class Issued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """The journey's needs. `preference` names the upstreams in order: the first is the active."""
+    """The journey's needs. `upstreams` are in order of preference: the first is the active."""
 
     provider: ServiceProvider
     upstreams: Mapping[str, Upstream]
-    preference: tuple[str, ...]
-    store: Store
-    spool: Spool | None
     switch: SwitchView
+    record: LoginRecord
     responses: ResponseIssuer
-    converted: Converted
+    meter: Meter
     ring: KeyRing
-    withheld_from_standby: frozenset[str]
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     answer_within: timedelta
     grace: Grace
-    roster_limits: RosterLimits
 
     def begin(self, message: RequestMessage) -> Begun:
         """Ask the serving upstream to authenticate the person Mattermost sent.
@@ -169,6 +139,7 @@ class Login:
                 now=now,
             )
         )
+        self.meter.begun(serving, transaction.started_at)
         return Begun(way, transaction.tid, seal(transaction, self.ring))
 
     def complete(
@@ -187,12 +158,14 @@ class Login:
                 message.message, Pending(transaction.request_id, transaction.entity_id, now)
             )
         except errors.UpstreamRefused:
+            self.meter.answered(upstream, transaction.started_at)
             if not transaction.is_passive:
                 raise
             response = self.responses.no_passive(transaction.sp_request_id, now)
             return _issued(transaction, response, "no_passive")
+        self.meter.answered(upstream, transaction.started_at)
         _demand_fresh(transaction, proof.subject.evidence)
-        identity = self._on_record(transaction, proof, now)
+        identity = self.record.put(transaction, proof, now)
         response = self.responses.issue(
             identity, proof.subject.evidence, transaction.sp_request_id, now
         )
@@ -224,111 +197,6 @@ class Login:
             raise errors.LoginExpired("the service provider's address was changed during the login")
         if why := refuses_answer(self.switch.state(), upstream, self.grace, now):
             raise errors.LoginNotAsked(f"FO-03: {why}")
-
-    def _on_record(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Identity:
-        """Who the person is for Mattermost, with everything about this login committed at once.
-
-        A refusal is on record too and uses up the same ids. While the store is away the host's
-        spool takes its place: for the active's people, and for the refusal of all others. It is
-        told of every id, so that what counted before the store went away does not count again.
-        """
-        try:
-            with self.store.transaction() as tx:
-                found = self._judged(tx, proof.subject, now)
-                self._write(tx, transaction, proof, found, now)
-        except errors.StoreConflict:
-            raise
-        except errors.StoreError:
-            if self.spool is None:
-                raise
-            found = self._judged_alone(proof.subject, now)
-            with self.spool.transaction() as tx:
-                self._write(tx, transaction, proof, found, now)
-        else:
-            if self.spool is not None:
-                self.spool.remember(self._used_ids(transaction, proof))
-        if isinstance(found, errors.LoginRefused):
-            raise found
-        return found.identity
-
-    def _judged(
-        self, tx: Transaction, subject: Subject, now: datetime
-    ) -> Admission | errors.LoginRefused:
-        """The active's word makes the roster; a standby's is only a key into it (FO-08, FO-09)."""
-        holder = tx.person_by_lookup_key(lookup_key(subject.link_key))
-        if subject.upstream == self.preference[0]:
-            person_id = subject.attributes["id"]
-            known = holder if holder and holder.id == person_id else tx.person(person_id)
-            identity = identity_of(subject.attributes, frozenset())
-            return self._unless_converted(identity, learn(subject, known, holder, now))
-        verdict = judge_standby(holder, self.roster_limits, now)
-        if isinstance(verdict, Refused):
-            return _REFUSALS[verdict.refusal](verdict.reason)
-        identity = identity_of(verdict.row.attributes, self.withheld_from_standby)
-        return self._unless_converted(identity, ())
-
-    def _judged_alone(self, subject: Subject, now: datetime) -> Admission | errors.LoginRefused:
-        """The same without the roster: the active's people are who it says, others are unknown.
-
-        The row is held against the roster when the spool is merged.
-        """
-        if subject.upstream != self.preference[0]:
-            return errors.RosterUnavailable("the store is away, and with it the roster")
-        identity = identity_of(subject.attributes, frozenset())
-        return self._unless_converted(identity, learn(subject, None, None, now))
-
-    def _unless_converted(
-        self, identity: Identity, rows: tuple[RosterRow, ...]
-    ) -> Admission | errors.LoginRefused:
-        if identity.id in self.converted:
-            return errors.PersonConverted("the person is on the list of converted people")
-        return Admission(identity, rows)
-
-    def _write(
-        self,
-        tx: Transaction,
-        transaction: LoginTransaction,
-        proof: Proof,
-        found: Admission | errors.LoginRefused,
-        now: datetime,
-    ) -> None:
-        refusal = found if isinstance(found, errors.LoginRefused) else None
-        admission = found if isinstance(found, Admission) else None
-        tx.consume(*self._used_ids(transaction, proof))
-        for row in admission.rows if admission else ():
-            tx.save_person(row)
-        tx.note_proof(transaction.upstream, now)
-        tx.record(
-            Event(
-                kind="login_refused" if refusal else "login",
-                actor="idp-proxy",
-                at=now,
-                person=admission.identity.id if admission else None,
-                facts={
-                    "upstream": transaction.upstream,
-                    "epoch": transaction.epoch,
-                    "issuer": proof.issuer,
-                    "request": transaction.sp_request_id,
-                    "assertion": proof.assertion_id,
-                    "authn_context": proof.subject.evidence.authn_context,
-                    "reason": refusal.code if refusal else None,
-                },
-            )
-        )
-
-    def _used_ids(self, transaction: LoginTransaction, proof: Proof) -> tuple[UsedId, ...]:
-        """The request, the transaction and the assertion count once (SP-06, IDP-05).
-
-        Each is remembered for as long as it could be accepted again: the assertion until its end,
-        the transaction until it is too old, the request until no transaction for it can be younger.
-        """
-        until = transaction.started_at + self.answer_within + CLOCK_SKEW
-        asked_until = until + MAX_AGE + CLOCK_SKEW
-        return (
-            UsedId("request", self.provider.entity_id, transaction.sp_request_id, asked_until),
-            UsedId("transaction", "", transaction.tid, until),
-            UsedId("assertion", proof.issuer, proof.assertion_id, max(proof.expires_at, until)),
-        )
 
 
 def _issued(transaction: LoginTransaction, response: str, outcome: str) -> Issued:

@@ -26,6 +26,7 @@ from idp_proxy import app as application
 from idp_proxy.audit.tables import audit_row
 from idp_proxy.config import load
 from idp_proxy.store import schema
+from idp_proxy.traffic import TrafficMeter
 from tests.attacks.attack import Asking, Login, Policy, Registration
 from tests.attacks.browser import Browser
 from tests.attacks.requests import octets_of, parameter, plain, redirected
@@ -165,7 +166,9 @@ class Stage:
 
     def worker(self) -> Browser:
         """A worker of its own over the same store; it reads the switch state anew."""
-        app = application.build(self.settings, self.store, None, self.upstreams, self.clock)
+        app = application.build(
+            self.settings, self.store, None, self.upstreams, TrafficMeter(), self.clock
+        )
         self._browsers.append(Browser(app, PUBLIC))
         return self._browsers[-1]
 

@@ -13,6 +13,7 @@ from idp_proxy.adapters import open_store, open_switchboard, open_upstreams
 from idp_proxy.app import build
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.store.schema import migrate
+from idp_proxy.traffic import TrafficMeter
 from tests.flows import configuration
 from tests.flows.configuration import SITE, Wanted
 from tests.flows.stage import Clock, Stage, mattermost_settings
@@ -57,7 +58,7 @@ class Builder:
         switchboard = open_switchboard(store, upstreams, clock.now)
         switchboard.current()
         seen, spooled = spool(store, clock) if spool else (store, None)
-        app = build(settings, seen, spooled, upstreams, clock.now, clock.monotonic)
+        app = build(settings, seen, spooled, upstreams, TrafficMeter(), clock.now, clock.monotonic)
         chat = Mattermost(mattermost_settings(settings, **mattermost), now=clock.now)
         apps = {host(settings.proxy.public_url): app, host(SITE): chat.app}
         for name, upstream in upstreams.items():

@@ -12,6 +12,7 @@ from idp_proxy.adapters import open_store, open_upstreams
 from idp_proxy.app import build
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.memory import MemoryStore
+from idp_proxy.traffic import TrafficMeter
 from tests.flows.stage import PUBLIC, Stage, audit_rows, demand_refusal
 from tests.flows.stores import Outage
 from tests.flows.wire import Wire
@@ -36,7 +37,9 @@ def worker() -> Iterator[Worker]:
     def made(begun: Begun, stage: Stage, store: Store, spool: Spool | None) -> httpx.Client:
         upstreams = open_upstreams(stage.settings)
         clock = stage.clock
-        app = build(stage.settings, store, spool, upstreams, clock.now, clock.monotonic)
+        app = build(
+            stage.settings, store, spool, upstreams, TrafficMeter(), clock.now, clock.monotonic
+        )
         wires.append(Wire({"sso.example.org": app}))
         return httpx.Client(transport=wires[-1], base_url=PUBLIC, cookies=begun.client.cookies)
 

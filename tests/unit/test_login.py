@@ -17,12 +17,14 @@ from idp_proxy.converted import NobodyConverted
 from idp_proxy.decision.roster import RosterLimits
 from idp_proxy.decision.subject import Evidence, Identity, Subject
 from idp_proxy.decision.switching import Grace, first_state
-from idp_proxy.login import CLOCK_SKEW, Issued, Login
+from idp_proxy.login import Issued, Login
+from idp_proxy.login_record import CLOCK_SKEW, LoginRecord
 from idp_proxy.saml.authn_request import MAX_AGE, ServiceProvider
 from idp_proxy.saml.bindings import RequestMessage, ResponseMessage
 from idp_proxy.seal import KeyRing
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.store.switch_view import SwitchView
+from idp_proxy.traffic import TrafficMeter
 from idp_proxy.transaction import unseal
 from idp_proxy.upstream.base import Proof, Redirect
 
@@ -136,22 +138,30 @@ def journey(store: Store | None = None, **changes: Any) -> Login:
         with kept.transaction() as transaction:
             transaction.swap(0, first_state(["okta", "entra"], NOW))
     ids = (f"{number:022}" for number in range(1000))
+    kept_as: dict[str, Any] = {
+        "store": kept,
+        "spool": None,
+        "active": "okta",
+        "issued_to": PROVIDER.entity_id,
+        "converted": NobodyConverted(),
+        "withheld_from_standby": frozenset(),
+        "answer_within": ANSWER_WITHIN,
+        "roster_limits": RosterLimits(),
+    }
+    for name in kept_as.keys() & changes.keys() - {"answer_within"}:
+        kept_as[name] = changes.pop(name)
     usual: dict[str, Any] = {
         "provider": PROVIDER,
         "upstreams": {"okta": Known("okta"), "entra": Known("entra")},
-        "preference": ("okta", "entra"),
-        "store": kept,
-        "spool": None,
         "switch": SwitchView(kept, lambda: 0.0, outlives_store=False),
+        "record": LoginRecord(**kept_as),
         "responses": Plain(),
-        "converted": NobodyConverted(),
+        "meter": TrafficMeter(),
         "ring": RING,
-        "withheld_from_standby": frozenset(),
         "now": lambda: NOW,
         "new_id": lambda: next(ids),
         "answer_within": ANSWER_WITHIN,
         "grace": Grace(),
-        "roster_limits": RosterLimits(),
     }
     return Login(**usual | changes)
 
@@ -216,13 +226,13 @@ def test_an_assertion_that_lives_longer_is_kept_longer() -> None:
 def test_an_upstream_that_was_removed_is_no_longer_answered() -> None:
     store = MemoryStore("host")
     begun = journey(store).begin(request())
-    login = journey(store, upstreams={"entra": Known("entra")}, preference=("entra",))
+    login = journey(store, upstreams={"entra": Known("entra")}, active="entra")
     with pytest.raises(errors.LoginNotAsked, match="FO-01"):
         finish(login, begun)
 
 
 def test_where_the_serving_upstream_was_removed_nobody_begins() -> None:
-    login = journey(upstreams={"entra": Known("entra")}, preference=("entra",))
+    login = journey(upstreams={"entra": Known("entra")}, active="entra")
     with pytest.raises(errors.UpstreamUnavailable, match="okta takes no logins"):
         login.begin(request())
 

@@ -1,0 +1,190 @@
+"""What people are told of a turn of the watch, and when it is over.
+
+`matters` is a function of the turn alone; `Alarms` remembers which matters stand, so that each is
+ended once. Who is told, how often and by which channel is the notifier's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from idp_proxy.decision.expiry import expiry_step
+from idp_proxy.decision.failover import Action, Alarm
+from idp_proxy.decision.health import Verdict
+from idp_proxy.decision.notices import Kind, Notice
+from idp_proxy.decision.switching import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from idp_proxy.decision.failover import Decision
+    from idp_proxy.decision.notices import Fact
+    from idp_proxy.decision.traffic import Unanswered
+    from idp_proxy.survey import Survey
+    from idp_proxy.upstream.probing import Expiry
+    from idp_proxy.watch import Turn
+
+
+class Notifier(Protocol):
+    """Tells people; never raises, never waits."""
+
+    def raise_(self, notice: Notice) -> None:
+        """A matter stands: at first and again after a pause people hear of it."""
+
+    def resolve(self, key: str) -> None:
+        """A matter is over."""
+
+
+_STATUS = "idp-proxy status"
+_ALARMS = {
+    Alarm.OUTAGE: Kind.OUTAGE,
+    Alarm.DISABLED: Kind.DISABLED,
+    Alarm.FEW_HOSTS: Kind.OUTAGE,
+}
+
+
+def matters(
+    turn: Turn,
+    host: str,
+    expiries: Iterable[Expiry],
+    traffic: Mapping[str, Unanswered],
+    now: datetime,
+) -> tuple[Notice, ...]:
+    """Everything that stands after this turn of `host`."""
+    return (*_of_host(turn, host, now, expiries), *_of_fleet(turn), *_of_traffic(turn, traffic))
+
+
+def _of_host(turn: Turn, host: str, now: datetime, expiries: Iterable[Expiry]) -> Iterator[Notice]:
+    """What concerns this host alone: its way to the store, its clock, what it sees end."""
+    if turn.survey is None:
+        yield Notice(Kind.STORE, f"store:{host}", {"cause": turn.problem}, _STATUS)
+    if turn.jumped is not None:
+        offset = f"{turn.jumped.total_seconds():+.0f} s"
+        yield Notice(Kind.CLOCK, f"clock:{host}", {"host": host, "offset": offset}, _STATUS)
+    for one in expiries:
+        step = expiry_step(one.at, now)
+        if step is not None:
+            facts: dict[str, Fact] = {"what": one.what, "ends": one.at}
+            yield Notice(Kind.EXPIRY, f"expiry:{one.what}:{step}", facts, _STATUS)
+
+
+def _of_fleet(turn: Turn) -> Iterator[Notice]:
+    """What every host says alike; the notifier lets one of them say it."""
+    seen = turn.survey
+    if seen is None:
+        return
+    if turn.switched is not None and turn.switched.serving != seen.state.serving:
+        yield Notice(
+            Kind.SWITCHED,
+            f"switched:{turn.switched.epoch}",
+            {
+                "origin": seen.state.serving,
+                "target": turn.switched.serving,
+                "cause": seen.decision.reason,
+            },
+            _STATUS,
+        )
+        return
+    yield from _of_mode(turn, seen)
+    yield from _of_decision(turn, seen)
+    yield from _of_canaries(seen)
+    for report in seen.reports:
+        if report.isolated and report.host in seen.situation.fleet.seen:
+            why = next(iter(report.isolated.values()))
+            facts = {"host": report.host, "cause": why}
+            yield Notice(Kind.ISOLATED, f"isolated:{report.host}", facts, _STATUS)
+
+
+def _of_mode(turn: Turn, seen: Survey) -> Iterator[Notice]:
+    state = turn.switched or seen.state
+    facts = {"serving": state.serving, "cause": state.cause}
+    if state.mode is Mode.LATCHED:
+        yield Notice(
+            Kind.LATCHED,
+            f"latched:{state.serving}",
+            facts,
+            'idp-proxy release --reason "the cause is known"',
+        )
+    elif state.mode is Mode.HELD:
+        yield Notice(
+            Kind.HELD,
+            f"held:{state.epoch}",
+            facts,
+            'idp-proxy release --reason "no longer needed"',
+            since=state.since,
+        )
+
+
+def _of_decision(turn: Turn, seen: Survey) -> Iterator[Notice]:
+    decision, state = seen.decision, seen.state
+    kind = None if decision.alarm is None else _ALARMS.get(decision.alarm)
+    if kind is not None:
+        facts = {"serving": state.serving, "cause": decision.reason}
+        yield Notice(kind, f"{decision.alarm}:{state.serving}", facts, _way_out(turn, decision))
+    elif decision.action is Action.PROPOSE and decision.target is not None:
+        facts = {"target": decision.target, "cause": decision.reason}
+        key = f"proposed:{decision.rule}:{decision.target}"
+        yield Notice(Kind.PROPOSED, key, facts, _way_out(turn, decision))
+
+
+def _way_out(turn: Turn, decision: Decision) -> str:
+    """The one command that helps: confirm what was proposed, or reach people another way."""
+    if turn.proposal is not None:
+        return f"idp-proxy switch confirm {turn.proposal}"
+    if decision.target is not None:
+        return f'idp-proxy switch to {decision.target} --reason "the serving upstream is down"'
+    return "sso-conversion now"
+
+
+def _of_canaries(seen: Survey) -> Iterator[Notice]:
+    """A canary that was REFUSED needs a person: its account is locked, expired, or asked for more
+    than it can give. One that is BROKEN speaks by the verdict on its upstream.
+    """
+    for canary in seen.canaries:
+        track = canary.track
+        if track.refused is not None or track.verdict is Verdict.DOWN:
+            facts = {
+                "upstream": canary.upstream,
+                "outcome": "refused" if track.refused is not None else "broken",
+                "cause": track.refused or track.reason,
+            }
+            yield Notice(Kind.CANARY, f"canary:{canary.upstream}:{canary.name}", facts, _STATUS)
+
+
+def _of_traffic(turn: Turn, traffic: Mapping[str, Unanswered]) -> Iterator[Notice]:
+    if turn.survey is None:
+        return
+    for upstream, found in traffic.items():
+        if found.warning is not None:
+            facts = {"upstream": upstream, "share": f"{found.share:.0%}"}
+            yield Notice(Kind.L3, f"unanswered:{upstream}", facts, _STATUS)
+
+
+@dataclass(slots=True)
+class Alarms:
+    """Raises what stands after each turn, and ends what no longer does.
+
+    While the store is away nothing about the fleet ends: it is unknown, not over.
+    """
+
+    host: str
+    notifier: Notifier
+    expiries: Callable[[], Iterable[Expiry]]
+    traffic: Callable[[], Mapping[str, Unanswered]]
+    now: Callable[[], datetime]
+    _standing: set[str] = field(default_factory=set, init=False)
+
+    def told(self, turn: Turn) -> None:
+        """Take the next turn."""
+        found = matters(turn, self.host, self.expiries(), self.traffic(), self.now())
+        for notice in found:
+            self.notifier.raise_(notice)
+        standing = {notice.key for notice in found}
+        if turn.survey is None:
+            self._standing |= standing
+            return
+        for key in sorted(self._standing - standing):
+            self.notifier.resolve(key)
+        self._standing = standing

@@ -1,0 +1,179 @@
+"""Who the person is for Mattermost, and everything about a login put on record at once.
+
+The used ids, the roster and the audit row are committed together, or nothing of them is and no
+Response leaves. While the store is away the host's spool takes its place (DESIGN section 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+
+from idp_proxy import errors
+from idp_proxy.audit.chain import Event
+from idp_proxy.decision.roster import (
+    Refusal,
+    Refused,
+    identity_of,
+    judge_standby,
+    learn,
+    lookup_key,
+)
+from idp_proxy.saml.authn_request import MAX_AGE
+from idp_proxy.store.base import UsedId
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from idp_proxy.decision.roster import RosterLimits, RosterRow
+    from idp_proxy.decision.subject import Identity, Subject
+    from idp_proxy.store.base import Spool, Store, Transaction
+    from idp_proxy.transaction import LoginTransaction
+    from idp_proxy.upstream.base import Proof
+
+#: How far the clocks of two hosts, or of an upstream and a host, may be apart.
+CLOCK_SKEW: Final = timedelta(seconds=120)
+
+_REFUSALS: Final[dict[Refusal, type[errors.LoginRefused]]] = {
+    Refusal.UNKNOWN: errors.PersonUnknown,
+    Refusal.UNCONFIRMED: errors.PersonUnconfirmed,
+    Refusal.CONFLICT: errors.PersonConflict,
+    Refusal.BLOCKED: errors.PersonBlocked,
+}
+
+
+class Converted(Protocol):
+    """Who logs in with email and password for now, as the conversion tool wrote it down."""
+
+    def __contains__(self, person_id: str) -> bool:
+        """Whether this canonical id is on the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The person as Mattermost is told, and what the roster learns from this login."""
+
+    identity: Identity
+    rows: tuple[RosterRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginRecord:
+    """What it takes to put a login on record. `active` is the upstream that makes the roster;
+    `issued_to` the service provider whose requests count once.
+    """
+
+    store: Store
+    spool: Spool | None
+    active: str
+    issued_to: str
+    converted: Converted
+    withheld_from_standby: frozenset[str]
+    answer_within: timedelta
+    roster_limits: RosterLimits
+
+    def put(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Identity:
+        """Who the person is for Mattermost, with everything about this login committed at once.
+
+        A refusal is on record too and uses up the same ids. While the store is away the host's
+        spool takes its place: for the active's people, and for the refusal of all others. It is
+        told of every id, so that what counted before the store went away does not count again.
+        """
+        try:
+            with self.store.transaction() as tx:
+                found = self._judged(tx, proof.subject, now)
+                self._write(tx, transaction, proof, found, now)
+        except errors.StoreConflict:
+            raise
+        except errors.StoreError:
+            if self.spool is None:
+                raise
+            found = self._judged_alone(proof.subject, now)
+            with self.spool.transaction() as tx:
+                self._write(tx, transaction, proof, found, now)
+        else:
+            if self.spool is not None:
+                self.spool.remember(self._used_ids(transaction, proof))
+        if isinstance(found, errors.LoginRefused):
+            raise found
+        return found.identity
+
+    def _judged(
+        self, tx: Transaction, subject: Subject, now: datetime
+    ) -> Admission | errors.LoginRefused:
+        """The active's word makes the roster; a standby's is only a key into it (FO-08, FO-09)."""
+        holder = tx.person_by_lookup_key(lookup_key(subject.link_key))
+        if subject.upstream == self.active:
+            person_id = subject.attributes["id"]
+            known = holder if holder and holder.id == person_id else tx.person(person_id)
+            identity = identity_of(subject.attributes, frozenset())
+            return self._unless_converted(identity, learn(subject, known, holder, now))
+        verdict = judge_standby(holder, self.roster_limits, now)
+        if isinstance(verdict, Refused):
+            return _REFUSALS[verdict.refusal](verdict.reason)
+        identity = identity_of(verdict.row.attributes, self.withheld_from_standby)
+        return self._unless_converted(identity, ())
+
+    def _judged_alone(self, subject: Subject, now: datetime) -> Admission | errors.LoginRefused:
+        """The same without the roster: the active's people are who it says, others are unknown.
+
+        The row is held against the roster when the spool is merged.
+        """
+        if subject.upstream != self.active:
+            return errors.RosterUnavailable("the store is away, and with it the roster")
+        identity = identity_of(subject.attributes, frozenset())
+        return self._unless_converted(identity, learn(subject, None, None, now))
+
+    def _unless_converted(
+        self, identity: Identity, rows: tuple[RosterRow, ...]
+    ) -> Admission | errors.LoginRefused:
+        if identity.id in self.converted:
+            return errors.PersonConverted("the person is on the list of converted people")
+        return Admission(identity, rows)
+
+    def _write(
+        self,
+        tx: Transaction,
+        transaction: LoginTransaction,
+        proof: Proof,
+        found: Admission | errors.LoginRefused,
+        now: datetime,
+    ) -> None:
+        refusal = found if isinstance(found, errors.LoginRefused) else None
+        admission = found if isinstance(found, Admission) else None
+        tx.consume(*self._used_ids(transaction, proof))
+        for row in admission.rows if admission else ():
+            tx.save_person(row)
+        tx.note_proof(transaction.upstream, now)
+        tx.record(
+            Event(
+                kind="login_refused" if refusal else "login",
+                actor="idp-proxy",
+                at=now,
+                person=admission.identity.id if admission else None,
+                facts={
+                    "upstream": transaction.upstream,
+                    "epoch": transaction.epoch,
+                    "issuer": proof.issuer,
+                    "request": transaction.sp_request_id,
+                    "assertion": proof.assertion_id,
+                    "authn_context": proof.subject.evidence.authn_context,
+                    "reason": refusal.code if refusal else None,
+                },
+            )
+        )
+
+    def _used_ids(self, transaction: LoginTransaction, proof: Proof) -> tuple[UsedId, ...]:
+        """The request, the transaction and the assertion count once (SP-06, IDP-05).
+
+        Each is remembered for as long as it could be accepted again: the assertion until its end,
+        the transaction until it is too old, the request until no transaction for it can be younger.
+        """
+        until = transaction.started_at + self.answer_within + CLOCK_SKEW
+        asked_until = until + MAX_AGE + CLOCK_SKEW
+        return (
+            UsedId("request", self.issued_to, transaction.sp_request_id, asked_until),
+            UsedId("transaction", "", transaction.tid, until),
+            UsedId("assertion", proof.issuer, proof.assertion_id, max(proof.expires_at, until)),
+        )
