@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from idp_proxy.decision.expiry import expiry_step
 from idp_proxy.decision.failover import Action, Alarm
 from idp_proxy.decision.health import Verdict
-from idp_proxy.decision.notices import Kind, Notice
+from idp_proxy.decision.notices import EVENTS, Kind, Notice
 from idp_proxy.decision.switching import Mode
 
 if TYPE_CHECKING:
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 
 
 class Notifier(Protocol):
-    """Tells people; never raises, never waits."""
+    """Tells people, once and again after a pause; never raises. See `notify.Notifier`."""
 
     def raise_(self, notice: Notice) -> None:
         """A matter stands: at first and again after a pause people hear of it."""
 
     def resolve(self, key: str) -> None:
         """A matter is over."""
+
+    def standing(self) -> Mapping[str, Kind]:
+        """The matters that people were told of and that did not end."""
 
 
 _STATUS = "idp-proxy status"
@@ -43,6 +46,10 @@ _ALARMS = {
     Alarm.DISABLED: Kind.DISABLED,
     Alarm.FEW_HOSTS: Kind.OUTAGE,
 }
+
+#: Matters that only the host itself can end.
+_ABOUT_ONE_HOST = ("store", "clock")
+_NOT_OF_THE_WATCH = EVENTS | {Kind.DEADLINE, Kind.FINDING}
 
 
 def matters(
@@ -174,7 +181,7 @@ class Alarms:
     expiries: Callable[[], Iterable[Expiry]]
     traffic: Callable[[], Mapping[str, Unanswered]]
     now: Callable[[], datetime]
-    _standing: set[str] = field(default_factory=set, init=False)
+    _standing: set[str] | None = field(default=None, init=False)
 
     def told(self, turn: Turn) -> None:
         """Take the next turn."""
@@ -183,8 +190,21 @@ class Alarms:
             self.notifier.raise_(notice)
         standing = {notice.key for notice in found}
         if turn.survey is None:
-            self._standing |= standing
+            if self._standing is not None:
+                self._standing |= standing
             return
+        if self._standing is None:
+            self._standing = self._left_by_a_former_process()
         for key in sorted(self._standing - standing):
             self.notifier.resolve(key)
         self._standing = standing
+
+    def _left_by_a_former_process(self) -> set[str]:
+        """What was told before this process started, and may be over by now."""
+        others = tuple(f"{about}:" for about in _ABOUT_ONE_HOST)
+        own = {f"{about}:{self.host}" for about in _ABOUT_ONE_HOST}
+        return {
+            key
+            for key, kind in self.notifier.standing().items()
+            if kind not in _NOT_OF_THE_WATCH and (key in own or not key.startswith(others))
+        }

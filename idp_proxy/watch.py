@@ -16,6 +16,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -134,7 +135,7 @@ class Watch:
             changed.clear()
             try:
                 turn = await self._in_thread(self.turn)
-                self.told(turn)
+                await self._in_thread(partial(self.told, turn))
             except Exception:  # noqa: BLE001 - a fault at one turn must not end the watch for ever
                 _log.exception("watch_failed")
             try:
