@@ -272,6 +272,11 @@ def why_ambiguous(value: str, longest: int = 256) -> str | None:
         return "is empty" if not value else f"has {len(value)} characters, at most {longest}"
     if value != value.strip():
         return "has blanks around it"
+    # Printable ASCII has none of what the rest looks for, and most identifiers are of it.
+    return None if value.isascii() and value.isprintable() else _why_unclear(value)
+
+
+def _why_unclear(value: str) -> str | None:
     if any(unicodedata.category(character) in _UNSAFE for character in value):
         return "has control, format or line characters"
     if _INVISIBLE.search(value):

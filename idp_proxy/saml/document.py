@@ -114,9 +114,15 @@ def run(checks: tuple[Check[Any], ...], stage: tuple[Check[Subject], ...], on: S
 
     `checks` is the one list of what a kind of message must pass; a stage only says on what.
     """
-    for check in checks:
-        if check in stage:
-            check(on)
+    for check in _selected(checks, stage):
+        check(on)
+
+
+@functools.cache
+def _selected(
+    checks: tuple[Check[Any], ...], stage: tuple[Check[Any], ...]
+) -> tuple[Check[Any], ...]:
+    return tuple(check for check in checks if check in stage)
 
 
 def rule_of(check: Check[Any]) -> str:

@@ -1,26 +1,29 @@
 """pysaml2's object model as XML: what this project writes is built of its classes, never of text.
 
-Only `to_string` is used of it. Its prefixes live in a table of the whole process, so they are
-entered here once, when this module is imported, and nowhere while requests are served.
+Metadata is written by its `to_string`; its prefixes live in a table of the whole process, so they
+are entered here once, when this module is imported, and nowhere while requests are served. A
+message, which a login waits for, becomes a tree by the same tables of its classes without being
+written and read again on the way.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree as ET
 
-from saml2 import md, saml, samlp, xmldsig
+from lxml import etree
+from saml2 import SamlBase, md, saml, samlp, xmldsig
 
 from idp_proxy.saml import names
-from idp_proxy.saml.xml import parse
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from lxml.etree import _Element
-    from saml2 import SamlBase
 
 for _prefix, _namespace in {
     "saml": saml.NAMESPACE,
@@ -32,6 +35,8 @@ for _prefix, _namespace in {
 }.items():
     ET.register_namespace(_prefix, _namespace)
 
+#: What the root of a message declares.
+_PREFIXES: Final = {"samlp": names.SAMLP, "saml": names.SAML}
 #: What XML 1.0 cannot hold, and the control characters that it would hold or rewrite (section 2.2).
 _UNWRITABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
@@ -45,14 +50,64 @@ class Unwritable(ValueError):
 
 
 def octets_of(written: SamlBase) -> bytes:
-    """The document of one object: UTF-8, without an XML declaration."""
+    """The metadata of one object: UTF-8, without an XML declaration."""
     text: bytes = written.to_string()
     return text.partition(b"?>\n")[2] if text.startswith(b"<?xml") else text
 
 
 def element_of(written: SamlBase) -> _Element:
-    """The same as a tree, for signing."""
-    return parse(octets_of(written))
+    """A message as a tree, for signing. Raises `TypeError` for anything with extension elements."""
+    return _element(written, None)
+
+
+class PlainValue(SamlBase):  # type: ignore[misc] # pysaml2 is untyped
+    """An AttributeValue that is text and says no more. pysaml2's own class guesses a type for each
+    value and writes it down as xsi:type, whose prefix would be lost when the assertion is
+    encrypted.
+    """
+
+    c_tag = saml.AttributeValue.c_tag
+    c_namespace = saml.NAMESPACE
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What pysaml2's tables say of one class: its tag, the members that become child elements, in
+    their order, and the attributes with the members that hold them.
+    """
+
+    tag: str
+    children: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...]
+
+
+@cache
+def _shape_of(kind: Any) -> _Shape:
+    children = tuple(kind.c_child_order) or tuple(member for member, _ in kind.c_children.values())
+    attributes = tuple((name, member) for name, (member, *_) in kind.c_attributes.items())
+    return _Shape(f"{{{kind.c_namespace}}}{kind.c_tag}", children, attributes)
+
+
+def _element(written: SamlBase, parent: _Element | None) -> _Element:
+    if written.extension_elements or written.extension_attributes:
+        raise TypeError(f"{written.c_tag} with extensions is not written as a message")
+    shape = _shape_of(written.__class__)
+    attributes: dict[str, str] = {
+        name: value
+        for name, member in shape.attributes
+        if (value := getattr(written, member)) is not None
+    }
+    if parent is None:
+        element = etree.Element(shape.tag, attributes, nsmap=_PREFIXES)
+    else:
+        element = etree.SubElement(parent, shape.tag, attributes)
+    element.text = written.text
+    for member in shape.children:
+        found = getattr(written, member)
+        for child in found if isinstance(found, list) else (found,):
+            if child is not None:
+                _element(child, element)
+    return element
 
 
 def writable(value: str, what: str) -> str:

@@ -19,7 +19,7 @@ from lxml import etree
 from saml2 import saml, samlp
 
 from idp_proxy.saml import names
-from idp_proxy.saml.object_model import Unwritable, element_of, octets_of, utc_text, writable
+from idp_proxy.saml.object_model import Unwritable, element_of, utc_text, writable
 from idp_proxy.saml.signature import sign
 from idp_proxy.saml.xml import is_ncname
 
@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.x509 import Certificate
+    from lxml.etree import _Element
 
 _TRANSIENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 _MAX_RELAY_STATE: Final = 80  # octets: bindings 3.4.3
+_SIG_ALG: Final = quote(names.RSA_SHA256, safe="")
+#: The characters of base64 that may not stand in a query as they are.
+_ESCAPED: Final = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +66,22 @@ class Question:
 
 def redirect_url(asker: Asker, question: Question, relay_state: str) -> str:
     """The address to send the browser to. Raises `Unwritable`."""
-    deflated = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    message = octets_of(_authn_request(asker, question))
-    body = deflated.compress(message) + deflated.flush()
-    query = "&".join(
-        f"{name}={quote(value, safe='')}"
-        for name, value in (
-            ("SAMLRequest", base64.b64encode(body).decode("ascii")),
-            ("RelayState", _relay_state(relay_state)),
-            ("SigAlg", names.RSA_SHA256),
-        )
+    message = _deflated(_octets(element_of(_authn_request(asker, question))))
+    query = (
+        f"SAMLRequest={_parameter(message)}"
+        f"&RelayState={quote(_relay_state(relay_state), safe='')}&SigAlg={_SIG_ALG}"
     )
     value = asker.key.sign(query.encode("ascii"), padding.PKCS1v15(), hashes.SHA256())
-    signature = quote(base64.b64encode(value), safe="")
     joint = "&" if "?" in question.destination else "?"
-    return f"{question.destination}{joint}{query}&Signature={signature}"
+    return f"{question.destination}{joint}{query}&Signature={_parameter(value)}"
 
 
 def post_fields(asker: Asker, question: Question, relay_state: str) -> dict[str, str]:
     """The fields of the form that the browser posts. Raises `Unwritable`."""
     root = element_of(_authn_request(asker, question))
     sign(root, asker.key, asker.certificate.public_bytes(Encoding.DER))
-    octets = etree.tostring(root, encoding="utf-8", xml_declaration=False)
     return {
-        "SAMLRequest": base64.b64encode(octets).decode("ascii"),
+        "SAMLRequest": base64.b64encode(_octets(root)).decode("ascii"),
         "RelayState": _relay_state(relay_state),
     }
 
@@ -123,6 +119,23 @@ def _requested_context(classes: tuple[str, ...]) -> samlp.RequestedAuthnContext 
             for one in classes
         ],
     )
+
+
+def _deflated(octets: bytes) -> bytes:
+    """Raw DEFLATE (bindings 3.4.4.1), by a window that fits a request: setting up the largest one
+    takes longer than all the rest.
+    """
+    deflate = zlib.compressobj(wbits=-12, memLevel=5)
+    return deflate.compress(octets) + deflate.flush()
+
+
+def _parameter(octets: bytes) -> str:
+    """Base64, percent-encoded."""
+    return base64.b64encode(octets).decode("ascii").translate(_ESCAPED)
+
+
+def _octets(root: _Element) -> bytes:
+    return etree.tostring(root, encoding="utf-8", xml_declaration=False)
 
 
 def _relay_state(value: str) -> str:

@@ -26,7 +26,7 @@ from idp_proxy.saml.answer import Envelope, Expected, RequireSigned
 from idp_proxy.saml.assertion import RESPONSE_PROFILE, verify_response
 from idp_proxy.saml.document import Document
 from idp_proxy.saml.encryption import EncryptionImpossible, encrypt_assertion
-from idp_proxy.saml.object_model import Unwritable, element_of, utc_text, writable
+from idp_proxy.saml.object_model import PlainValue, Unwritable, element_of, utc_text, writable
 from idp_proxy.saml.signature import sign
 from idp_proxy.saml.xml import children, is_ncname
 
@@ -241,11 +241,11 @@ def _authn_statement(evidence: Evidence, reply: Reply) -> saml.AuthnStatement:
 
 
 def _attribute(name: str, value: str) -> saml.Attribute:
-    """One value, without xsi:type: its prefix would be lost when the assertion is encrypted."""
-    text = saml.AttributeValue(text=value)
-    text.extension_attributes = {}
+    """One value, which is text."""
     name_format = _URI if ":" in name else _BASIC
-    return saml.Attribute(name=name, name_format=name_format, attribute_value=[text])
+    return saml.Attribute(
+        name=name, name_format=name_format, attribute_value=[PlainValue(text=value)]
+    )
 
 
 def _identifier(value: str, what: str) -> str:

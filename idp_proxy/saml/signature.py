@@ -239,22 +239,36 @@ def sign(element: _Element, key: rsa.RSAPrivateKey, certificate_der: bytes) -> N
     metadata 2.3.2). The element must have an `ID` and must not be moved or rewritten afterwards.
     """
     digest = hashlib.sha256(canonical(element)).digest()
+    signature = parse(_unsigned(certificate_der))
+    info, value = signature[0], signature[1]
+    reference = info[2]
+    reference.set("URI", f"#{element.get('ID')}")
+    reference[2].text = _base64(digest)
+    element.insert(1 if len(element) and element[0].tag == names.ISSUER else 0, signature)
+    value.text = _base64(key.sign(canonical(info), padding.PKCS1v15(), hashes.SHA256()))
+
+
+@functools.lru_cache(maxsize=16)
+def _unsigned(certificate_der: bytes) -> bytes:
+    """All of a Signature that is the same in each one: only URI, digest and value are missing.
+
+    Octets and no tree, which would keep the names of the thread that made it (XML-02).
+    """
     signature = etree.Element(f"{_DS}Signature", nsmap={"ds": names.DS})
     info = etree.SubElement(signature, f"{_DS}SignedInfo")
     _method(info, "CanonicalizationMethod", names.EXC_C14N)
     _method(info, "SignatureMethod", names.RSA_SHA256)
-    reference = etree.SubElement(info, f"{_DS}Reference", {"URI": f"#{element.get('ID')}"})
+    reference = etree.SubElement(info, f"{_DS}Reference")
     transforms = etree.SubElement(reference, f"{_DS}Transforms")
     _method(transforms, "Transform", names.ENVELOPED)
     _method(transforms, "Transform", names.EXC_C14N)
     _method(reference, "DigestMethod", names.SHA256)
-    etree.SubElement(reference, f"{_DS}DigestValue").text = _base64(digest)
-    value = etree.SubElement(signature, f"{_DS}SignatureValue")
+    etree.SubElement(reference, f"{_DS}DigestValue")
+    etree.SubElement(signature, f"{_DS}SignatureValue")
     key_info = etree.SubElement(signature, f"{_DS}KeyInfo")
     data = etree.SubElement(key_info, f"{_DS}X509Data")
     etree.SubElement(data, f"{_DS}X509Certificate").text = _base64(certificate_der)
-    element.insert(1 if len(element) and element[0].tag == names.ISSUER else 0, signature)
-    value.text = _base64(key.sign(canonical(info), padding.PKCS1v15(), hashes.SHA256()))
+    return canonical(signature)
 
 
 def _method(parent: _Element, name: str, algorithm: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import threading
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -43,21 +44,30 @@ def parse(octets: bytes) -> _Element:
     """
     if b"<!DOCTYPE" in octets:
         raise MalformedMessage("XML-01", "contains a document type declaration")
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,
-        remove_blank_text=False,
-        collect_ids=False,
-        encoding="utf-8",
-    )
     try:
-        return etree.fromstring(octets, parser)
+        return etree.fromstring(octets, _reader.parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         raise MalformedMessage("XML-03", f"not well-formed XML: {error}") from error
+
+
+class _Reader(threading.local):
+    """The parser of a thread: libxml2 has one table of names for each, and so has its parser."""
+
+    def __init__(self) -> None:
+        self.parser = etree.XMLParser(
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            dtd_validation=False,
+            attribute_defaults=False,
+            huge_tree=False,
+            remove_blank_text=False,
+            collect_ids=False,
+            encoding="utf-8",
+        )
+
+
+_reader: Final = _Reader()
 
 
 def canonical(element: _Element, prefixes: Sequence[str] = ()) -> bytes:
