@@ -181,7 +181,8 @@ class Alarms:
     expiries: Callable[[], Iterable[Expiry]]
     traffic: Callable[[], Mapping[str, Unanswered]]
     now: Callable[[], datetime]
-    _standing: set[str] | None = field(default=None, init=False)
+    _standing: set[str] = field(default_factory=set, init=False)
+    _knows_the_past: bool = field(default=False, init=False)
 
     def told(self, turn: Turn) -> None:
         """Take the next turn."""
@@ -190,11 +191,11 @@ class Alarms:
             self.notifier.raise_(notice)
         standing = {notice.key for notice in found}
         if turn.survey is None:
-            if self._standing is not None:
-                self._standing |= standing
+            self._standing |= standing
             return
-        if self._standing is None:
-            self._standing = self._left_by_a_former_process()
+        if not self._knows_the_past:
+            self._standing |= self._left_by_a_former_process()
+            self._knows_the_past = True
         for key in sorted(self._standing - standing):
             self.notifier.resolve(key)
         self._standing = standing

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from idp_proxy.alarms import Alarms, matters
+from idp_proxy.decision.eligibility import Candidate, FailoverLimits, Situation
+from idp_proxy.decision.failover import decide
+from idp_proxy.decision.fleet import HostReport, judge_fleet
+from idp_proxy.decision.health import Canary, Track, Verdict
+from idp_proxy.decision.notices import FACTS, Kind, Notice
+from idp_proxy.decision.switching import Mode, SwitchState, first_state
+from idp_proxy.decision.traffic import Unanswered
+from idp_proxy.survey import Survey
+from idp_proxy.upstream.probing import Expiry
+from idp_proxy.watch import Turn
+
+NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
+NAMES = ("okta", "entra")
+FRESH = timedelta(seconds=30)
+UP = Track(Verdict.UP, passes=9, since=NOW - timedelta(hours=1), at=NOW, reason="answers")
+DOWN = Track(Verdict.DOWN, failures=9, since=NOW, at=NOW, reason="no answer")
+
+
+def state(**changes: Any) -> SwitchState:
+    return replace(first_state(NAMES, NOW - timedelta(hours=2)), **changes)
+
+
+def turn(
+    of: SwitchState | None = None,
+    *,
+    okta: Track = UP,
+    entra: Track = UP,
+    canaries: tuple[Canary, ...] = (),
+    isolated: dict[str, str] | None = None,
+    **found: Any,
+) -> Turn:
+    """A turn in a fleet of one host that sees these tracks."""
+    now_state = of or state()
+    tracks = {"okta": okta, "entra": entra}
+    reports = (HostReport("proxy-1", NOW, tracks, isolated or {}),)
+    fleet = judge_fleet(NAMES, reports, canaries, FRESH, NOW)
+    candidates = {name: Candidate(proven_at=NOW, failback_test_at=NOW) for name in NAMES}
+    situation = Situation(fleet, candidates, FailoverLimits(), NOW)
+    seen = Survey(NOW, now_state, situation, decide(now_state, situation), reports, canaries)
+    return Turn(seen, **found)
+
+
+def told(of: Turn, expiries: tuple[Expiry, ...] = ()) -> dict[Kind, Notice]:
+    found = matters(of, "proxy-1", expiries, {}, NOW)
+    for notice in found:
+        assert notice.facts.keys() <= FACTS[notice.kind], notice
+        assert notice.next, notice
+    return {notice.kind: notice for notice in found}
+
+
+def test_a_calm_turn_tells_nobody_anything() -> None:
+    assert told(turn()) == {}
+
+
+def test_an_automatic_switch_says_from_where_to_where_and_why() -> None:
+    after = state(epoch=2, serving="entra")
+    notice = told(turn(okta=DOWN, switched=after))[Kind.SWITCHED]
+    assert notice.key == "switched:2"
+    assert (notice.facts["origin"], notice.facts["target"]) == ("okta", "entra")
+    assert "no answer" in str(notice.facts["cause"])
+
+
+def test_with_both_down_people_are_led_to_the_conversion() -> None:
+    notice = told(turn(okta=DOWN, entra=DOWN, isolated={}))[Kind.OUTAGE]
+    assert notice.key == "outage:okta"
+    assert notice.next == "sso-conversion now"
+
+
+def test_in_held_an_outage_is_told_with_the_proposal_to_confirm() -> None:
+    held = state(mode=Mode.HELD, actor="host:eve", cause="maintenance")
+    notices = told(turn(held, okta=DOWN, proposal="k7m2"))
+    assert notices[Kind.OUTAGE].next == "idp-proxy switch confirm k7m2"
+    assert notices[Kind.HELD].since == held.since
+
+
+def test_without_a_proposal_the_command_itself_is_there_to_copy() -> None:
+    held = state(mode=Mode.HELD)
+    assert told(turn(held, okta=DOWN))[Kind.OUTAGE].next.startswith("idp-proxy switch to entra ")
+
+
+def test_a_latch_says_how_to_release_it() -> None:
+    notice = told(turn(state(mode=Mode.LATCHED)))[Kind.LATCHED]
+    assert notice.next.startswith("idp-proxy release ")
+
+
+def test_a_return_that_waits_for_a_person_is_proposed() -> None:
+    notice = told(turn(state(serving="entra"), proposal="k7m2"))[Kind.PROPOSED]
+    assert notice.facts["target"] == "okta"
+    assert notice.next == "idp-proxy switch confirm k7m2"
+
+
+def test_a_disabled_serving_upstream_is_its_own_alarm() -> None:
+    assert Kind.DISABLED in told(turn(state(disabled=frozenset({"okta"}))))
+
+
+@pytest.mark.parametrize(
+    ("track", "outcome"),
+    [
+        (replace(UP, refused="the password has expired"), "refused"),
+        (DOWN, "broken"),
+    ],
+)
+def test_a_canary_that_does_not_come_through_needs_a_person(track: Track, outcome: str) -> None:
+    notice = told(turn(canaries=(Canary("entra", "staff", track),)))[Kind.CANARY]
+    assert (notice.key, notice.facts["outcome"]) == ("canary:entra:staff", outcome)
+
+
+def test_a_host_that_sees_nothing_is_named() -> None:
+    cut = {"okta": "the references fail too", "entra": "the references fail too"}
+    notice = told(turn(okta=DOWN, entra=DOWN, isolated=cut))[Kind.ISOLATED]
+    assert (notice.key, notice.facts["host"]) == ("isolated:proxy-1", "proxy-1")
+
+
+def test_the_store_and_the_clock_are_told_by_host() -> None:
+    assert told(Turn(None, "no answer"))[Kind.STORE].key == "store:proxy-1"
+    jumped = told(turn(jumped=timedelta(seconds=-90)))[Kind.CLOCK]
+    assert (jumped.key, jumped.facts["offset"]) == ("clock:proxy-1", "-90 s")
+
+
+@pytest.mark.parametrize(
+    ("days", "step"), [(31, None), (30, 30), (14, 14), (6, 7), (1, 1), (-1, 0)]
+)
+def test_what_ends_is_told_at_each_step(days: int, step: int | None) -> None:
+    ends = (Expiry("TLS certificate of okta.example", NOW + timedelta(days=days)),)
+    notice = told(turn(), ends).get(Kind.EXPIRY)
+    wanted = None if step is None else f"expiry:TLS certificate of okta.example:{step}"
+    assert (notice.key if notice else None) == wanted
+
+
+def test_unanswered_logins_warn_and_name_the_share() -> None:
+    traffic = {"okta": Unanswered(40, 10, 0.05, "30 of 40"), "entra": Unanswered(40, 39, 0, None)}
+    (notice,) = matters(turn(), "proxy-1", (), traffic, NOW)
+    assert (notice.kind, notice.facts) == (Kind.L3, {"upstream": "okta", "share": "75%"})
+
+
+class Bell:
+    """Who is told; `left` is what a former process told and never ended."""
+
+    def __init__(self, left: dict[str, Kind] | None = None) -> None:
+        self.left = left or {}
+        self.raised: list[str] = []
+        self.over: list[str] = []
+
+    def raise_(self, notice: Notice) -> None:
+        self.raised.append(notice.key)
+
+    def resolve(self, key: str) -> None:
+        self.over.append(key)
+
+    def standing(self) -> dict[str, Kind]:
+        return self.left
+
+
+def alarms(bell: Bell) -> Alarms:
+    return Alarms("proxy-1", bell, lambda: (), dict, lambda: NOW)
+
+
+def test_a_matter_is_ended_once_it_no_longer_stands() -> None:
+    bell = Bell()
+    told_to = alarms(bell)
+    told_to.told(turn(okta=DOWN, entra=DOWN, isolated={}))
+    assert (bell.raised, bell.over) == (["outage:okta"], [])
+    told_to.told(turn())
+    told_to.told(turn())
+    assert bell.over == ["outage:okta"]
+
+
+def test_while_the_store_is_away_nothing_about_the_fleet_is_over() -> None:
+    bell = Bell()
+    told_to = alarms(bell)
+    told_to.told(turn(okta=DOWN, entra=DOWN, isolated={}))
+    told_to.told(Turn(None, "no answer"))
+    assert bell.over == []
+    told_to.told(turn(okta=DOWN, entra=DOWN, isolated={}))
+    assert bell.over == ["store:proxy-1"]
+
+
+def test_a_store_that_was_away_at_the_start_is_told_to_be_back() -> None:
+    bell = Bell()
+    told_to = alarms(bell)
+    told_to.told(Turn(None, "no answer"))
+    told_to.told(turn())
+    assert bell.over == ["store:proxy-1"]
+
+
+def test_what_a_former_process_told_is_ended_but_not_what_another_host_says_of_itself() -> None:
+    left = {
+        "outage:okta": Kind.OUTAGE,
+        "store:proxy-1": Kind.STORE,
+        "store:proxy-2": Kind.STORE,
+        "switched:7": Kind.SWITCHED,
+        "deadline:c1": Kind.DEADLINE,
+    }
+    bell = Bell(left)
+    told_to = alarms(bell)
+    told_to.told(Turn(None, "no answer"))
+    told_to.told(turn())
+    assert bell.over == ["outage:okta", "store:proxy-1"]
