@@ -5,10 +5,11 @@ Recipient, a missing InResponseTo, DESIGN section 4) was refused before, and it 
 and transforms from our list. Two implementations that agree on who somebody is are much harder to
 lead astray than one.
 
-What the library does again at every message is exchanged in a private copy of its response module,
+What the library does again at every message is exchanged in a private copy of two of its modules,
 so that nobody else in the process notices: it would read the clock itself, read and compile the
-schema (2.5 ms), compile fifty XPath expressions, and parse our private key (10 ms). Its judgement,
-that is every comparison and the signature check, is its own.
+schema (2.5 ms), compile fifty XPath expressions, and parse our private key (10 ms), the upstream's
+certificates and each time of the message more than once. Its judgement, that is every comparison
+and the signature check, is its own.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import base64
 import contextvars
 import importlib.util
 import threading
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import as_file, files
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -31,7 +33,6 @@ from cryptography.hazmat.primitives.serialization import (
 from lxml import etree
 from onelogin.saml2.constants import OneLogin_Saml2_Constants
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
-from onelogin.saml2.utils import OneLogin_Saml2_Utils
 from onelogin.saml2.xml_utils import OneLogin_Saml2_XML
 
 from idp_proxy.errors import AssertionInvalid
@@ -40,6 +41,7 @@ from idp_proxy.saml.answer import RequireSigned
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
+    from types import ModuleType
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
@@ -170,7 +172,7 @@ def _pem_body(key: RSAPrivateKey) -> str:
 # --- the private copy ----------------------------------------------------------------------------
 
 
-class _Toolbox(OneLogin_Saml2_Utils):  # type: ignore[misc] # the library is untyped
+class _Toolbox:
     """Its toolbox with the clock of the caller, and our private key parsed once."""
 
     @staticmethod
@@ -245,17 +247,41 @@ def _schema(name: str) -> etree.XMLSchema:
         return etree.XMLSchema(etree.parse(folder / name))
 
 
+class _KnownKeys:
+    """`xmlsec.Key` as its toolbox uses it: a certificate is parsed once. Each use gets a copy."""
+
+    @staticmethod
+    @lru_cache(maxsize=64)
+    def from_memory(pem: str, form: int, password: None) -> xmlsec.Key:
+        """The public key in the certificate of an upstream, which is no secret."""
+        return xmlsec.Key.from_memory(pem, form, password)
+
+
 @cache
 def _library() -> Any:
-    """A copy of `onelogin.saml2.response` that is nobody else's, with the two exchanged."""
-    spec = importlib.util.find_spec("onelogin.saml2.response")
+    """A copy of `onelogin.saml2.response`, and of the toolbox behind it, that is nobody else's."""
+    utils = _copy_of("onelogin.saml2.utils")
+    its_own = utils.OneLogin_Saml2_Utils
+    reads_time = staticmethod(lru_cache(maxsize=256)(its_own.parse_SAML_to_time))
+    toolbox = type("Toolbox", (_Toolbox, its_own), {"parse_SAML_to_time": reads_time})
+    vars(utils).update(
+        OneLogin_Saml2_Utils=toolbox,
+        OneLogin_Saml2_XML=_Xml,
+        xmlsec=SimpleNamespace(**vars(xmlsec) | {"Key": _KnownKeys}),
+    )
+    response = _copy_of("onelogin.saml2.response")
+    vars(response).update(
+        OneLogin_Saml2_Utils=toolbox,
+        OneLogin_Saml2_XML=_Xml,
+        OneLogin_Saml2_Constants=_Constants,
+    )
+    return response
+
+
+def _copy_of(name: str) -> ModuleType:
+    spec = importlib.util.find_spec(name)
     if spec is None or spec.loader is None:
         raise ImportError("python3-saml is not installed")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    vars(module).update(
-        OneLogin_Saml2_Utils=_Toolbox,
-        OneLogin_Saml2_XML=_Xml,
-        OneLogin_Saml2_Constants=_Constants,
-    )
     return module
