@@ -105,15 +105,20 @@ class Observer:
         """Probe `count` times at once, the references beside it: their answers belong together."""
         sights = self.sights
         limit = sights.cadence.timeout.total_seconds() + _OVERTIME_S
-        looks = [sights.probes[name].look(sights.cadence, self.now()) for _ in range(count)]
-        asked = [one.ask(sights.cadence, self.now()) for one in sights.references.get(name, ())]
+        now = self.now()
+
+        async def look() -> Probed:
+            async with asyncio.timeout(limit):
+                return await sights.probes[name].look(sights.cadence, now)
+
+        async def ask(reference: ReferenceProbe) -> Reference:
+            async with asyncio.timeout(limit):
+                return await reference.ask(sights.cadence, now)
+
+        neutral = sights.references.get(name, ())
         seen, answered = await asyncio.gather(
-            asyncio.gather(
-                *(asyncio.wait_for(one, limit) for one in looks), return_exceptions=True
-            ),
-            asyncio.gather(
-                *(asyncio.wait_for(one, limit) for one in asked), return_exceptions=True
-            ),
+            asyncio.gather(*(look() for _ in range(count)), return_exceptions=True),
+            asyncio.gather(*(ask(one) for one in neutral), return_exceptions=True),
         )
         self._references[name] = tuple(
             one for one in answered if not isinstance(one, BaseException)
