@@ -16,7 +16,7 @@ from itertools import islice
 from time import sleep
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from conversion.decision.lifecycle import Event, advance
+from conversion.decision.lifecycle import Event, RowState, advance
 from conversion.errors import (
     DuplicateBinding,
     LedgerConflict,
@@ -26,7 +26,7 @@ from conversion.errors import (
     Rejected,
     Unauthorized,
 )
-from conversion.ledger.base import Change
+from conversion.ledger.base import LEFT_BY, MOVED, Change
 from idp_proxy.audit.chain import Event as AuditEvent
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Whoever leaves a row in one of these knows most about it, and a report names them.
+_EXCEPTIONS: Final = frozenset(
+    {RowState.CONFLICT, RowState.FAILED, RowState.SKIPPED, RowState.WITHDRAWN, RowState.WRITTEN_OFF}
+)
 #: Below so many calls the error budget counts as if there had been so many.
 FEWEST: Final = 20
 
@@ -110,13 +114,14 @@ class Bulk:
                 f"{row.user_id}: {event.name} leads nowhere from {row.state.value}"
             )
         now = self.clock()
+        kept = row.facts if facts is None else facts
         changed = replace(
             row,
             state=to,
             version=row.version + 1,
             updated_at=now,
             note=note,
-            facts=row.facts if facts is None else facts,
+            facts={**kept, LEFT_BY: self.actor} if to in _EXCEPTIONS else kept,
         )
         told = {"campaign": row.campaign, "was": row.state.value, "cause": event.name.lower()}
         return Change(
@@ -179,8 +184,6 @@ class Tally:
 FINISHED: Final = "finished"
 #: A fact of a row: the server refused the last deed.
 REFUSED: Final = "refused"
-#: A fact of a row: since when the account was at a password, at the earliest (ISO 8601, UTC).
-MOVED: Final = "moved"
 
 
 def carry_out(bulk: Bulk, rows: Iterable[Row], deed: Deed, total: int) -> Tally:

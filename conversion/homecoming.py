@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from conversion.bulk import MOVED, groups
+from conversion.bulk import groups
 from conversion.decision.account import Source
 from conversion.decision.lifecycle import OPEN, Event, RowState
 from conversion.decision.people import People
 from conversion.errors import CampaignIncomplete
+from conversion.ledger.base import MOVED
 from conversion.proof import SKEW, prove, saml_login_since
 from conversion.restoring import Remark, Restoring
 from conversion.truth import (

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from conversion.bulk import MOVED, groups
+from conversion.bulk import groups
 from conversion.decision.account import Binding, Source
 from conversion.decision.lifecycle import RowState
 from conversion.decision.plan import Envelope, envelope_text
-from conversion.ledger.base import Campaign, Row
+from conversion.ledger.base import MOVED, Campaign, Row
 from conversion.truth import (
     look,
     refresh_converted_file,

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from conversion.bulk import FINISHED, MOVED, Came, Deed, Tally, carry_out, groups
+from conversion.bulk import FINISHED, Came, Deed, Tally, carry_out, groups
 from conversion.decision.account import SAML, Source
 from conversion.decision.lifecycle import INTENTS, Event, RowState
 from conversion.decision.people import People
 from conversion.decision.settlement import settle
 from conversion.errors import DuplicateBinding, MattermostError
+from conversion.ledger.base import MOVED
 from conversion.truth import change_each, look, settle_rows
 
 if TYPE_CHECKING:

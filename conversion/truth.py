@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from conversion.bulk import FINISHED, MOVED, groups
+from conversion.bulk import FINISHED, groups
 from conversion.decision.account import EMAIL
 from conversion.decision.lifecycle import INTENTS, RowState
 from conversion.decision.settlement import settle
 from conversion.errors import LedgerError
+from conversion.ledger.base import MOVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -6,7 +6,8 @@ to stdout, progress, errors and warnings to stderr, and the last line is `next:`
     session   what every command shares: the program, configuration, ledger, client, signals
     progress  how far a command is, for a terminal and for a log
     looking   prepare, preflight, now, status
-    moving    plan, convert
+    planning  plan
+    moving    convert
     homeward  return, reconcile, verify
     records   report, backup, restore
 """
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from conversion.cli.homeward import register as register_homeward
 from conversion.cli.looking import register as register_looking
 from conversion.cli.moving import register as register_moving
+from conversion.cli.planning import register as register_planning
 from conversion.cli.records import register as register_records
 from conversion.cli.session import EXIT_REFUSED, StopAtOnce, program, shown_next, tell
 from conversion.errors import (
@@ -37,7 +39,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-for register in (register_looking, register_moving, register_homeward, register_records):
+for register in (
+    register_looking,
+    register_planning,
+    register_moving,
+    register_homeward,
+    register_records,
+):
     register(program)
 
 _WAYS_OUT: tuple[tuple[type[ConversionError], tuple[str, ...]], ...] = (

@@ -42,7 +42,7 @@ def report(
         campaign = ledger.last_campaign()
         if campaign is None:
             raise LedgerError("there was no campaign yet: nobody was moved by this tool")
-        found = report_of(ledger, campaign, clock())
+        found = report_of(ledger, campaign, clock(), settings.campaign.owner)
     typer.echo(render(found, form), nl=False)
     tell(shown_next("backup", "FILE") if found.closed_at else shown_next("status"))
     if found.closed_at is None:

@@ -23,6 +23,7 @@ from conversion.config.settings import (
     Settings,
 )
 from conversion.config.shape import read_shape
+from conversion.decision.deadline import Deadlines
 from conversion.errors import ConfigError
 from conversion.mattermost import Access
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from conversion.config.shape import CampaignTable, LedgerTable, MattermostTable
 
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
+#: Characters of an owner's name at most.
+_OWNER: Final = 100
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -171,6 +174,15 @@ def _sqlite_file(text: str, references: References, problems: list[str]) -> Path
 
 
 def _campaign(table: CampaignTable, references: References) -> CampaignSettings:
+    if table.remind_h >= table.deadline_h:
+        references.problems.append(
+            f"campaign.remind_h: {table.remind_h:g} hours is no reminder of a deadline after"
+            f" {table.deadline_h:g}; it comes before campaign.deadline_h"
+        )
+    if not table.owner.isprintable() or len(table.owner) > _OWNER:
+        references.problems.append(
+            f"campaign.owner: one line of at most {_OWNER} characters, like a team's name"
+        )
     return CampaignSettings(
         operator_user=table.operator_user,
         proxy_status=_proxy_status(table, references),
@@ -181,6 +193,8 @@ def _campaign(table: CampaignTable, references: References) -> CampaignSettings:
         inventory_max_age=timedelta(hours=table.inventory_max_age_h),
         pilot=table.pilot,
         minutes_a_call=table.minutes_a_call,
+        owner=table.owner,
+        deadlines=Deadlines(timedelta(hours=table.remind_h), timedelta(hours=table.deadline_h)),
     )
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from conversion.decision.deadline import Deadlines
     from conversion.mattermost import Access
 
 
@@ -46,7 +47,8 @@ class CampaignSettings:
     """`[campaign]`: how careful a campaign is. Percentages are of the people of one command.
 
     `operator_user` is the user name of the operator's own SAML account, whose login proves that
-    SSO works again; empty where only the proxy's status can prove it.
+    SSO works again; empty where only the proxy's status can prove it. `owner` is who answers for
+    exceptions, in the words of a report. `deadlines` alarm and return nobody.
     """
 
     operator_user: str
@@ -58,6 +60,8 @@ class CampaignSettings:
     inventory_max_age: timedelta
     pilot: int
     minutes_a_call: float
+    owner: str
+    deadlines: Deadlines
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,9 @@ class CampaignTable(Table):
     inventory_max_age_h: Annotated[float, Field(gt=0, le=8760)] = 26.0
     pilot: Annotated[int, Field(ge=1, le=100)] = 5
     minutes_a_call: Annotated[float, Field(gt=0, le=120)] = 6.0
+    owner: str = ""
+    remind_h: Annotated[float, Field(gt=0, le=8760)] = 24.0
+    deadline_h: Annotated[float, Field(gt=0, le=8760)] = 72.0
 
 
 class ConfigFile(Table):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from conversion.decision.lifecycle import INTENTS, OPEN, RowState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from conversion.decision.triage import Load
@@ -70,8 +70,8 @@ def lines(found: Situation) -> tuple[tuple[str, str], ...]:
         ("token", found.token or "good"),
         ("inventory", _inventory(found)),
         ("on SSO", f"{found.people} people; the way back of {found.known} is known"),
-        ("locked out", _locked_out(found)),
-        ("phone", _phone(found)),
+        ("locked out", locked_out(found.loads)),
+        ("phone", phone(found.loads)),
         ("campaign", _campaign(found.campaign)),
     )
 
@@ -101,21 +101,19 @@ def _inventory(found: Situation) -> str:
     return f"{hours:.0f} h old{': TOO OLD' if old else ''}"
 
 
-def _locked_out(found: Situation) -> str:
-    if not found.loads:
+def locked_out(loads: Sequence[Load]) -> str:
+    """How many are locked out when, in words."""
+    if not loads:
         return "not looked at"
-    return ", ".join(f"{load.people} {_when(load.after)}" for load in found.loads)
+    return ", ".join(f"{load.people} {load.when}" for load in loads)
 
 
-def _phone(found: Situation) -> str:
-    if not found.loads:
+def phone(loads: Sequence[Load]) -> str:
+    """What answering each of them takes, in words."""
+    if not loads:
         return "not looked at"
-    spoken = ", ".join(f"{load.phone_hours:.0f} h {_when(load.after)}" for load in found.loads)
+    spoken = ", ".join(f"{load.phone_hours:.0f} h {load.when}" for load in loads)
     return f"{spoken}, if each of them calls"
-
-
-def _when(after: timedelta) -> str:
-    return "now" if not after else f"within {after / timedelta(hours=1):g} h"
 
 
 def _campaign(campaign: OpenCampaign | None) -> str:

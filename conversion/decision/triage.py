@@ -61,6 +61,11 @@ class Load:
         """Hours on the phone, over all agents."""
         return self.phone / timedelta(hours=1)
 
+    @property
+    def when(self) -> str:
+        """The horizon in words."""
+        return "now" if not self.after else f"within {self.after / timedelta(hours=1):g} h"
+
 
 #: The moments a night shift plans by.
 HORIZONS: Final = (timedelta(0), timedelta(hours=8), timedelta(hours=24))

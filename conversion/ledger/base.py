@@ -8,7 +8,7 @@ call the server. Every implementation passes tests/conformance/test_ledger.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from conversion.decision.account import Binding
     from conversion.decision.lifecycle import RowState
     from idp_proxy.audit.chain import Event
+
+#: A fact of a row: since when the account was at a password, at the earliest (ISO 8601, UTC).
+MOVED: Final = "moved"
+#: A fact of a row: who ran the command that left it as an exception.
+LEFT_BY: Final = "left_by"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,23 @@
-"""What a campaign did: so many moved, so many back, nobody left, and each exception with a reason.
+"""What people read and agree to, and what they read afterwards; no binding and no secret in it.
 
-account    the figures and the exceptions, from the ledger alone
-rendering  the same as text, JSON, CSV, HTML; no binding and no secret in any of them
+account    the figures of a campaign and its exceptions, from the ledger alone
+rendering  a report as text, JSON, CSV, HTML
+sheet      a plan as text, JSON, CSV, HTML
+forms      what both may be written as, and how a text goes into each unharmed
 """
 
 from conversion.report.account import Exceptional, Report, report_of
-from conversion.report.rendering import Format, render
+from conversion.report.forms import Format
+from conversion.report.rendering import render
+from conversion.report.sheet import Sheet, render_plan, sheet_of
 
-__all__ = ["Exceptional", "Format", "Report", "render", "report_of"]
+__all__ = [
+    "Exceptional",
+    "Format",
+    "Report",
+    "Sheet",
+    "render",
+    "render_plan",
+    "report_of",
+    "sheet_of",
+]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from conversion.decision.account import Source
 from conversion.decision.lifecycle import OPEN, RowState
 from conversion.decision.situation import UNTOUCHED
+from conversion.ledger.base import LEFT_BY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,18 +18,22 @@ if TYPE_CHECKING:
 
 #: Closed, and yet somebody will ask about them.
 _TOLD: Final = frozenset({RowState.SKIPPED, RowState.WITHDRAWN, RowState.WRITTEN_OFF})
+_NOBODY: Final = "nobody yet: set campaign.owner"
 _FALLBACK: Final = "returned by email address: the next login by SSO binds the account anew"
 
 
 @dataclass(frozen=True, slots=True)
 class Exceptional:
-    """Somebody who is not simply moved and back. `username` is as the inventory has it."""
+    """Somebody who is not simply moved and back. `username` is as the inventory has it; `owner` is
+    who answers for it: whoever the configuration names, else who ran the command that left it so.
+    """
 
     user_id: str
     username: str
     state: RowState
     reason: str
     since: datetime
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,11 @@ class Report:
         return sum(self.counts.get(state, 0) for state in UNTOUCHED & OPEN)
 
 
-def report_of(ledger: Ledger, campaign: Campaign, now: datetime) -> Report:
-    """The report of `campaign` at `now`. Raises `LedgerError`."""
-    exceptions = [_exceptional(row) for row in ledger.rows(campaign.id) if _is_exception(row)]
+def report_of(ledger: Ledger, campaign: Campaign, now: datetime, owner: str = "") -> Report:
+    """The report of `campaign` at `now`; `owner` answers for exceptions. Raises `LedgerError`."""
+    exceptions = [
+        _exceptional(row, owner) for row in ledger.rows(campaign.id) if _is_exception(row)
+    ]
     wanted = {one.user_id for one in exceptions}
     names = {row.user_id: row.username for row in ledger.inventory() if row.user_id in wanted}
     return Report(
@@ -88,6 +95,8 @@ def _is_exception(row: Row) -> bool:
     return row.state in OPEN or row.state in _TOLD or by_email
 
 
-def _exceptional(row: Row) -> Exceptional:
+def _exceptional(row: Row, owner: str) -> Exceptional:
     reason = _FALLBACK if row.state is RowState.VERIFIED else row.note
-    return Exceptional(row.user_id, "", row.state, reason or row.state.value, row.updated_at)
+    reason = reason or row.state.value
+    answers = owner or row.facts.get(LEFT_BY, "") or _NOBODY
+    return Exceptional(row.user_id, "", row.state, reason, row.updated_at, answers)

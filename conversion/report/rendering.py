@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import enum
 import io
 import json
 from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from conversion.decision.lifecycle import RowState
+from conversion.report.forms import Format, cell, one_line, templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,27 +16,7 @@ if TYPE_CHECKING:
     from conversion.report.account import Exceptional, Report
 
 
-class Format(enum.StrEnum):
-    """What a report may be written as."""
-
-    TEXT = "text"
-    JSON = "json"
-    CSV = "csv"
-    HTML = "html"
-
-
-#: A spreadsheet takes a cell that begins so for a formula (OWASP, CSV injection).
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-_COLUMNS: Final = ("user_id", "username", "state", "since", "reason")
-
-_templates = Environment(
-    loader=PackageLoader("conversion.report", "."),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+_COLUMNS: Final = ("user_id", "username", "state", "since", "owner", "reason")
 
 
 def render(report: Report, form: Format) -> str:
@@ -62,7 +40,7 @@ def _text(report: Report) -> str:
         *(f"  {report.counts[state]:6} {state.value}" for state in RowState
           if report.counts.get(state)),
         f"exceptions: {len(report.exceptions)}",
-        *(f"  {_name(one)}: {one.state.value}: {_one_line(one.reason)}"
+        *(f"  {_name(one)}: {one.state.value}: {one_line(one.reason)}; owner: {one_line(one.owner)}"
           for one in report.exceptions),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
@@ -90,12 +68,12 @@ def _csv(report: Report) -> str:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(_COLUMNS)
     for one in report.exceptions:
-        writer.writerow(_harmless(value) for value in _record(one).values())
+        writer.writerow(cell(value) for value in _record(one).values())
     return text.getvalue()
 
 
 def _html(report: Report) -> str:
-    return _templates.get_template("report.html").render(
+    return templates.get_template("report.html").render(
         report=report,
         headline=headline(report),
         states=[(state.value, report.counts[state]) for state in RowState
@@ -110,20 +88,13 @@ def _record(one: Exceptional) -> dict[str, str]:
         "username": one.username,
         "state": one.state.value,
         "since": one.since.isoformat(timespec="seconds"),
-        "reason": _one_line(one.reason),
+        "owner": one_line(one.owner),
+        "reason": one_line(one.reason),
     }
 
 
 def _name(one: Exceptional) -> str:
     return one.username or one.user_id
-
-
-def _one_line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 _RENDERERS: Final[Mapping[Format, Callable[[Report], str]]] = {
