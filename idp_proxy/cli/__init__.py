@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from idp_proxy.cli.audit import register as register_audit
 from idp_proxy.cli.metadata import register as register_metadata
+from idp_proxy.cli.notifying import register as register_notifying
 from idp_proxy.cli.session import EXIT_REFUSED, EXIT_USAGE, program, shown_next, tell
 from idp_proxy.cli.setup import register as register_setup
 from idp_proxy.cli.switching import register as register_switching
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-for register in (register_setup, register_switching, register_metadata, register_audit):
+for register in (
+    register_setup,
+    register_switching,
+    register_metadata,
+    register_audit,
+    register_notifying,
+):
     register(program)
 
 

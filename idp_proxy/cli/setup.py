@@ -92,6 +92,7 @@ def _new_upstreams(given: Sequence[str]) -> tuple[NewUpstream, ...]:
 def check_config(config: ConfigOption = None) -> None:
     """Read the configuration as `serve` would, and show what it says."""
     settings = settings_of(config)
+    _judge_channels(settings)
     table = Table(title=str(settings.path), show_header=False)
     table.add_column("field", no_wrap=True)
     table.add_column("value", overflow="fold")
@@ -101,6 +102,17 @@ def check_config(config: ConfigOption = None) -> None:
     warn(settings)
     typer.echo(f"usable; warnings: {len(settings.warnings)}")
     typer.echo(shown_next("serve"))
+
+
+def _judge_channels(settings: Settings) -> None:
+    """Apprise itself judges the channels; no other command waits for its import. Raises
+    `ConfigError`.
+    """
+    if settings.notify.urls:
+        from idp_proxy.notify import problems  # noqa: PLC0415 - see above
+
+        if found := problems(settings.notify.urls):
+            raise ConfigError(found)
 
 
 def _what_was_read(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -116,6 +128,10 @@ def _what_was_read(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "AuthnRequests", "must be signed" if party.require_signed_requests else "may be unsigned"
     yield "assertions", party.encryption.algorithm.value if party.encryption else "not encrypted"
     yield "sent to Mattermost", ", ".join(f"{k}={v}" for k, v in party.attributes.items())
+    yield (
+        "notifications",
+        f"{len(settings.notify.urls) or 'no'} channels ({settings.notify.language})",
+    )
     for index, upstream in enumerate(settings.upstreams):
         yield f"{'standby' if index else 'active'} {upstream.name}", _described(upstream)
 
