@@ -15,7 +15,7 @@ from conversion.errors import LedgerError
 from conversion.ledger import inventory, plans
 from conversion.ledger.database import Database, errors_translated, keep_name, new_file
 from conversion.ledger.mirror import Mirror, carry_on, write_mirror
-from conversion.ledger.records import campaign_from, row_from
+from conversion.ledger.records import campaign_from
 from conversion.ledger.sql import SqlLedger, check_version
 from conversion.ledger.tables import (
     VERSION,
@@ -134,7 +134,7 @@ def _contents(connection: Connection) -> Iterator[Group]:
         select(person).execution_options(yield_per=_AT_ONCE)
     ).mappings()  # fmt: skip
     for some in people.partitions():
-        yield _group([person_done(row_from(row)) for row in some])
+        yield _group([person_done(dict(row)) for row in some])
 
 
 def _group(operations: list[tuple[str, dict[str, Any]]]) -> Group:

@@ -30,6 +30,11 @@ _TIMES: Final = frozenset(
     }
 )
 
+_ENCODER: Final = json.JSONEncoder(sort_keys=True)
+_NONE: Final = "{}"
+_STATES: Final = {state.value: state for state in RowState}
+_SOURCES: Final = {source.value: source for source in Source}
+
 
 def row_record(row: Row) -> dict[str, Any]:
     """`row` for the table."""
@@ -44,22 +49,34 @@ def row_record(row: Row) -> dict[str, Any]:
         "mfa_active": row.mfa_active,
         "updated_at": row.updated_at,
         "note": row.note,
-        "facts": json.dumps(dict(row.facts), sort_keys=True),
+        "facts": _ENCODER.encode(dict(row.facts)) if row.facts else _NONE,
     }
 
 
-def row_from(record: Record) -> Row:
-    """The row that a record holds."""
+def row_of(
+    campaign: str,
+    user_id: str,
+    state: str,
+    version: int,
+    auth_data: str,
+    source: str,
+    learnt_at: datetime,
+    mfa_active: bool,
+    updated_at: datetime,
+    note: str,
+    facts: str,
+) -> Row:
+    """The row that the table's columns hold, in their order."""
     return Row(
-        campaign=record["campaign"],
-        user_id=record["user_id"],
-        state=RowState(record["state"]),
-        version=record["version"],
-        binding=Binding(record["auth_data"], Source(record["source"]), record["learnt_at"]),
-        mfa_active=record["mfa_active"],
-        updated_at=record["updated_at"],
-        note=record["note"],
-        facts=json.loads(record["facts"]),
+        campaign,
+        user_id,
+        _STATES[state],
+        version,
+        Binding(auth_data, _SOURCES[source], learnt_at),
+        mfa_active,
+        updated_at,
+        note,
+        json.loads(facts) if facts != _NONE else {},
     )
 
 

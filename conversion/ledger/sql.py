@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import starmap
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, func, insert, select
@@ -13,7 +14,7 @@ from conversion.errors import LedgerConflict, LedgerError
 from conversion.ledger import inventory, lock, plans
 from conversion.ledger.database import Database
 from conversion.ledger.mirror import Mirror, carry_on
-from conversion.ledger.records import campaign_from, campaign_record, row_from, row_record
+from conversion.ledger.records import campaign_from, campaign_record, row_of, row_record
 from conversion.ledger.swap import swap
 from conversion.ledger.tables import VERSION, ledger_schema, person
 from conversion.ledger.tables import campaign as campaigns
@@ -157,8 +158,9 @@ class SqlLedger:
                 _must_be_open(work.connection, campaign)
             _must_be_unknown(work.connection, rows)
             if rows:
-                work.connection.execute(insert(person), [row_record(row) for row in rows])
-            work.note(map(person_done, rows))
+                records = [row_record(row) for row in rows]
+                work.connection.execute(insert(person), records)
+                work.note(map(person_done, records))
             work.event(*events)
 
     def commit(self, changes: Sequence[Change]) -> tuple[Row, ...]:
@@ -168,12 +170,12 @@ class SqlLedger:
         with self._work() as work:
             for campaign in {change.row.campaign for change in changes}:
                 _must_be_open(work.connection, campaign)
-            lost = swap(work.connection, changes)
-            losers = {id(change) for change in lost}
-            won = [change for change in changes if id(change) not in losers]
-            work.note(person_done(change.row) for change in won)
-            work.event(*(change.event for change in won))
-        return tuple(change.row for change in lost)
+            records = [row_record(change.row) for change in changes]
+            lost = swap(work.connection, changes, records)
+            won = [number for number in range(len(changes)) if number not in lost]
+            work.note(person_done(records[number]) for number in won)
+            work.event(*(changes[number].event for number in won))
+        return tuple(changes[number].row for number in sorted(lost))
 
     def rows(self, campaign: str, *states: RowState) -> Iterator[Row]:
         """See `base.Ledger`."""
@@ -184,18 +186,18 @@ class SqlLedger:
         page = wanted
         while True:
             with self.database.reading() as connection:
-                found = connection.execute(page).mappings().all()
-            yield from map(row_from, found)
+                found = connection.execute(page).all()
+            yield from starmap(row_of, found)
             if len(found) < _AT_ONCE:
                 return
-            page = wanted.where(person.c.user_id > found[-1]["user_id"])
+            page = wanted.where(person.c.user_id > found[-1].user_id)
 
     def row(self, campaign: str, user_id: str) -> Row | None:
         """See `base.Ledger`."""
         key = {"of_campaign": campaign, "of_user": user_id}
         with self.database.reading() as connection:
-            found = connection.execute(_ROW, key).mappings().first()
-        return None if found is None else row_from(found)
+            found = connection.execute(_ROW, key).first()
+        return None if found is None else row_of(*found)
 
     def counts(self, campaign: str) -> Mapping[RowState, int]:
         """See `base.Ledger`."""

@@ -23,7 +23,6 @@ from conversion.ledger.records import (
     event_from,
     event_record,
     from_json,
-    row_record,
 )
 from conversion.ledger.tables import campaign, ledger_mirror, person, upsert
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from conversion.ledger.base import Campaign, Row
+    from conversion.ledger.base import Campaign
     from conversion.ledger.mirror import Group, Mirror
     from idp_proxy.audit.chain import Event
     from idp_proxy.audit.log import AuditLog
@@ -107,9 +106,9 @@ class Work:
         self._crash("before_commit")
 
 
-def person_done(row: Row) -> tuple[str, dict[str, Any]]:
-    """A row was added, or is now as it is here."""
-    return "person", as_json(row_record(row))
+def person_done(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The row of this record was added, or is now as it is here."""
+    return "person", as_json(record)
 
 
 def campaign_done(opened: Campaign) -> tuple[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ from conversion.errors import LedgerBusy, LedgerConflict, LedgerError
 from conversion.ledger import database, lock
 from conversion.ledger.base import Campaign, Change
 from conversion.ledger.opening import open_ledger
-from conversion.ledger.records import as_json, from_json, row_from, row_record
+from conversion.ledger.records import as_json, from_json, row_of, row_record
 from conversion.ledger.tables import bulk_lock, plan_part
 from idp_proxy.audit.log import people, rows
 from tests.conformance.ledgers import (
@@ -78,8 +78,8 @@ def test_a_row_is_read_back_to_the_byte(ledger: SqlLedger) -> None:
 @given(st.text(st.characters(codec="utf-8")), st.dictionaries(st.text(), st.text()))
 def test_any_text_survives_table_and_mirror(text: str, facts: dict[str, str]) -> None:
     found = shaped(row(), binding=binding(text), note=text, facts=facts)
-    assert row_from(row_record(found)) == found
-    assert row_from(from_json(as_json(row_record(found)))) == found
+    assert row_of(**row_record(found)) == found
+    assert row_of(**from_json(as_json(row_record(found)))) == found
 
 
 def test_text_that_utf8_cannot_write_is_refused_and_nothing_changes(ledger: SqlLedger) -> None:
