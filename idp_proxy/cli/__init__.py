@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from idp_proxy.cli.audit import register as register_audit
 from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.notifying import register as register_notifying
+from idp_proxy.cli.operators import register as register_operators
+from idp_proxy.cli.overriding import register as register_overriding
 from idp_proxy.cli.session import EXIT_REFUSED, EXIT_USAGE, program, shown_next, tell
 from idp_proxy.cli.setup import register as register_setup
 from idp_proxy.cli.switching import register as register_switching
@@ -28,6 +30,8 @@ for register in (
     register_metadata,
     register_audit,
     register_notifying,
+    register_operators,
+    register_overriding,
 ):
     register(program)
 

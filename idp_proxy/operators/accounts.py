@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: For what the factors are sealed.
 PURPOSE: Final = "operator"
+#: How the names of the host's users begin; no operator's name can.
+_BY_HOST: Final = "host:"
 #: ASCII and lower case only: no two names look alike.
 _NAME: Final = re.compile(r"[a-z][a-z0-9._-]{1,31}", re.ASCII)
 
@@ -94,7 +96,7 @@ class Enrolment:
 
 def actor_of(name: str) -> str:
     """The audit's name for an operator; one of the host is named `host:USER` already."""
-    return name if name.startswith("host:") else f"operator:{name}"
+    return name if name.startswith(_BY_HOST) else f"operator:{name}"
 
 
 def is_name(name: str) -> bool:
@@ -249,6 +251,14 @@ def find(connection: Connection, name: str) -> Operator | None:
     """The operator of this name, exact to the letter."""
     row = connection.execute(select(operator).where(operator.c.name == name)).first()
     return None if row is None else operator_from(row._asdict())
+
+
+def person_of(connection: Connection, name: str) -> Person:
+    """What the database says of somebody now: who is not there any more does not count."""
+    if name.startswith(_BY_HOST):
+        return Person(name, by_host=True)
+    found = find(connection, name)
+    return Person(name, enabled=False) if found is None else found.person
 
 
 def everyone(connection: Connection) -> tuple[Operator, ...]:

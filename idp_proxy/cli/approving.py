@@ -1,0 +1,315 @@
+"""Who acts, and with whose consent: what every command asks before it changes something.
+
+    approved = ask(settings, store, Wish(Act.SWITCH, name, reason), Means(as_name, override))
+    board.to(name, reason, approved.actor)
+
+`ask` returns only when the act may be done now. A second person agrees by a command of their own,
+which calls `confirm`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeAlias
+
+import typer
+
+from idp_proxy.audit.log import AuditLog
+from idp_proxy.cli import terminal
+from idp_proxy.cli.alarming import alarm
+from idp_proxy.cli.session import EXIT_OPEN, clock, shown_next, tell
+from idp_proxy.cli.signing_in import Means, signed_in, who
+from idp_proxy.decision.approval import (
+    BOUND_TO_EPOCH,
+    Act,
+    Granted,
+    Refused,
+    Verdict,
+    Waits,
+    judge,
+)
+from idp_proxy.decision.notices import Kind
+from idp_proxy.decision.proposal import Proposal, agreed_to, propose, why_not_confirmable
+from idp_proxy.operators import accounts, overrides, proposals
+from idp_proxy.operators.accounts import Recorder, actor_of
+from idp_proxy.operators.overrides import Override
+from idp_proxy.operators.refusals import ApprovalRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from datetime import timedelta
+
+    from sqlalchemy import Connection
+
+    from idp_proxy.config import Settings
+    from idp_proxy.store.sql import SqlStore
+
+OverrideOption = Annotated[
+    str | None,
+    typer.Option(
+        "--override",
+        metavar="REASON",
+        help="Do alone what takes two: 60 s to stop it, everybody is told, somebody reviews it.",
+    ),
+]
+#: Acts that move logins to the upstream that `Wish.target` names.
+_MOVES: Final = frozenset({Act.SWITCH, Act.SWITCH_INELIGIBLE, Act.FAILBACK})
+_SHOWN_EVERY_S: Final = 10
+_SHOWN_AT_LAST_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants to do. `target` stands in the audit and names no employee."""
+
+    act: Act
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """It may be done now, by these people in the order in which they agreed.
+
+    `epoch` is the switch's, for the acts that are agreed for one epoch only: whoever acts compares.
+    `override` is the id of the override, if it is one.
+    """
+
+    people: tuple[str, ...]
+    epoch: int | None = None
+    override: str | None = None
+
+    @property
+    def actor(self) -> str:
+        """Who did it, for the audit: `operator:ann (confirmed by operator:bob)`."""
+        first, *others = (actor_of(name) for name in self.people)
+        if self.override is not None:
+            return f"{first} (override {self.override})"
+        return f"{first} (confirmed by {', '.join(others)})" if others else first
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """It may be done once somebody else agrees to `proposal`."""
+
+    proposal: Proposal
+    reason: str
+
+
+#: What is written in the very transaction that grants an act, or that keeps its proposal.
+Effect: TypeAlias = "Callable[[Connection, Approved], None]"
+Pending: TypeAlias = "Callable[[Connection, Proposal], None]"
+
+
+def ask(settings: Settings, store: SqlStore, wish: Wish, means: Means, *by: str) -> Approved:
+    """Returns when `wish` may be done now, after the countdown of an override if it is one.
+
+    `by` is the command that confirms its proposal, by default `switch confirm`. Raises
+    `ApprovalRefused`, `typer.Exit` when somebody else must agree first (3) or a sign-in was
+    refused (1), `ConfigError` on a bad option, and `StoreError`.
+    """
+    outcome = request(settings, store, wish, means)
+    if isinstance(outcome, Waiting):
+        leave_open(settings, outcome, *(by or ("switch", "confirm")))
+    return outcome
+
+
+def leave_open(settings: Settings, waiting: Waiting, *by: str) -> NoReturn:
+    """Say who must agree and how, tell the channels where a switch waits, and exit with 3."""
+    made = waiting.proposal
+    words = (*by, made.id)
+    if made.act in _MOVES:
+        facts = {"target": made.target, "cause": made.reason}
+        alarm(settings, Kind.PROPOSED, f"proposal:{made.id}", facts, *words)
+    typer.echo(f"nothing has changed: {waiting.reason}")
+    typer.echo(f"proposal {made.id} waits until {made.expires_at:%H:%M:%S} UTC")
+    typer.echo(shown_next(*words))
+    raise typer.Exit(EXIT_OPEN)
+
+
+def request(
+    settings: Settings,
+    store: SqlStore,
+    wish: Wish,
+    means: Means,
+    *,
+    effect: Effect | None = None,
+    pending: Pending | None = None,
+) -> Approved | Waiting:
+    """As `ask`, but tells who waits instead of leaving. `effect` is committed with the consent,
+    `pending` with the proposal.
+    """
+    desk = _Desk(settings, store)
+    asked = Wish(wish.act, wish.target, terminal.one_line(wish.reason, "--reason"))
+    override = None if means.override is None else terminal.one_line(means.override, "--override")
+    person = who(settings, store, means)
+    epoch = desk.epoch(asked.act)
+    with store.writing() as connection:
+        verdict = desk.judge(connection, asked.act, (person.name,), override=override is not None)
+        if isinstance(verdict, Waits):
+            return desk.propose(connection, asked, verdict, epoch, pending)
+        if verdict.countdown is None:
+            approved = Approved(verdict.people, epoch)
+            if effect is not None:
+                effect(connection, approved)
+            return approved
+        used = desk.begin_override(connection, asked, verdict, override or "")
+    return desk.count_down(used, verdict.countdown, epoch, effect)
+
+
+def confirm(
+    settings: Settings,
+    store: SqlStore,
+    proposal_id: str,
+    means: Means,
+    acts: Collection[Act],
+    effect: Callable[[Connection, Proposal, Approved], None] | None = None,
+) -> tuple[Proposal, Approved]:
+    """Agree to somebody else's proposal about one of `acts`. Raises as `ask`.
+
+    It counts once: whoever then acts compares `Approved.epoch`, and if that fails proposes anew.
+    """
+    desk = _Desk(settings, store)
+    with store.reading() as connection:
+        made = _wanted(connection, proposal_id, acts)
+    tell(f"{actor_of(made.people[0])} asks: {made.act} {made.target}: {made.reason}")
+    person = signed_in(settings, store, means)
+    epoch = desk.epoch(made.act)
+    now = clock()
+    with store.writing() as connection:
+        made = _wanted(connection, proposal_id, acts)
+        by = accounts.person_of(connection, person.name)
+        if (why_not := why_not_confirmable(made, by, epoch=epoch, now=now)) is not None:
+            raise ApprovalRefused(why_not)
+        verdict = desk.judge(connection, made.act, (*made.people, by.name))
+        after = agreed_to(made, verdict)
+        proposals.agree(connection, made, after, by=by.name, now=now, record=desk.record)
+        approved = Approved(verdict.people, epoch)
+        if isinstance(verdict, Granted) and effect is not None:
+            effect(connection, made, approved)
+    if isinstance(verdict, Waits):
+        typer.echo(f"nothing has changed: {verdict.reason}")
+        typer.echo(shown_next("operator", "list"))
+        raise typer.Exit(EXIT_OPEN)
+    return made, approved
+
+
+class _Desk:
+    """Where operators are kept, and who keeps the audit: what the questions above share."""
+
+    def __init__(self, settings: Settings, store: SqlStore) -> None:
+        self._settings = settings
+        self._store = store
+        self.record: Recorder = AuditLog(settings.proxy.host).append
+
+    def epoch(self, act: Act) -> int | None:
+        """The switch's epoch now, for acts that are agreed for one epoch only."""
+        state = self._store.switch_state() if act in BOUND_TO_EPOCH else None
+        return None if state is None else state.epoch
+
+    def judge(
+        self, connection: Connection, act: Act, names: Iterable[str], *, override: bool = False
+    ) -> Granted | Waits:
+        """The decision, on what the database says of these people in this transaction.
+
+        Raises `ApprovalRefused`.
+        """
+        verdict: Verdict = judge(
+            act,
+            [accounts.person_of(connection, name) for name in names],
+            approvers_enabled=accounts.approvers_enabled(connection),
+            override=override,
+            operators_exist=accounts.exist(connection),
+        )
+        if isinstance(verdict, Refused):
+            raise ApprovalRefused(f"{verdict.reason} (--as NAME, --override REASON)")
+        return verdict
+
+    def propose(
+        self,
+        connection: Connection,
+        wish: Wish,
+        verdict: Waits,
+        epoch: int | None,
+        pending: Pending | None,
+    ) -> Waiting:
+        """Keep the wish as a proposal."""
+        made = propose(
+            new_id(),
+            wish.act,
+            wish.target,
+            wish.reason,
+            epoch=epoch,
+            people=verdict.people,
+            now=clock(),
+        )
+        proposals.add(connection, made, self.record)
+        if pending is not None:
+            pending(connection, made)
+        return Waiting(made, verdict.reason)
+
+    def begin_override(
+        self, connection: Connection, wish: Wish, verdict: Granted, reason: str
+    ) -> Override:
+        """Put the override on record, before anything else happens."""
+        used = Override(new_id(), wish.act, wish.target, reason, verdict.people, clock())
+        overrides.begin(connection, used, self.record)
+        return used
+
+    def count_down(
+        self, used: Override, length: timedelta, epoch: int | None, effect: Effect | None
+    ) -> Approved:
+        """Alarm everybody, wait, and judge again: somebody may have stopped it meanwhile."""
+        what = f"{used.act} {used.target}"
+        facts = {"what": what, "cause": used.reason}
+        tell(f"OVERRIDE {used.id}: {what}; everybody is told, and somebody else must review it")
+        try:
+            alarm(self._settings, Kind.OVERRIDE, f"override:{used.id}", facts, "override", "list")
+            _wait(int(length.total_seconds()), terminal.pause)
+        except KeyboardInterrupt:
+            self._stop(used)
+            raise ApprovalRefused(f"override {used.id} was stopped; nothing was done") from None
+        if self.epoch(used.act) != epoch:
+            self._stop(used)
+            raise ApprovalRefused("somebody switched during the countdown; nothing was done")
+        try:
+            with self._store.writing() as connection:
+                verdict = self.judge(connection, used.act, used.people, override=True)
+                approved = Approved(verdict.people, epoch, used.id)
+                if effect is not None:
+                    effect(connection, approved)
+        except ApprovalRefused:
+            self._stop(used)
+            raise
+        return approved
+
+    def _stop(self, used: Override) -> None:
+        with self._store.writing() as connection:
+            overrides.stop(connection, used, used.people[0], clock(), self.record)
+
+
+def new_id() -> str:
+    """The id of a proposal or an override: short enough for the phone, and no secret."""
+    return secrets.token_hex(4)
+
+
+def _wanted(connection: Connection, proposal_id: str, acts: Collection[Act]) -> Proposal:
+    found = proposals.find(connection, proposal_id)
+    if found is None:
+        open_ones = (
+            f"{one.id} ({one.act} {one.target})" for one in proposals.waiting(connection, clock())
+        )
+        raise ApprovalRefused(
+            f"there is no proposal {proposal_id!a}; open are: {', '.join(open_ones) or 'none'}"
+        )
+    if found.act not in acts:
+        raise ApprovalRefused(f"proposal {found.id} is about {found.act}: another command confirms")
+    return found
+
+
+def _wait(seconds: int, pause: Callable[[float], None]) -> None:
+    for left in range(seconds, 0, -1):
+        if left % _SHOWN_EVERY_S == 0 or left <= _SHOWN_AT_LAST_S:
+            tell(f"in {left} s; Ctrl-C stops it")
+        pause(1.0)
