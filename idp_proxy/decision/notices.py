@@ -110,6 +110,11 @@ class NoticeRecord:
     version: int = 0
 
     @property
+    def is_settled(self) -> bool:
+        """Whether nobody waits to hear that it is over: it is already, or it was an event."""
+        return self.over_at is not None or self.kind in EVENTS
+
+    @property
     def changed_at(self) -> datetime:
         """When it was last known to begin, to be told, or to end."""
         times = (self.since, self.sent_at, self.over_at)
@@ -141,18 +146,13 @@ def judge(known: NoticeRecord | None, notice: Notice, now: datetime, repeat: tim
     return Sending.REPEAT
 
 
-def ends(known: NoticeRecord | None, now: datetime) -> bool:
-    """Whether people are told now that the matter is over: once, if they were told that it stood.
-
-    Not while a host is about to send the opposite.
+def ended(known: NoticeRecord | None, now: datetime) -> NoticeRecord | None:
+    """The record of a matter that is over, if people are to be told so: once, and if they were told
+    that it stood. Not while a host is about to send the opposite.
     """
-    return (
-        known is not None
-        and known.kind not in EVENTS
-        and known.sent_at is not None
-        and known.over_at is None
-        and not _is_claimed(known, now)
-    )
+    if known is None or known.is_settled or known.sent_at is None or _is_claimed(known, now):
+        return None
+    return replace(known, over_at=now, claimed_until=None)
 
 
 def fresher(
@@ -166,7 +166,7 @@ def fresher(
         return stored
     if stored is None:
         return replace(remembered, version=0)
-    if _is_claimed(stored, now) or stored.changed_at >= remembered.changed_at:
+    if _is_claimed(stored, now) or _newness(stored) >= _newness(remembered):
         return stored
     return replace(remembered, version=stored.version)
 
@@ -185,6 +185,11 @@ def claimed(
         claimed_until=until,
         version=0 if known is None else known.version,
     )
+
+
+def _newness(record: NoticeRecord) -> tuple[datetime, bool, bool]:
+    """What orders two records of a matter; at the same moment the one that says more is newer."""
+    return record.changed_at, record.over_at is not None, record.sent_at is not None
 
 
 def _is_claimed(known: NoticeRecord, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp_proxy.decision.notices import EVENTS, REMINDERS, Sending, claimed, ends, fresher, judge
+from idp_proxy.decision.notices import EVENTS, REMINDERS, Sending, claimed, ended, fresher, judge
 from idp_proxy.errors import StoreError
 from idp_proxy.notify import channels as sending
 from idp_proxy.notify import records
@@ -142,7 +142,7 @@ class Telling:
         key = short_key(key)
         self._drop_moot(key)
         known = self._trusted(key, now)
-        if known is not None and not ends(known.record, now):
+        if known is not None and (known.record is None or known.record.is_settled):
             return
         record = self._close(key, now)
         if record is None:
@@ -245,22 +245,14 @@ class Telling:
         try:
             with self._transaction() as connection:
                 known = fresher(records.find(connection, key), remembered, now)
-                if known is None or not ends(known, now):
-                    self._remember(key, known, now)
-                    return None
-                over = replace(known, over_at=now, claimed_until=None)
-                written = records.put(connection, over)
-            self._remember(key, over if written is None else written, now)
+                over = ended(known, now)
+                written = None if over is None else records.put(connection, over)
         except _AWAY as error:
             _log.warning("notice_without_store", key=key, error=type(error).__name__)
-        else:
-            return written
-        if remembered is None or not ends(remembered, now):
-            self._remember(key, remembered, now)
-            return None
-        over = replace(remembered, over_at=now, claimed_until=None)
-        self._remember(key, over, now)
-        return over
+            known = remembered
+            over = written = ended(known, now)
+        self._remember(key, written or over or known, now)
+        return written
 
     def _put_if_there(self, record: NoticeRecord) -> NoticeRecord:
         """Write what became of a claim; if that fails, the claim runs out by itself."""
@@ -295,7 +287,11 @@ class Telling:
         return tuple(by_index[one.index] for one in failed if one.result is not Result.UNUSABLE)
 
     def _remember(self, key: str, record: NoticeRecord | None, now: datetime) -> None:
-        self._memory.pop(key, None)
+        """Keep what is known. A claim says nothing about what this process has told itself."""
+        before = self._memory.pop(key, None)
+        told_here = before is not None and before.record is not None and before.record.sent_at
+        if before is not None and told_here and record is not None and record.sent_at is None:
+            record = before.record
         self._memory[key] = _Remembered(record, now)
         while len(self._memory) > _MOST_REMEMBERED:
             del self._memory[next(iter(self._memory))]

@@ -18,7 +18,7 @@ from idp_proxy.decision.notices import (
     NoticeRecord,
     Sending,
     claimed,
-    ends,
+    ended,
     fresher,
     judge,
 )
@@ -56,7 +56,7 @@ def test_an_event_is_told_once_and_is_never_over(kind: Kind) -> None:
     assert judge(None, event, NOW, HOUR) is Sending.SEND_FIRST
     told = replace(TOLD, kind=kind)
     assert judge(told, event, NOW + 1000 * HOUR, HOUR) is Sending.SILENT
-    assert not ends(told, NOW + HOUR)
+    assert ended(told, NOW + HOUR) is None
 
 
 def test_what_a_person_holds_is_told_when_it_has_lasted() -> None:
@@ -89,7 +89,8 @@ def test_a_wrong_clock_silences_nobody(ahead: timedelta) -> None:
 def test_the_end_is_told_once_to_those_who_were_told(
     known: NoticeRecord | None, over: bool
 ) -> None:
-    assert ends(known, NOW + SECOND) is over
+    expected = replace(TOLD, over_at=NOW + SECOND) if over else None
+    assert ended(known, NOW + SECOND) == expected
 
 
 def test_a_claim_keeps_what_is_known_of_a_matter_that_goes_on() -> None:
@@ -124,6 +125,9 @@ def test_what_was_told_while_the_store_was_away_counts() -> None:
     assert fresher(newer, remembered, NOW) is newer
     over = replace(TOLD, over_at=NOW + 2 * HOUR)
     assert fresher(over, remembered, NOW) is over
+    over_at_once = replace(TOLD, over_at=NOW)
+    assert fresher(over_at_once, TOLD, NOW) is over_at_once
+    assert fresher(replace(TOLD, sent_at=None), TOLD, NOW) == TOLD
 
 
 def test_another_hosts_claim_comes_before_what_this_one_remembers() -> None:

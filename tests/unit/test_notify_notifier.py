@@ -179,6 +179,24 @@ def test_what_was_raised_before_the_end_is_still_told(pager: Pager, engine: Engi
     assert "notify" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_what_a_channel_refused_is_tried_again_without_being_raised_again(
+    pager: Pager, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp_proxy.notify.notifier.TURN", timedelta(milliseconds=20))
+    monkeypatch.setattr("idp_proxy.notify.telling.TURN", timedelta(0))
+    pager.status = 500
+    notifier = Notifier(open_channels([pager.json_url], 5), engine.begin, MANNER, utc_now)
+    notifier.raise_(switched(5))
+    assert not notifier.flush(PATIENCE_S)
+    pager.status = 200
+    until = time.monotonic() + PATIENCE_S
+    while not pager.messages and time.monotonic() < until:
+        notifier.resolve("nothing")
+        time.sleep(0.005)
+    assert pager.subjects == ["Logins moved from okta to entra"]
+    assert notifier.close(PATIENCE_S)
+
+
 def test_without_anything_to_tell_there_is_no_thread(engine: Engine) -> None:
     notifier = Notifier((), engine.begin, MANNER, utc_now)
     assert notifier.flush(0)

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import create_engine, event, func, inspect, select
 from structlog.testing import capture_logs
 
-from idp_proxy.decision.notices import Kind, Notice
+from idp_proxy.decision.notices import Kind, Notice, NoticeRecord
 from idp_proxy.errors import StoreError
-from idp_proxy.notify import Manner, open_channels
+from idp_proxy.notify import Manner, open_channels, records
 from idp_proxy.notify.tables import KEY_LENGTH, metadata, notice
 from idp_proxy.notify.telling import Telling
 from idp_proxy.store import schema
@@ -390,3 +390,86 @@ def test_it_tells_with_the_stores_own_transaction(pager: Pager, tmp_path: Path) 
         Telling(channels, database.writing, MANNER).tell(OUTAGE, NOW + minute * MINUTE)
     database.close()
     assert pager.subjects == [TOLD]
+
+
+def test_a_store_that_goes_away_while_a_message_is_sent_leads_to_no_second_one(
+    pager: Pager, store: Store
+) -> None:
+    telling = host(pager, store)
+    record = telling._claim(OUTAGE, NOW, HOUR)
+    assert record is not None
+    store.away = True
+    telling._send_claimed(OUTAGE, record, NOW)
+    store.away = False
+    for minute in range(59):
+        telling.tell(OUTAGE, NOW + minute * MINUTE)
+    assert pager.subjects == [TOLD]
+
+
+def test_a_row_that_another_host_wrote_first_stays_as_it_is(engine: Engine) -> None:
+    first = NoticeRecord(OUTAGE.key, Kind.OUTAGE, "first", NOW)
+    with engine.begin() as connection:
+        kept = records.put(connection, first)
+        assert records.put(connection, replace(first, subject="second")) is None
+        assert records.put(connection, replace(first, subject="third", version=9)) is None
+        assert records.find(connection, OUTAGE.key) == kept
+
+
+def test_an_end_seen_just_after_another_host_told_is_told(pager: Pager, store: Store) -> None:
+    tells, sees_end = host(pager, store), host(pager, store)
+    record = tells._claim(OUTAGE, NOW, HOUR)
+    assert record is not None
+    sees_end.tell(OUTAGE, NOW)
+    tells._send_claimed(OUTAGE, record, NOW)
+    sees_end.end(OUTAGE.key, NOW + SECOND)
+    assert pager.subjects == [TOLD, f"over: {TOLD}"]
+
+
+def test_an_end_that_no_channel_took_is_told_later(pager: Pager, store: Store) -> None:
+    telling = host(pager, store)
+    telling.tell(OUTAGE, NOW)
+    pager.status = 500
+    for second in range(3):
+        telling.end(OUTAGE.key, NOW + HOUR + second * SECOND)
+    assert not telling.is_done
+    pager.status = 200
+    telling.turn(NOW + 2 * HOUR)
+    assert pager.subjects[1:] == [f"over: {TOLD}"]
+    assert telling.is_done
+
+
+def test_what_a_channel_missed_is_not_told_once_it_is_over(
+    pager: Pager, other: Pager, store: Store
+) -> None:
+    pager.status = 500
+    channels = open_channels([pager.json_url, other.json_url], 2)
+    telling = Telling(channels, store.writing, MANNER)
+    telling.tell(OUTAGE, NOW)
+    pager.status = 200
+    telling.end(OUTAGE.key, NOW + SECOND)
+    telling.turn(NOW + MINUTE)
+    assert pager.subjects == [f"over: {TOLD}"]
+    assert other.subjects == [TOLD, f"over: {TOLD}"]
+
+
+def test_memory_has_a_bound_and_the_store_does_not_forget(
+    pager: Pager, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp_proxy.notify.telling._MOST_REMEMBERED", 2)
+    telling = host(pager, store)
+    for _ in range(2):
+        for name in ("okta", "entra", "adfs", "keycloak"):
+            telling.tell(replace(OUTAGE, key=f"outage:{name}"), NOW)
+    assert len(telling._memory) == 2
+    assert len(pager.messages) == 4
+
+
+def test_a_turn_without_the_store_tells_what_is_left_to_tell(pager: Pager, store: Store) -> None:
+    pager.status = 500
+    telling = host(pager, store)
+    telling.tell(SWITCH, NOW)
+    pager.status, store.away = 200, True
+    with capture_logs() as lines:
+        telling.turn(NOW + MINUTE)
+    assert len(pager.messages) == 1
+    assert "notices_not_pruned" in [line["event"] for line in lines]
