@@ -119,8 +119,8 @@ def build(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     threads = JourneyThreads(THREADS if spool is None else THREADS_REMOTE)
-    app.include_router(sso.router(login, pages, style, threads))
-    app.include_router(acs.router(login, pages, style, threads))
+    app.router.routes.append(sso.route(login, pages, style, threads))
+    app.router.routes.append(acs.route(login, pages, style, threads))
     standing = _standing(store, view, upstreams, now, active_serves_on=spool is not None)
     app.include_router(operations.router(pages, standing, now, _metadata(settings, upstreams)))
     failures.install(app, pages, new_id)

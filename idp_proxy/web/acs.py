@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.routing import Route
 
 from idp_proxy.errors import NotFound
 from idp_proxy.saml.bindings import read_post_response
@@ -14,6 +13,9 @@ from idp_proxy.web.intake import form_body
 from idp_proxy.web.wording import choose_language
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
     from idp_proxy.login import Login
     from idp_proxy.transaction import CookieStyle
     from idp_proxy.web.pages import Pages
@@ -22,16 +24,15 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("idp_proxy.web")
 
 
-def router(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThreads) -> APIRouter:
+def route(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThreads) -> Route:
     """`/upstream/NAME/acs`: complete a login and post the Response to Mattermost.
 
     The cookie stays until it expires: who goes back and posts again is told that the login was
     used, which the store knows, instead of that it is not known here.
     """
-    routes = APIRouter()
 
-    @routes.post("/upstream/{name}/acs")
-    async def answered(name: str, request: Request) -> Response:
+    async def answered(request: Request) -> Response:
+        name: str = request.path_params["name"]
         if name not in login.upstreams:
             raise NotFound("no such upstream")
         message = read_post_response(await form_body(request))
@@ -46,4 +47,4 @@ def router(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThrea
         language = choose_language(request.headers.get("accept-language", ""))
         return pages.auto_post(issued.acs_url, fields, "sp", language)
 
-    return routes
+    return Route("/upstream/{name}/acs", answered, methods=["POST"])

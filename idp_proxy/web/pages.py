@@ -13,6 +13,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -26,7 +27,6 @@ from idp_proxy.errors import (
     LoginRefused,
     PersonConverted,
     ProxyError,
-    RelayStateRefused,
     ReplayDetected,
     RosterUnavailable,
     UnknownServiceProvider,
@@ -34,6 +34,7 @@ from idp_proxy.errors import (
     WrongAcs,
     WrongMethod,
 )
+from idp_proxy.web.form import MARK, FormPage
 from idp_proxy.web.wording import Language, error_wording, texts
 
 if TYPE_CHECKING:
@@ -68,9 +69,6 @@ _STYLE: Final = _source_hash("page.css")
 _SCRIPT: Final = _source_hash("submit.js")
 
 _START_OF_SAML: Final = "/login/sso/saml"
-# What a form cannot give back octet for octet: HTML turns NUL into U+FFFD, a form makes CRLF of
-# each line break (HTML section 4.10.21.8), and a lone surrogate has no UTF-8.
-_LOST_IN_A_FORM: Final = re.compile("[\x00\r\n\ud800-\udfff]")
 _HOST: Final = re.compile(r"[a-z0-9.-]+|[0-9a-f:.]+")
 _LOOPBACK: Final = re.compile(r"http://(?:127\.0\.0\.1|localhost)(?::[0-9]+)?")
 _LOOPBACK_SOURCES: Final = ("http://127.0.0.1:*", "http://localhost:*")
@@ -166,17 +164,7 @@ class Pages:
         `RelayStateRefused` where the RelayState would not arrive byte for byte (WEB-03), `Internal`
         for an address or field that this page may not carry.
         """
-        sources = self._form_sources(action, form_action)
-        for name, value in fields.items():
-            _demand_postable(name, value)
-        return self._page(
-            "auto_post.html",
-            language,
-            csp=f"script-src {_SCRIPT}; form-action {' '.join(sources)}",
-            action=action,
-            fields=fields,
-            wording=texts(language)["auto_post"][form_action],
-        )
+        return _form_page(self, action, form_action, language).with_fields(fields)
 
     def error(
         self,
@@ -256,6 +244,19 @@ class Pages:
             raise Internal(f"a form may not be posted to {target}: allowed is {' '.join(sources)}")
         return sources
 
+    def form_page(self, action: str, form_action: FormAction, language: Language) -> FormPage:
+        """`auto_post` before it has its fields. Raises `Internal`."""
+        sources = self._form_sources(action, form_action)
+        page = self._page(
+            "auto_post.html",
+            language,
+            csp=f"script-src {_SCRIPT}; form-action {' '.join(sources)}",
+            action=action,
+            fields=MARK,
+            wording=texts(language)["auto_post"][form_action],
+        )
+        return FormPage.around_mark(page)
+
     def _page(
         self, template: str, language: Language, *, csp: str, status: int = 200, **context: object
     ) -> Response:
@@ -296,20 +297,18 @@ class Pages:
         return headers
 
 
+@lru_cache(maxsize=64)
+def _form_page(pages: Pages, action: str, form_action: FormAction, language: Language) -> FormPage:
+    """One for each language and each address that a form goes to, all of which are configured."""
+    return pages.form_page(action, form_action, language)
+
+
 def _support_problems(support_url: str) -> tuple[str, ...]:
     """Why this may not stand behind a link: nothing but contact, and no `javascript:`."""
     usable = re.fullmatch(r"(?:https?://|mailto:|tel:)[^\s\"'<>]+", support_url)
     if not support_url or usable:
         return ()
     return (f"proxy.support_url: not a https:, mailto: or tel: address: {support_url!r}",)
-
-
-def _demand_postable(name: str, value: str) -> None:
-    """Raise where `value` would reach the other side changed."""
-    if not _LOST_IN_A_FORM.search(value):
-        return
-    detail = f"the field {name} holds a character that no form gives back unchanged"
-    raise RelayStateRefused(detail) if name == "RelayState" else Internal(detail)
 
 
 def _state(*, affected: bool | None, login: LoginState) -> str:

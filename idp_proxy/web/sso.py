@@ -5,8 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from idp_proxy.saml.bindings import read_post_request, read_redirect
 from idp_proxy.transaction import CookieStyle, surplus
@@ -15,20 +15,19 @@ from idp_proxy.web.intake import form_body, query
 from idp_proxy.web.wording import choose_language
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from idp_proxy.login import Begun, Login
     from idp_proxy.web.pages import Pages
     from idp_proxy.web.threads import JourneyThreads
 
 
-def router(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThreads) -> APIRouter:
+def route(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThreads) -> Route:
     """`/saml/sso`: begin a login and send the browser on.
 
     Nothing is logged here: whoever likes may begin logins, and would fill the log with them.
     """
-    routes = APIRouter()
 
-    # One route for both: of two, a refusal of another method would name only the first one's.
-    @routes.api_route("/saml/sso", methods=["GET", "POST"])
     async def asked(request: Request) -> Response:
         if request.method == "POST":
             message = read_post_request(await form_body(request))
@@ -50,4 +49,7 @@ def router(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThrea
         response.headers.append("Set-Cookie", style.header(style.name(begun.tid), begun.sealed))
         return response
 
-    return routes
+    # One route for both: of two, a refusal of another method would name only the first one's.
+    found = Route("/saml/sso", asked)
+    found.methods = {"GET", "POST"}  # to methods that it is told, Route adds HEAD
+    return found
