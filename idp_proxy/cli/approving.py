@@ -10,6 +10,7 @@ which calls `confirm`.
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeAlias
 
@@ -31,13 +32,13 @@ from idp_proxy.decision.approval import (
 )
 from idp_proxy.decision.notices import Kind
 from idp_proxy.decision.proposal import Proposal, agreed_to, propose, why_not_confirmable
-from idp_proxy.operators import accounts, overrides, proposals
+from idp_proxy.operators import accounts, attempts, overrides, proposals
 from idp_proxy.operators.accounts import Recorder, actor_of
 from idp_proxy.operators.overrides import Override
 from idp_proxy.operators.refusals import ApprovalRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import timedelta
 
     from sqlalchemy import Connection
@@ -145,7 +146,7 @@ def request(
     override = None if means.override is None else terminal.one_line(means.override, "--override")
     person = who(settings, store, means)
     epoch = desk.epoch(asked.act)
-    with store.writing() as connection:
+    with desk.writing() as connection:
         verdict = desk.judge(connection, asked.act, (person.name,), override=override is not None)
         if isinstance(verdict, Waits):
             return desk.propose(connection, asked, verdict, epoch, pending)
@@ -177,7 +178,7 @@ def confirm(
     person = signed_in(settings, store, means)
     epoch = desk.epoch(made.act)
     now = clock()
-    with store.writing() as connection:
+    with desk.writing() as connection:
         made = _wanted(connection, proposal_id, acts)
         by = accounts.person_of(connection, person.name)
         if (why_not := why_not_confirmable(made, by, epoch=epoch, now=now)) is not None:
@@ -202,6 +203,13 @@ class _Desk:
         self._settings = settings
         self._store = store
         self.record: Recorder = AuditLog(settings.proxy.host).append
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A write transaction in which nobody else changes operators or agrees to anything."""
+        with self._store.writing() as connection:
+            attempts.take_turn(connection, clock())
+            yield connection
 
     def epoch(self, act: Act) -> int | None:
         """The switch's epoch now, for acts that are agreed for one epoch only."""
@@ -274,7 +282,7 @@ class _Desk:
             self._stop(used)
             raise ApprovalRefused("somebody switched during the countdown; nothing was done")
         try:
-            with self._store.writing() as connection:
+            with self.writing() as connection:
                 verdict = self.judge(connection, used.act, used.people, override=True)
                 approved = Approved(verdict.people, epoch, used.id)
                 if effect is not None:

@@ -21,7 +21,7 @@ from idp_proxy.cli.session import (
     shown_next,
 )
 from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption, signed_in
-from idp_proxy.operators import accounts, overrides
+from idp_proxy.operators import accounts, attempts, overrides
 from idp_proxy.operators.accounts import actor_of
 from idp_proxy.operators.overrides import Override, OverrideState
 
@@ -64,6 +64,7 @@ def review(
     with opened_store(settings) as store:
         person = signed_in(settings, store, Means(as_name, None, password_from))
         with store.writing() as connection:
+            attempts.take_turn(connection, clock())
             by = accounts.person_of(connection, person.name)
             record = AuditLog(settings.proxy.host).append
             overrides.review(connection, override_id, by, found, now=clock(), record=record)

@@ -10,15 +10,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from idp_proxy.audit.chain import Event
 from idp_proxy.decision.approval import Person, Role, named
+from idp_proxy.operators import attempts
 from idp_proxy.operators.factor import step_of
 from idp_proxy.operators.passwords import check_password
 from idp_proxy.operators.refusals import OperatorInvalid
-from idp_proxy.operators.tables import operator, sign_in_attempt
+from idp_proxy.operators.tables import operator
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -178,7 +179,7 @@ def add(
     }
     _put(connection, new.name, values, state)
     # Who enrols again is not locked out by what was tried before.
-    connection.execute(delete(sign_in_attempt).where(sign_in_attempt.c.name == new.name))
+    attempts.forget(connection, new.name)
     facts = {"operator": new.name, "roles": ",".join(sorted(new.roles)), "state": state.value}
     record(connection, Event("operator_added", by, now, facts=facts))
     return Operator(new.name, new.roles, state, now, by, None, proposal)

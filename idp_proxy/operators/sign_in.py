@@ -7,17 +7,17 @@ it succeeds: who is killed in between, or asks many times at once, gets no guess
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select, update
 
 from idp_proxy.audit.chain import Event
+from idp_proxy.operators import attempts
 from idp_proxy.operators.accounts import Operator, State, actor_of, is_name, operator_from
+from idp_proxy.operators.attempts import LOCKED_FOR, NOBODY, Count
 from idp_proxy.operators.factor import step_of
 from idp_proxy.operators.refusals import OperatorRefused, Why
-from idp_proxy.operators.tables import operator, sign_in_attempt
+from idp_proxy.operators.tables import operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,12 +31,6 @@ if TYPE_CHECKING:
     from idp_proxy.operators.passwords import Passwords
     from idp_proxy.seal import KeyRing
 
-#: Failures in a row after which a name is locked.
-FAILURES: Final = 5
-#: For how long it is locked, and how long a failure is remembered.
-LOCKED_FOR: Final = timedelta(minutes=15)
-#: The row that counts attempts at every name that nobody has: none of ours is empty.
-_NOBODY: Final = ""
 #: In place of the secret of somebody who has none (base32).
 _NO_SECRET: Final = "A" * 32
 
@@ -57,12 +51,11 @@ class _Attempt:
     operator: Operator | None
     password_hash: str | None = field(repr=False)
     factor: bytes = field(repr=False)
-    failures: int
-    locked: bool
+    count: Count
 
     @property
     def counted_as(self) -> str:
-        return _NOBODY if self.operator is None else self.operator.name
+        return NOBODY if self.operator is None else self.operator.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +118,7 @@ class SignIn:
         known = attempt.operator
         if known is None:
             return Why.UNKNOWN
-        if attempt.locked:
+        if attempt.count.locked:
             return Why.LOCKED
         if known.state is not State.ENABLED:
             return Why.NOT_ENABLED
@@ -148,9 +141,9 @@ class SignIn:
         """
         known = attempt.operator
         actor = "unknown" if known is None else actor_of(known.name)
-        facts: dict[str, Fact] = {"why": why.name.lower(), "failures": attempt.failures}
+        facts: dict[str, Fact] = {"why": why.name.lower(), "failures": attempt.count.failures}
         self._record(connection, Event("operator_login_failed", actor, now, facts=facts))
-        if known is not None and attempt.failures == FAILURES and not attempt.locked:
+        if known is not None and attempt.count.locks:
             minutes = int(LOCKED_FOR.total_seconds() // 60)
             facts = {"operator": known.name, "minutes": minutes}
             self._record(connection, Event("operator_locked", actor, now, facts=facts))
@@ -158,47 +151,16 @@ class SignIn:
 
 def _count(connection: Connection, name: str, now: datetime) -> _Attempt:
     """Count one more failure of `name`, and read what is kept of them."""
-    asked = name if is_name(name) else _NOBODY
+    asked = name if is_name(name) else NOBODY
     found = connection.execute(select(operator).where(operator.c.name == asked)).first()
     row: dict[str, Any] = {} if found is None else found._asdict()
-    counted_as = asked if row else _NOBODY
-    attempts = _held(connection, counted_as, now)
-    locked = attempts.locked_until is not None and now < attempts.locked_until
-    recent = locked or (attempts.locked_until is None and now - attempts.failed_at < LOCKED_FOR)
-    failures = attempts.failures + 1 if recent else 1
-    until = attempts.locked_until if locked else None
-    if failures >= FAILURES and not locked:
-        until = now + LOCKED_FOR
-    connection.execute(
-        update(sign_in_attempt)
-        .where(sign_in_attempt.c.name == counted_as)
-        .values(failures=failures, failed_at=now, locked_until=until)
-    )
+    counted_as = asked if row else NOBODY
     return _Attempt(
         operator=operator_from(row) if row else None,
         password_hash=row.get("password_hash"),
         factor=row.get("factor", b""),
-        failures=failures,
-        locked=locked,
+        count=attempts.count(connection, counted_as, now),
     )
-
-
-def _held(connection: Connection, counted_as: str, now: datetime) -> Any:
-    """The counter of a name, held until the transaction ends; made where there is none yet."""
-    wanted = select(sign_in_attempt).where(sign_in_attempt.c.name == counted_as).with_for_update()
-    if (held := connection.execute(wanted).first()) is not None:
-        return held
-    try:
-        with connection.begin_nested():
-            connection.execute(
-                insert(sign_in_attempt).values(
-                    name=counted_as, failures=0, failed_at=now, locked_until=None
-                )
-            )
-    except IntegrityError:
-        # Somebody else tries the same name for the first time: theirs is the row to wait for.
-        return connection.execute(wanted).one()
-    return connection.execute(wanted).one()
 
 
 def _accept(
@@ -228,9 +190,5 @@ def _accept(
     )
     if done.rowcount != 1:
         return False
-    connection.execute(
-        update(sign_in_attempt)
-        .where(sign_in_attempt.c.name == attempt.counted_as)
-        .values(failures=0, failed_at=now, locked_until=None)
-    )
+    attempts.forgive(connection, attempt.counted_as, now)
     return True

@@ -21,10 +21,11 @@ from idp_proxy.audit.log import AuditLog, rows, verify_log
 from idp_proxy.decision.approval import Role
 from idp_proxy.operators import accounts, passwords
 from idp_proxy.operators.accounts import PURPOSE, STEPS, Enrolment, Operator, State, enrol
+from idp_proxy.operators.attempts import FAILURES, LOCKED_FOR
 from idp_proxy.operators.factor import enrolment_uri, new_secret, step_of
 from idp_proxy.operators.passwords import Passwords, check_password
 from idp_proxy.operators.refusals import OperatorInvalid, OperatorRefused, Why
-from idp_proxy.operators.sign_in import FAILURES, LOCKED_FOR, Credential, SignIn
+from idp_proxy.operators.sign_in import Credential, SignIn
 from idp_proxy.operators.tables import operator, sign_in_attempt
 from idp_proxy.seal import KeyRing
 from idp_proxy.store.database import Database
