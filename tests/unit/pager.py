@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,6 +67,39 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+class _Mailbox(socketserver.StreamRequestHandler):
+    mails: list[str]
+
+    def handle(self) -> None:
+        """As much of SMTP (RFC 5321) as a client needs that sends one mail."""
+        self._say("220 ready")
+        for line in self.rfile:
+            command = line[:4].upper().strip()
+            if command == b"DATA":
+                self._say("354 go on")
+                self.mails.append(b"".join(iter(self.rfile.readline, b".\r\n")).decode())
+            if command == b"QUIT":
+                self._say("221 bye")
+                return
+            self._say("250 done")
+
+    def _say(self, text: str) -> None:
+        self.wfile.write(f"{text}\r\n".encode())
+
+
+def running_mail_server() -> Iterator[tuple[str, list[str]]]:
+    """A mail server: its URL for Apprise, and the mails that came."""
+    mails: list[str] = []
+    handler = type("Mailbox", (_Mailbox,), {"mails": mails})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        address = f"127.0.0.1:{server.server_address[1]}"
+        yield f"mailto://{address}?from=proxy@example.org&to=night@example.org", mails
+        server.shutdown()
+        thread.join()
 
 
 def running_pager() -> Iterator[Pager]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
+from email import message_from_string
+from email.policy import default
 from typing import TYPE_CHECKING
 
 import pytest
 
+from idp_proxy.decision.notices import Kind, Notice
 from idp_proxy.notify.channels import Delivery, Result, open_channels, problems, send
-from idp_proxy.notify.texts import Message
-from tests.unit.pager import TOKEN, Pager, running_pager
+from idp_proxy.notify.texts import Message, write
+from tests.unit.pager import TOKEN, Pager, running_mail_server, running_pager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +98,28 @@ def test_what_apprise_cannot_use_is_named_by_its_index_alone(pager: Pager) -> No
 def test_no_channels_need_no_apprise() -> None:
     assert open_channels([], 5) == ()
     assert send((), MESSAGE, 5) == ()
+
+
+def test_a_mail_has_no_header_but_ours() -> None:
+    """A hostile cause tries to add a recipient, and markup."""
+    facts = {"serving": "okta\r\nBcc: evil@example.org", "cause": "<img src=//evil.example/x>\n.\n"}
+    message = write(
+        Notice(Kind.OUTAGE, "k", facts, "idp-proxy status"),
+        "de",
+        since=datetime(2026, 11, 22, tzinfo=UTC),
+        fallback="idp-proxy status",
+        source="sso1",
+    )
+    for url, mails in running_mail_server():
+        (delivery,) = send(open_channels([url], 5), message, 5)
+        assert delivery.sent
+        (mail,) = (message_from_string(one, policy=default) for one in mails)
+    assert mail["Bcc"] is None
+    assert mail["To"] == "night@example.org"
+    assert mail["Subject"] == message.subject
+    body = mail.get_content()
+    assert "next: idp-proxy status" in body.splitlines()
+    assert "<img" not in body
 
 
 @pytest.mark.parametrize("result", Result)
