@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from conversion.decision.account import SAML
+from conversion.decision.deadline import Deadlines, waiting
+from conversion.decision.lifecycle import OPEN
+from conversion.decision.people import People
 from conversion.decision.plan import parse_envelope
-from conversion.decision.situation import OpenCampaign, Situation
-from conversion.decision.triage import HORIZONS
+from conversion.decision.situation import UNTOUCHED, Door, OpenCampaign, Situation
+from conversion.decision.triage import HORIZONS, Standing
 from conversion.errors import MattermostError, Unauthorized
-from conversion.inventory import age_of
-from conversion.sessions import Question, idle_of, look_at_sessions
+from conversion.ledger.base import MOVED
+from conversion.sessions import Looks, Question, idle_of, look_at_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import timedelta
 
     from conversion.config import Settings
     from conversion.decision.account import Account
-    from conversion.decision.triage import Load
-    from conversion.ledger.base import Campaign, Ledger
+    from conversion.ledger.base import Campaign, Ledger, Row
     from conversion.mattermost import Session as ServerSession
     from conversion.mattermost import Version
     from conversion.proxy_status import ProxyAnswer
+
+_USUAL: Final = Deadlines()
 
 
 class Server(Protocol):
@@ -55,20 +59,27 @@ def look_around(
 
     `tell` hears how many of how many people were looked at. Raises `LedgerError`.
     """
-    rows = list(ledger.inventory())
+    age, known = _inventory(ledger, now)
     release, server_trouble = _release(server)
     unasked: tuple[Mapping[str, Account], str] = ({}, "not known")
     accounts, token_trouble = unasked if server_trouble else _accounts(server)
+    config: Mapping[str, Mapping[str, Any]] = {}
+    if not server_trouble and not token_trouble:
+        config, token_trouble = _config(server)
     people = [one.id for one in accounts.values() if _counts(one)]
-    known = {row.user_id for row in rows if row.binding is not None}
-    known |= {one.id for one in accounts.values() if one.auth_data is not None}
-    loads: tuple[Load, ...] = ()
+    looks = Looks()
     if horizons and people:
-        minutes = settings.campaign.minutes_a_call
-        threads = settings.access.connections
-        question = Question(now, minutes, horizons=tuple(horizons), threads=threads)
-        loads, trouble = _load_of(server, people, question, tell)
+        question = Question(
+            now,
+            settings.campaign.minutes_a_call,
+            idle=idle_of(config),
+            horizons=tuple(horizons),
+            threads=settings.access.connections,
+        )
+        looks, trouble = _looks(server, people, question, tell)
         token_trouble = token_trouble or trouble
+    out = (accounts[one].username for one, at in looks.standings.items()
+           if at is Standing.LOCKED_OUT)  # fmt: skip
     return Situation(
         now=now,
         sso_works=proxy.works,
@@ -76,21 +87,53 @@ def look_around(
         server=server_trouble,
         token=token_trouble,
         release=release,
-        inventory_age=age_of(rows, now),
+        inventory_age=age,
         inventory_max_age=settings.campaign.inventory_max_age,
-        known=sum(one in known for one in people),
+        known=sum(accounts[one].auth_data is not None or one in known for one in people),
         people=len(people),
-        loads=loads,
-        campaign=campaign_of(ledger),
+        door=door_of(config),
+        loads=looks.loads,
+        out_now=tuple(sorted(out)),
+        campaign=campaign_of(ledger, now, settings.campaign.deadlines),
     )
 
 
-def campaign_of(ledger: Ledger) -> OpenCampaign | None:
-    """The campaign that is open, with its counts."""
+def campaign_of(
+    ledger: Ledger, now: datetime, deadlines: Deadlines = _USUAL
+) -> OpenCampaign | None:
+    """The campaign that is open, with its counts, and who is away for how long."""
     found = ledger.current_campaign()
     if found is None:
         return None
-    return OpenCampaign(found.id, found.opened_at, _until(found), ledger.counts(found.id))
+    rows = ledger.rows(found.id, *(OPEN - UNTOUCHED))
+    away = waiting(map(_left_at, rows), now, deadlines)
+    return OpenCampaign(found.id, found.opened_at, _until(found), ledger.counts(found.id), away)
+
+
+def _left_at(row: Row) -> datetime:
+    """Since when this account may have been at a password."""
+    return datetime.fromisoformat(row.facts[MOVED]) if MOVED in row.facts else row.updated_at
+
+
+def door_of(config: Mapping[str, Mapping[str, Any]]) -> Door:
+    """Whether the server's settings let anybody in with a password."""
+    email = config.get("EmailSettings", {})
+    return Door(email.get("EnableSignInWithEmail"), email.get("EnableSignInWithUsername"))
+
+
+def _inventory(ledger: Ledger, now: datetime) -> tuple[timedelta | None, People]:
+    """How long ago `prepare` last ran, and whose way back it knows; read once."""
+    last: datetime | None = None
+
+    def known() -> Iterator[str]:
+        nonlocal last
+        for row in ledger.inventory():
+            last = row.seen_at if last is None else max(last, row.seen_at)
+            if row.binding is not None:
+                yield row.user_id
+
+    ids = People(known())
+    return (None if last is None else now - last), ids
 
 
 def _until(campaign: Campaign) -> datetime | None:
@@ -127,17 +170,22 @@ def _accounts(server: Server) -> tuple[Mapping[str, Account], str]:
         return {}, f"not known: {error.detail}"
 
 
-def _load_of(
+def _config(server: Server) -> tuple[Mapping[str, Mapping[str, Any]], str]:
+    try:
+        return server.config(), ""
+    except MattermostError as error:
+        return {}, f"good for the list, not for the settings: {error.detail}"
+
+
+def _looks(
     server: Server,
     people: Sequence[str],
     question: Question,
     tell: Callable[[int, int], None],
-) -> tuple[tuple[Load, ...], str]:
+) -> tuple[Looks, str]:
     try:
-        asked = replace(question, idle=idle_of(server.config()))
-        looks = look_at_sessions(server, people, asked, tell)
+        return look_at_sessions(server, people, question, tell), ""
     except Unauthorized as error:
-        return (), f"REFUSED: {error.detail}"
+        return Looks(), f"REFUSED: {error.detail}"
     except MattermostError as error:
-        return (), f"good for the list, then: {error.detail}"
-    return looks.loads, ""
+        return Looks(), f"good for the list, then: {error.detail}"

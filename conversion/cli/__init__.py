@@ -5,7 +5,8 @@ to stdout, progress, errors and warnings to stderr, and the last line is `next:`
 
     session   what every command shares: the program, configuration, ledger, client, signals
     progress  how far a command is, for a terminal and for a log
-    looking   prepare, preflight, now, status
+    looking   prepare, preflight
+    telling   now, status, brief
     planning  plan
     moving    convert
     homeward  return, reconcile, verify
@@ -23,6 +24,7 @@ from conversion.cli.moving import register as register_moving
 from conversion.cli.planning import register as register_planning
 from conversion.cli.records import register as register_records
 from conversion.cli.session import EXIT_REFUSED, StopAtOnce, program, shown_next, tell
+from conversion.cli.telling import register as register_telling
 from conversion.errors import (
     ConfigError,
     ConversionError,
@@ -45,6 +47,7 @@ for register in (
     register_moving,
     register_homeward,
     register_records,
+    register_telling,
 ):
     register(program)
 

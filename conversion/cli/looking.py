@@ -1,11 +1,9 @@
-"""Commands that change nobody's account: `prepare`, `preflight`, `now`, `status`."""
+"""Commands that look before anything is done: `prepare`, `preflight`."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +12,6 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from conversion import preflight as evidence_of
-from conversion import proxy_status
-from conversion.cli.progress import steps
 from conversion.cli.session import (
     EXIT_OPEN,
     EXIT_REFUSED,
@@ -23,7 +19,7 @@ from conversion.cli.session import (
     JsonOption,
     clock,
     command_line,
-    opened_ledger,
+    opened_server,
     screen,
     settings_of,
     shown_next,
@@ -31,36 +27,19 @@ from conversion.cli.session import (
 )
 from conversion.config import secret_of
 from conversion.decision.evidence import Severity
-from conversion.decision.lifecycle import RowState
 from conversion.decision.preflight import findings
-from conversion.decision.situation import lines, next_words
 from conversion.inventory import from_export, read_csv, read_sql
 from conversion.inventory import prepare as learn
-from conversion.mattermost import Mattermost
-from conversion.situation import campaign_of, look_around
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conversion.config import Settings
     from conversion.decision.evidence import Finding
-    from conversion.decision.situation import OpenCampaign, Situation
     from conversion.inventory import Prepared, Said
-    from conversion.ledger.sql import SqlLedger
 
 
 def register(program: typer.Typer) -> None:
     """Add these commands to `program`."""
     program.command("prepare")(prepare)
     program.command("preflight")(preflight)
-    program.command("now")(now)
-    program.command("status")(status)
-
-
-@contextmanager
-def _server(settings: Settings) -> Iterator[tuple[SqlLedger, Mattermost]]:
-    with opened_ledger(settings) as ledger, Mattermost(settings.access) as client:
-        yield ledger, client
 
 
 def prepare(
@@ -93,7 +72,7 @@ def prepare(
         said += read_csv(file, at)
     if sql:
         said += read_sql(secret_of("--sql", sql, Path.cwd()), at)
-    with _server(settings) as (ledger, client):
+    with opened_server(settings) as (ledger, client):
         if export:
             said += from_export(client.export_users(settings.ledger.file.parent), at)
         prepared = learn(client, ledger, said, at)
@@ -156,7 +135,7 @@ def _prepared_json(prepared: Prepared) -> dict[str, object]:
 def preflight(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Everything that would make a campaign fail or harm, each with a way out."""
     settings = settings_of(config)
-    with _server(settings) as (ledger, client):
+    with opened_server(settings) as (ledger, client):
         found = findings(evidence_of.gather(client, ledger, settings, clock()))
     worst = Counter(finding.severity for finding in found)
     blocked = worst[Severity.BLOCKING] > 0
@@ -187,98 +166,3 @@ def _finding_json(finding: Finding) -> dict[str, str]:
         "what": finding.what,
         "fix": finding.fix,
     }
-
-
-def now(
-    within_h: Annotated[
-        list[float] | None,
-        typer.Option(min=0, max=8760, help="Hours to look ahead; repeatedly. Default: 8 and 24."),
-    ] = None,
-    sessions: Annotated[
-        bool, typer.Option(help="Look at everybody's sessions: a call for each person.")
-    ] = True,
-    config: ConfigOption = None,
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """What is true, and what to do next, in ten lines."""
-    settings = settings_of(config)
-    proxy = proxy_status.ask(settings.campaign.proxy_status)
-    hours = sorted({0.0, *(within_h or (8.0, 24.0))})
-    horizons = [timedelta(hours=hour) for hour in hours] if sessions else []
-    with _server(settings) as (ledger, client), steps() as step:
-        found = look_around(
-            client,
-            ledger,
-            settings,
-            proxy,
-            clock(),
-            horizons,
-            lambda done, total: step("sessions", done, total, 0),
-        )
-    words = next_words(found)
-    if as_json:
-        typer.echo(json.dumps(_situation_json(found) | {"next": command_line(*words)}, indent=2))
-    else:
-        for subject, text in lines(found):
-            typer.echo(f"{subject + ':':12}{text}")
-        typer.echo(shown_next(*words))
-    if found.campaign is not None:
-        raise typer.Exit(EXIT_OPEN)
-
-
-def _situation_json(found: Situation) -> dict[str, object]:
-    age = found.inventory_age
-    return {
-        "now": found.now.isoformat(),
-        "sso_works": found.sso_works,
-        "sso": found.sso,
-        "server": found.server,
-        "release": found.release,
-        "token": found.token,
-        "inventory_age_h": None if age is None else round(age / timedelta(hours=1), 1),
-        "on_sso": found.people,
-        "way_back_known": found.known,
-        "locked_out": [
-            {
-                "within_h": load.after / timedelta(hours=1),
-                "people": load.people,
-                "phone_h": round(load.phone_hours, 1),
-            }
-            for load in found.loads
-        ],
-        "campaign": None if found.campaign is None else _campaign_json(found.campaign),
-    }
-
-
-def _campaign_json(campaign: OpenCampaign) -> dict[str, object]:
-    return {
-        "id": campaign.id,
-        "opened_at": campaign.opened_at.isoformat(),
-        "until": None if campaign.until is None else campaign.until.isoformat(),
-        "left": campaign.left,
-        "states": {state.value: campaign.counts.get(state, 0) for state in RowState},
-    }
-
-
-def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
-    """Where everybody of the open campaign is, from the ledger alone: the server is not asked."""
-    settings = settings_of(config)
-    with opened_ledger(settings) as ledger:
-        campaign = campaign_of(ledger)
-    words = ("now",) if campaign is None or not campaign.left else ("return",)
-    if as_json:
-        shown = None if campaign is None else _campaign_json(campaign)
-        typer.echo(json.dumps({"campaign": shown, "next": command_line(*words)}, indent=2))
-    elif campaign is None:
-        typer.echo("no campaign is open")
-    else:
-        typer.echo(f"campaign {campaign.id}, open since {campaign.opened_at:%Y-%m-%d %H:%M} UTC")
-        for state in RowState:
-            if campaign.counts.get(state):
-                typer.echo(f"  {campaign.counts[state]:6} {state.value}")
-        typer.echo(f"{campaign.left} people are left to be brought back")
-    if not as_json:
-        typer.echo(shown_next(*words))
-    if campaign is not None:
-        raise typer.Exit(EXIT_OPEN)

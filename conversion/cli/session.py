@@ -149,6 +149,13 @@ def opened_ledger(settings: Settings) -> Iterator[SqlLedger]:
 
 
 @contextmanager
+def opened_server(settings: Settings) -> Iterator[tuple[SqlLedger, Mattermost]]:
+    """Ledger and server, for who only looks. Raises `LedgerError`."""
+    with opened_ledger(settings) as ledger, Mattermost(settings.access) as client:
+        yield ledger, client
+
+
+@contextmanager
 def opened_bulk(settings: Settings, tell_progress: Callable[[Progress], None]) -> Iterator[Bulk]:
     """Everything a journey works with; Ctrl-C and SIGTERM stop it between people."""
     with (

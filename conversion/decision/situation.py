@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from conversion.decision.deadline import Due, Waiting
 from conversion.decision.lifecycle import INTENTS, OPEN, RowState
 
 if TYPE_CHECKING:
@@ -22,12 +23,15 @@ UNTOUCHED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class OpenCampaign:
-    """The campaign that is open, how many rows are in each state, and when its envelope ends."""
+    """The campaign that is open, how many rows are in each state, when its envelope ends, and how
+    long people have been away.
+    """
 
     id: str
     opened_at: datetime
     until: datetime | None
     counts: Mapping[RowState, int]
+    waiting: Waiting = field(default=Waiting())
 
     @property
     def left(self) -> int:
@@ -38,13 +42,43 @@ class OpenCampaign:
             if state in OPEN and state not in UNTOUCHED
         )
 
+    @property
+    def moved(self) -> int:
+        """Everybody who was moved, or may have been."""
+        return sum(people for state, people in self.counts.items() if state not in UNTOUCHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Whether a password login is possible by Mattermost's settings: by email, by user name.
+
+    None where the settings are not known.
+    """
+
+    by_email: bool | None = None
+    by_name: bool | None = None
+
+    def __str__(self) -> str:
+        ways = [way for way, is_open in (("email", self.by_email), ("user name", self.by_name))
+                if is_open]  # fmt: skip
+        if ways:
+            return f"open: people can log in with {' or '.join(ways)} and a password"
+        if self.shut:
+            return "SHUT: sign-in with email and with user name are off; preflight tells the cure"
+        return "not known"
+
+    @property
+    def shut(self) -> bool:
+        """Whether nobody can use a password, whatever is set for them."""
+        return self.by_email is False and self.by_name is False
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What was learnt at `now`. `sso_works` None: nobody knows; `sso` says it in words.
 
     `server` and `token` say what is wrong, empty where all is well. `loads` is empty where the
-    sessions were not looked at.
+    sessions were not looked at; `out_now` are the user names of who is locked out now, in order.
     """
 
     now: datetime
@@ -57,7 +91,9 @@ class Situation:
     known: int
     people: int
     release: str = ""
+    door: Door = field(default=Door())
     loads: tuple[Load, ...] = field(default=())
+    out_now: tuple[str, ...] = field(default=())
     campaign: OpenCampaign | None = None
 
 
@@ -69,16 +105,17 @@ def lines(found: Situation) -> tuple[tuple[str, str], ...]:
         ("server", found.server or f"answers; Mattermost {found.release}"),
         ("token", found.token or "good"),
         ("inventory", _inventory(found)),
-        ("on SSO", f"{found.people} people; the way back of {found.known} is known"),
-        ("locked out", locked_out(found.loads)),
+        ("door", str(found.door)),
+        ("locked out", _locked_out(found)),
         ("phone", phone(found.loads)),
-        ("campaign", _campaign(found.campaign)),
+        ("campaign", _campaign(found)),
     )
 
 
 def next_words(found: Situation) -> tuple[str, ...]:
     """The command that helps most now, without the program's name."""
-    if found.server or found.token:
+    out = found.loads[0].people if found.sso_works is False and found.loads else 0
+    if found.server or found.token or (out and found.door.shut):
         return ("preflight",)
     if found.inventory_age is None:
         return ("prepare",)
@@ -87,8 +124,8 @@ def next_words(found: Situation) -> tuple[str, ...]:
         return ("return",) if found.sso_works else ("status",)
     if campaign is not None and found.sso_works:
         return ("verify",)
-    if found.sso_works is False and found.loads and found.loads[0].people:
-        return ("plan", "--locked-out", "--at-most", str(found.loads[0].people))
+    if out:
+        return ("plan", "--locked-out", "--at-most", str(out))
     stale = found.inventory_age > found.inventory_max_age
     return ("prepare",) if stale else ("preflight",)
 
@@ -97,8 +134,22 @@ def _inventory(found: Situation) -> str:
     if found.inventory_age is None:
         return "NONE: no way back is known"
     hours = found.inventory_age / timedelta(hours=1)
-    old = found.inventory_age > found.inventory_max_age
-    return f"{hours:.0f} h old{': TOO OLD' if old else ''}"
+    old = ": TOO OLD" if found.inventory_age > found.inventory_max_age else ""
+    return f"{hours:.0f} h old{old}; the way back of {found.known} of {found.people} is known"
+
+
+_SHOWN: Final = 3
+
+
+def _locked_out(found: Situation) -> str:
+    """Who, as far as it fits a line: the first few names of those who are out now."""
+    said = locked_out(found.loads)
+    if not found.out_now:
+        return said
+    more = len(found.out_now) - _SHOWN
+    names = ", ".join((*found.out_now[:_SHOWN], *([f"{more} more"] if more > 0 else [])))
+    now, comma, later = said.partition(",")
+    return f"{now} ({names}){comma}{later}"
 
 
 def locked_out(loads: Sequence[Load]) -> str:
@@ -116,12 +167,27 @@ def phone(loads: Sequence[Load]) -> str:
     return f"{spoken}, if each of them calls"
 
 
-def _campaign(campaign: OpenCampaign | None) -> str:
+def _campaign(found: Situation) -> str:
+    campaign = found.campaign
     if campaign is None:
         return "none is open"
     counts = campaign.counts
     unsure = sum(people for state, people in counts.items() if state in INTENTS)
     said = ", ".join(f"{counts[state]} {state.value}" for state in RowState if counts.get(state))
-    until = f", to end by {campaign.until:%Y-%m-%d %H:%M} UTC" if campaign.until else ""
     settle = f"; {unsure} to be settled by asking the server" if unsure else ""
-    return f"{campaign.id} is open{until}: {said or 'nobody yet'}{settle}"
+    alarm = alarm_of(campaign, found.now)
+    return f"{campaign.id} is open: {said or 'nobody yet'}{settle}{f'; {alarm}' if alarm else ''}"
+
+
+def alarm_of(campaign: OpenCampaign, now: datetime) -> str:
+    """What is due for who is away, in words; empty where nothing is. It returns nobody."""
+    waiting = campaign.waiting
+    since = f", the first since {waiting.since:%Y-%m-%d %H:%M} UTC" if waiting.since else ""
+    if waiting.due is Due.ALARM:
+        return f"OVERDUE: {waiting.overdue} people are past the deadline{since}"
+    if campaign.until is not None and campaign.until <= now:
+        ended = f"{campaign.until:%Y-%m-%d %H:%M} UTC"
+        return f"OVERDUE: it was to end at {ended}, and {waiting.people} people are away"
+    if waiting.due is Due.REMINDER:
+        return f"reminder: {waiting.reminded} people are away for long{since}"
+    return f"to end by {campaign.until:%Y-%m-%d %H:%M} UTC" if campaign.until else ""

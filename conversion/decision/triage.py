@@ -64,7 +64,9 @@ class Load:
     @property
     def when(self) -> str:
         """The horizon in words."""
-        return "now" if not self.after else f"within {self.after / timedelta(hours=1):g} h"
+        return (
+            "now" if not self.after else f"within {round(self.after / timedelta(hours=1), 1):g} h"
+        )
 
 
 #: The moments a night shift plans by.

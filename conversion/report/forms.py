@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 
 class Format(enum.StrEnum):
@@ -22,7 +22,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 templates: Final = Environment(
     loader=PackageLoader("conversion.report", "."),
-    autoescape=True,
+    autoescape=select_autoescape(("html",)),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -78,7 +78,7 @@ def _html(report: Report) -> str:
         headline=headline(report),
         states=[(state.value, report.counts[state]) for state in RowState
                 if report.counts.get(state)],
-        exceptions=[_record(one) for one in report.exceptions],
+        exceptions=report.exceptions,
     )  # fmt: skip
 
 

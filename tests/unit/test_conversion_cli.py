@@ -222,9 +222,133 @@ def test_now_takes_ten_lines(night: Night) -> None:
     assert night.run("now", "--within-h", "5") == 0
     lines = night.out.splitlines()
     assert len(lines) == 10
-    assert "locked out: 9 now, 10 within 5 h" in night.out
+    assert "locked out: 9 now (olga, user000000, user000002, 6 more), 10 within 5 h" in night.out
+    assert "door:       open: people can log in with email or user name" in night.out
     assert night.run("now", "--no-sessions") == 0
     assert "locked out: not looked at" in night.out
+
+
+def test_now_looks_ahead_to_a_time_of_day(night: Night) -> None:
+    night.run("prepare")
+    night.server.give_session(night.person(1), hours=4)
+    at = datetime.now(UTC) + timedelta(hours=6)
+    told = night.json("now", "--by", f"{at:%H:%M}")
+    assert [load["people"] for load in told["locked_out"]] == [9, 10]
+    assert 5 < told["locked_out"][1]["within_h"] <= 6
+    assert len(told["locked_out_now"]) == 9
+    assert "user000001" not in told["locked_out_now"]
+    # A time of day that has passed is tomorrow's.
+    past = datetime.now(UTC) - timedelta(hours=1)
+    ahead = night.json("now", "--by", f"{past:%H:%M}")["locked_out"][1]["within_h"]
+    assert 22 < ahead <= 24
+
+
+@pytest.mark.parametrize(("text", "said"), [("soon", "no time of day"), ("06:30+02:00", "UTC")])
+def test_a_time_of_day_that_is_none_is_refused(night: Night, text: str, said: str) -> None:
+    assert night.run("now", "--by", text) == 2
+    assert said in night.err
+
+
+def test_a_shut_door_is_told_before_anybody_is_moved(night: Night) -> None:
+    night.run("prepare")
+    mail = night.server.settings["EmailSettings"]
+    mail["EnableSignInWithEmail"] = mail["EnableSignInWithUsername"] = False
+    night.run("now")
+    assert "door:       SHUT: sign-in with email and with user name are off" in night.out
+    assert night.json("now")["door"] == {"by_email": False, "by_user_name": False}
+
+
+def test_now_does_not_guess_sessions_by_settings_it_could_not_read(night: Night) -> None:
+    night.run("prepare")
+    night.server.trouble.faults.append(Fault(Kind.SERVER_ERROR, "GET", "/config$", times=10_000))
+    assert night.run("now") == 0
+    assert "token:      good for the list, not for the settings" in night.out
+    assert "door:       not known" in night.out
+
+
+def test_the_management_gets_six_lines_in_its_language(night: Night) -> None:
+    night.run("prepare")
+    assert night.run("brief") == 0
+    assert len(night.out.splitlines()) == 6
+    assert "10 of 10 people cannot log in now" in night.out
+    assert night.next() == ["preflight"]
+    convert(night, "--user", "user000001")
+    assert night.run("brief", "--language", "de", "--no-sessions") == 3
+    assert len(night.out.splitlines()) == 6
+    assert "umgestellt: 1 Personen; zurück bei SSO: 0, noch offen: 1" in night.out
+
+
+def test_who_is_away_for_too_long_is_told_by_status_and_now(night: Night) -> None:
+    night.run("prepare")
+    convert(night, "--user", "user000001")
+    assert night.run("status") == 3
+    assert "to end by" in night.out
+    config = night.folder / "c.toml"
+    config.write_text(config.read_text() + "remind_h = 1e-9\ndeadline_h = 2e-9\n")
+    assert night.run("status") == 3
+    assert "OVERDUE: 1 people are past the deadline" in night.out
+    assert night.run("now", "--no-sessions") == 3
+    assert "OVERDUE" in night.out
+    told = night.json("status")["campaign"]
+    assert (told["overdue"], told["reminded"]) == (1, 1)
+    # It tells; it returns nobody.
+    assert night.server.users[night.person(1)].auth_service == ""
+
+
+def test_a_reminder_behind_the_deadline_is_refused(night: Night) -> None:
+    config = night.folder / "c.toml"
+    config.write_text(config.read_text() + "remind_h = 80\n")
+    assert night.run("status") == 2
+    assert "campaign.remind_h: 80 hours is no reminder of a deadline after 72" in night.err
+
+
+def test_a_plan_is_shown_again_in_every_form_for_whoever_is_to_agree(night: Night) -> None:
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001")
+    for form in ("text", "json", "csv", "html"):
+        assert night.run("plan", "--show", digest, "--format", form) == 0
+        assert "user000001" in night.out
+    assert night.run("plan", "--show", "f" * 64) == 1
+    assert "no plan" in night.err
+    assert night.run("plan", "--user", "user000001") == 2
+    assert "--at-most: missing" in night.err
+
+
+def test_a_team_narrows_whoever_is_meant(night: Night) -> None:
+    night.run("prepare")
+    team = night.server.new_id()
+    night.server.names[team] = "ops"
+    night.server.teams[team] = {night.person(1), night.person(2)}
+    night.server.give_session(night.person(1), hours=40)
+    told = night.json("plan", "--team", "ops", "--at-most", "5")
+    assert [one["username"] for one in told["people"]] == ["user000001", "user000002"]
+    assert told["groups"] == ["team:ops"]
+    assert told["standings"] == {"in for longer": 1, "locked out now": 1}
+    told = night.json("plan", "--team", "ops", "--locked-out", "--at-most", "5")
+    assert [one["username"] for one in told["people"]] == ["user000002"]
+    assert night.run("plan", "--team", "ops", "--user", "user000003", "--at-most", "5") == 1
+    assert "in no group of the envelope: user000003" in night.err
+    assert night.run("plan", "--never-locked-out", "--at-most", "5") == 1
+    assert "the plan names nobody" in night.err
+    night.server.give_session(night.person(3)).expires_at = 0
+    told = night.json("plan", "--never-locked-out", "--at-most", "5")
+    assert [one["username"] for one in told["people"]] == ["user000003"]
+
+
+def test_an_exception_has_an_owner(night: Night) -> None:
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001", "--user", "user000002")
+    night.server.change(night.person(1), delete_at=5)
+    night.run("convert", "--plan", digest, "--yes")
+    assert night.run("report") == 3
+    assert f"user000001: skipped: the account was deactivated since the plan; owner: {actor()}" in (
+        night.out
+    )
+    assert "user000002: converted: converted; owner: nobody yet: set campaign.owner" in night.out
+    config = night.folder / "c.toml"
+    config.write_text(config.read_text() + 'owner = "Identity team"\n')
+    night.run("report", "--format", "csv")
+    assert night.out.count("Identity team") == 2
 
 
 def test_now_still_answers_when_the_token_is_gone(night: Night) -> None:

@@ -18,13 +18,14 @@ from conversion.config import ProxyStatus
 from conversion.decision.account import Binding, Source
 from conversion.decision.lifecycle import CLOSED, OPEN, RowState
 from conversion.decision.plan import Envelope, envelope_text
-from conversion.decision.situation import OpenCampaign, Situation, lines, next_words
+from conversion.decision.situation import Door, OpenCampaign, Situation, lines, next_words
 from conversion.decision.triage import Load
 from conversion.ledger.base import Campaign, Change, InventoryRow, Row
 from conversion.ledger.opening import open_ledger
 from conversion.proxy_status import Logins, ask
 from conversion.report import Exceptional, Format, Report, render, report_of
-from conversion.situation import campaign_of, idle_of
+from conversion.sessions import idle_of
+from conversion.situation import campaign_of
 from idp_proxy.audit.chain import Event
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def test_a_closed_campaign_still_has_its_report(tmp_path: Path) -> None:
     with moved(tmp_path, only) as ledger:
         walk(ledger, only, *HOME)
         ledger.close_campaign(CAMPAIGN.id, NOW + timedelta(hours=1))
-        assert campaign_of(ledger) is None
+        assert campaign_of(ledger, NOW) is None
         last = ledger.last_campaign()
         assert last is not None
         text = render(report_of(ledger, last, NOW + timedelta(hours=2)), Format.TEXT)
@@ -184,7 +185,7 @@ def test_a_closed_campaign_still_has_its_report(tmp_path: Path) -> None:
 
 def test_an_open_campaign_tells_its_end_and_who_is_left(tmp_path: Path) -> None:
     with moved(tmp_path, row("a"), row("b")) as ledger:
-        found = campaign_of(ledger)
+        found = campaign_of(ledger, NOW)
     assert found is not None
     assert (found.left, found.until) == (2, ENVELOPE.until)
 
@@ -206,6 +207,7 @@ CALM = Situation(
     release="11.0.0",
 )
 DOWN = replace(CALM, sso_works=False, sso="IS DOWN", loads=LOADS)
+DOWN_PLAN = ("plan", "--locked-out", "--at-most", "40")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,9 @@ DOWN = replace(CALM, sso_works=False, sso="IS DOWN", loads=LOADS)
         (replace(DOWN, token="refused"), ("preflight",)),
         (replace(DOWN, inventory_age=None), ("prepare",)),
         (replace(CALM, inventory_age=timedelta(hours=30)), ("prepare",)),
-        (DOWN, ("plan", "--locked-out", "--at-most", "40")),
+        (DOWN, DOWN_PLAN),
+        (replace(DOWN, door=Door(by_email=False, by_name=False)), ("preflight",)),
+        (replace(DOWN, door=Door(by_email=False, by_name=True)), DOWN_PLAN),
         (replace(DOWN, loads=()), ("preflight",)),
         (replace(DOWN, campaign=OPENED), ("status",)),
         (replace(CALM, campaign=OPENED), ("return",)),
@@ -235,10 +239,10 @@ def test_now_tells_who_is_locked_out_and_what_it_costs() -> None:
     said = dict(lines(replace(DOWN, campaign=OPENED, inventory_age=timedelta(hours=30))))
     assert said["locked out"] == "40 now, 90 within 8 h"
     assert said["phone"].startswith("4 h now, 216 h within 8 h")
-    assert said["inventory"] == "30 h old: TOO OLD"
+    assert said["inventory"] == "30 h old: TOO OLD; the way back of 99 of 100 is known"
     assert said["campaign"] == (
-        "c1 is open, to end by 2026-03-04 03:00 UTC: 3 converted, 1 returning, 2 skipped;"
-        " 1 to be settled by asking the server"
+        "c1 is open: 3 converted, 1 returning, 2 skipped; 1 to be settled by asking the server;"
+        " to end by 2026-03-04 03:00 UTC"
     )
     assert OPENED.left == 4
 
