@@ -26,13 +26,14 @@ from conversion.decision.plan import (
 from conversion.decision.settlement import Finding, read
 from conversion.errors import LedgerConflict, MattermostError, PlanStale, PlanUnsafe
 from conversion.ledger.base import Campaign, Row
-from conversion.passwords import hash_of_an_unknown_password
+from conversion.passwords import hash_of_an_unknown_password, unknown_password
 from conversion.stored_plan import stored_plan
 from conversion.truth import (
     change_each,
     look,
     refresh_converted_file,
     settle_rows,
+    settled,
     wait_for_calls_of_the_dead,
 )
 from idp_proxy.audit.chain import Event as AuditEvent
@@ -65,16 +66,38 @@ class Converted:
     stopped: str = ""
 
 
-def convert(bulk: Bulk, plan_digest: str, pilot: int | None = None) -> Converted:
+#: Calls at once where the server hashes: more than it has cores only add to everybody's waiting,
+#: and every login waits with them (facts of the API, section 6).
+PLAIN_THREADS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a plan is carried out: its first `pilot` people or all; `wave` at a time, each of them
+    held against the list before the next, 0 for all at once; `plain` lets the server hash.
+    """
+
+    pilot: int | None = None
+    wave: int = 0
+    plain: bool = False
+
+
+def convert(
+    bulk: Bulk, plan_digest: str, pilot: int | None = None, manner: Manner | None = None
+) -> Converted:
     """Carry out a stored plan, or its first `pilot` people. Raises `PlanStale`, `PlanUnsafe`,
     `LedgerBusy`, and what the server or the ledger say.
     """
+    manner = manner or Manner(pilot)
+    if manner.plain:
+        threads = min(PLAIN_THREADS, bulk.limits.threads)
+        bulk = replace(bulk, limits=replace(bulk.limits, threads=threads))
     with bulk.ledger.lock("convert", bulk.actor, bulk.clock()):
         plan = _usable_plan(bulk, plan_digest)
         wanted = People(person.user_id for person in plan.people())
         campaign = _campaign_for(bulk, plan, plan_digest, wanted)
         _journal(bulk, campaign, plan)
-        return _Conversion(bulk, campaign, wanted, Converted(campaign)).go(pilot)
+        return _Conversion(bulk, campaign, wanted, Converted(campaign)).go(manner)
 
 
 def _usable_plan(bulk: Bulk, plan_digest: str) -> Plan:
@@ -150,16 +173,26 @@ class _Conversion:
         self._told = told
         self._mine = People()
         self._verify_email = False
+        self._plain = False
+        self._shortest = 0
 
-    def go(self, pilot: int | None) -> Converted:
+    def go(self, manner: Manner) -> Converted:
         """All of it. Raises `Unauthorized` at the end where the token was lost on the way."""
         wait_for_calls_of_the_dead(self._bulk, self._campaign)
-        email = self._bulk.server.config().get("EmailSettings", {})
+        config = self._bulk.server.config()
+        email = config.get("EmailSettings", {})
         self._verify_email = bool(email.get("RequireEmailVerification"))
+        self._shortest = int(config.get("PasswordSettings", {}).get("MinimumLength") or 0)
+        self._plain = manner.plain
         self._hold_against_the_list()
-        tally = self._carry_out(People(islice((row.user_id for row in self._waiting()), pilot)))
-        if not tally.stopped:
-            tally = self._look_again(tally)
+        waiting = People(islice((row.user_id for row in self._waiting()), manner.pilot))
+        tally = Tally()
+        for wave in groups(waiting, manner.wave or max(1, len(waiting))):
+            tally = self._carry_out(People(wave))
+            if not tally.stopped:
+                tally = self._look_again(tally)
+            if tally.stopped:
+                break
         self._conclude(tally)
         return self._told
 
@@ -183,24 +216,26 @@ class _Conversion:
         accounts = look(self._bulk)
         settle_rows(self._bulk, self._campaign, accounts, *INTENTS)
 
-        def reason(row: Row) -> str | None:
+        def held(row: Row) -> Change | None:
             account = accounts.get(row.user_id)
             moved_by_hand = read(row.binding, account) is Finding.EMAIL
-            if moved_by_hand or row.user_id not in self._wanted:
-                return None
-            return recheck(_as_planned(row), account)
+            if not moved_by_hand and row.user_id in self._wanted:
+                return self._skipped(row, recheck(_as_planned(row), account))
+            # Who was moved by hand since the plan has to come back all the same: the row is open.
+            return settled(self._bulk, row, account)
 
-        self._skip(reason)
-        # Who was moved by hand since the plan has to come back all the same: the row stays open.
-        settle_rows(self._bulk, self._campaign, accounts, RowState.PLANNED)
+        for _ in change_each(self._bulk, self._campaign, held, RowState.PLANNED):
+            pass
+
+    def _skipped(self, row: Row, why: str | None) -> Change | None:
+        if why is None:
+            return None
+        self._told.skipped.append((row.user_id, why))
+        return self._bulk.step(row, Event.SKIP, why)
 
     def _skip(self, reason: Callable[[Row], str | None]) -> None:
         def skipped(row: Row) -> Change | None:
-            why = reason(row)
-            if why is None:
-                return None
-            self._told.skipped.append((row.user_id, why))
-            return self._bulk.step(row, Event.SKIP, why)
+            return self._skipped(row, reason(row))
 
         for _ in change_each(self._bulk, self._campaign, skipped, RowState.PLANNED):
             pass
@@ -219,7 +254,11 @@ class _Conversion:
         return tally
 
     def _set_password(self, row: Row) -> None:
-        self._bulk.server.set_password_hash(row.user_id, hash_of_an_unknown_password())
+        server = self._bulk.server
+        if self._plain:
+            server.set_password(row.user_id, unknown_password(self._shortest))
+        else:
+            server.set_password_hash(row.user_id, hash_of_an_unknown_password())
 
     def _follow_up(self, row: Row) -> None:
         if self._verify_email:

@@ -23,11 +23,12 @@ from conversion.proof import SKEW, prove, saml_login_since
 from conversion.restoring import Remark, Restoring
 from conversion.truth import (
     change_each,
+    inventory_with_rows,
+    is_astray,
     look,
     open_campaign,
     refresh_converted_file,
     settle_everybody,
-    strays,
     wait_for_calls_of_the_dead,
 )
 from idp_proxy.audit.chain import Event as AuditEvent
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 #: Facts of a row: it went ahead of the others; and when, at the earliest (ISO 8601, UTC).
 PILOT: Final = "pilot"
 BEGAN: Final = "return_began"
+
+_AT_PASSWORD: Final = (RowState.CONVERTED, RowState.CLAIMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,7 @@ class _Return:
         tally = self._pilot(restoring, accounts)
         if (tally is None or not tally.stopped) and self._may_go_on():
             tally = self._rest(restoring) or tally
+        self._told.held_back = self._held_back()
         _conclude(self._bulk, self._told, restoring, tally)
         return self._told
 
@@ -172,10 +176,12 @@ class _Return:
         """Bring the pilot back, unless one is back already."""
         if any(True for _ in self._pilots()):
             return None
-        able = [one for one in self._returnable() if _can_log_in(accounts, one)]
-        volunteers = [one for one in able if one in self._orders.first]
-        others = (one for one in able if one not in self._orders.first)
-        ids = People([*volunteers, *islice(others, max(0, self._orders.pilot - len(volunteers)))])
+        first, size = self._orders.first, self._orders.pilot
+        able = (one for one in self._returnable() if _can_log_in(accounts, one))
+        volunteers = [one for one in able if one in first] if first else []
+        able = (one for one in self._returnable() if _can_log_in(accounts, one))
+        others = (one for one in able if one not in first)
+        ids = People([*volunteers, *islice(others, max(0, size - len(volunteers)))])
         began = self._bulk.clock().isoformat()
         tally = restoring.bring_back(ids, {PILOT: "yes", BEGAN: began})
         # Before anybody is told to log in by SSO, the proxy must let them.
@@ -187,17 +193,21 @@ class _Return:
         return (row for row in rows if PILOT in row.facts)
 
     def _returnable(self) -> Iterator[str]:
-        """Whom this command may bring back; the others are told."""
-        held_back = []
-        for row in self._bulk.ledger.rows(self._campaign, RowState.CONVERTED, RowState.CLAIMED):
-            if row.binding.source is Source.EMAIL_FALLBACK and not self._orders.email_fallback:
-                held_back.append(row.user_id)
-            else:
+        """Whom this command may bring back."""
+        for row in self._bulk.ledger.rows(self._campaign, *_AT_PASSWORD):
+            if row.binding.source is not Source.EMAIL_FALLBACK or self._orders.email_fallback:
                 yield row.user_id
         for row in self._bulk.ledger.rows(self._campaign, RowState.CONFLICT, RowState.FAILED):
             if row.user_id in self._orders.decided:
                 yield row.user_id
-        self._told.held_back = tuple(held_back)
+
+    def _held_back(self) -> tuple[str, ...]:
+        """Who would come back by their email only, and was not asked for."""
+        if self._orders.email_fallback:
+            return ()
+        makeshift = Source.EMAIL_FALLBACK
+        rows = self._bulk.ledger.rows(self._campaign, *_AT_PASSWORD, source=makeshift)
+        return tuple(row.user_id for row in rows)
 
     def _may_go_on(self) -> bool:
         """Whether the rest may follow: nobody is left, one of the pilot is in, or it was waived."""
@@ -254,28 +264,34 @@ def _can_log_in(accounts: Mapping[str, Account], user_id: str) -> bool:
 def _conclude(bulk: Bulk, told: Homecoming, restoring: Restoring, tally: Tally | None) -> None:
     """What is left, the proxy's file, and the end of the campaign if nobody is left."""
     told.verified, told.repaired = restoring.verified, restoring.repaired
-    told.remarks = [*restoring.remarks, *_profile_changes(bulk, told.campaign, restoring.accounts)]
+    told.strays = _last_look(bulk, told, restoring)
     told.problems = restoring.problems
     told.stopped = "" if tally is None else tally.stopped
     told.not_in_file = refresh_converted_file(bulk, told.campaign)
     told.counts = bulk.ledger.counts(told.campaign)
     if tally is not None and tally.fatal is not None:
         raise tally.fatal
-    told.strays = tuple(row.user_id for row in strays(bulk, told.campaign, restoring.accounts))
     if not told.open_rows and not told.strays:
         bulk.ledger.close_campaign(told.campaign, bulk.clock())
         told.closed = True
 
 
-def _profile_changes(
-    bulk: Bulk, campaign: str, accounts: Mapping[str, Account]
-) -> Iterator[Remark]:
-    """Who is back with another email or user name: both are open to people while converted."""
-    for known in bulk.ledger.inventory():
-        account = accounts.get(known.user_id)
-        if account is None or (account.email, account.username) == (known.email, known.username):
+def _last_look(bulk: Bulk, told: Homecoming, restoring: Restoring) -> tuple[str, ...]:
+    """The strays. Who is back with another email or user name is remarked on: both are open to
+    people while converted.
+    """
+    found: list[str] = []
+    told.remarks = list(restoring.remarks)
+    for known, row in inventory_with_rows(bulk, told.campaign):
+        account = restoring.accounts.get(known.user_id)
+        if account is None:
             continue
-        row = bulk.ledger.row(campaign, known.user_id)
-        if row is not None and row.state is RowState.VERIFIED:
+        if row is None:
+            found += [known.user_id] * is_astray(account)
+        elif row.state is RowState.VERIFIED and (known.email, known.username) != (
+            account.email,
+            account.username,
+        ):
             was = f"was {known.username}, {known.email}; is {account.username}, {account.email}"
-            yield Remark(known.user_id, f"the profile was changed: {was}")
+            told.remarks.append(Remark(known.user_id, f"the profile was changed: {was}"))
+    return tuple(found)

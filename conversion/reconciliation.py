@@ -68,10 +68,10 @@ def reconcile(bulk: Bulk) -> Reconciled:
 
 
 def _adopt(bulk: Bulk, told: Reconciled, accounts: Mapping[str, Account]) -> None:
-    found = list(strays(bulk, told.campaign, accounts))
+    found = sum(1 for _ in strays(bulk, told.campaign, accounts))
     if found and not told.campaign:
-        told.campaign = _open_for(bulk, len(found))
-    for some in groups(found, _AT_ONCE):
+        told.campaign = _open_for(bulk, found)
+    for some in groups(strays(bulk, told.campaign, accounts), _AT_ONCE):
         rows = [_adopted(bulk, told.campaign, known) for known in some]
         events = [
             AuditEvent(

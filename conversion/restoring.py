@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 500
 _NAMED: Final = 3
+_FEW: Final = 50
 #: Rows that a return can begin from. `RETURNED` is a repair.
 RETURNABLE: Final = (
     RowState.CONVERTED,
@@ -98,7 +99,7 @@ class Restoring:
         self._bulk.settle()
         self.accounts = look(self._bulk)
         settle_rows(self._bulk, self._campaign, self.accounts, *INTENTS)
-        undone = [row.user_id for row in self._rows(RowState.CONVERTED) if row.user_id in ids]
+        undone = [row.user_id for row in self._of(ids, RowState.CONVERTED)]
         for rows in groups(self._rows(RowState.RETURNED), _AT_ONCE):
             unfinished = self._finish(rows)
             changes = []
@@ -112,7 +113,7 @@ class Restoring:
         return People(undone)
 
     def _carry_out(self, ids: People, marks: Mapping[str, str]) -> Tally:
-        rows = (row for row in self._rows(*RETURNABLE) if row.user_id in ids)
+        rows = self._of(ids, *RETURNABLE)
         deed = Deed("return", Event.RETURN, self._restore, self._follow_up, _ENDS, marks)
         tally = carry_out(self._bulk, rows, deed, len(ids))
         self.problems += tally.problems
@@ -120,6 +121,13 @@ class Restoring:
 
     def _rows(self, *states: RowState) -> Iterator[Row]:
         return self._bulk.ledger.rows(self._campaign, *states)
+
+    def _of(self, ids: People, *states: RowState) -> Iterator[Row]:
+        """The rows of these people in these states; for a few, all the others are not read."""
+        if len(ids) > _FEW:
+            return (row for row in self._rows(*states) if row.user_id in ids)
+        found = (self._bulk.ledger.row(self._campaign, user_id) for user_id in ids)
+        return (row for row in found if row is not None and row.state in states)
 
     def _commit(self, changes: Sequence[Change]) -> None:
         lost = {row.user_id for row in self._bulk.ledger.commit(changes)} if changes else set()
@@ -247,11 +255,8 @@ class Restoring:
 
 def _better_bindings(bulk: Bulk, campaign: str) -> dict[str, Binding]:
     """What `prepare` has learnt since about people whose row only has the makeshift."""
-    makeshift = {
-        row.user_id
-        for row in bulk.ledger.rows(campaign, *RETURNABLE)
-        if row.binding.source is Source.EMAIL_FALLBACK
-    }
+    rows = bulk.ledger.rows(campaign, *RETURNABLE, source=Source.EMAIL_FALLBACK)
+    makeshift = {row.user_id for row in rows}
     if not makeshift:
         return {}
     return {

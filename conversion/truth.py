@@ -59,14 +59,19 @@ def settle_rows(
     """Bring the rows in `states` to what the list says; how many came to which state."""
     came: Counter[RowState] = Counter()
 
-    def settled(row: Row) -> Change | None:
-        moved = MOVED in row.facts or row.state in _MOVED
-        found = settle(row.state, row.binding, accounts.get(row.user_id), moved=moved)
-        return None if found is None else _change(bulk, row, found)
+    def judged(row: Row) -> Change | None:
+        return settled(bulk, row, accounts.get(row.user_id))
 
-    for changes in change_each(bulk, campaign, settled, *states):
+    for changes in change_each(bulk, campaign, judged, *states):
         came.update(change.row.state for change in changes)
     return came
+
+
+def settled(bulk: Bulk, row: Row, account: Account | None) -> Change | None:
+    """The change that brings `row` to what the list says; None where they agree."""
+    moved = MOVED in row.facts or row.state in _MOVED
+    found = settle(row.state, row.binding, account, moved=moved)
+    return None if found is None else _change(bulk, row, found)
 
 
 def settle_everybody(
@@ -79,12 +84,25 @@ def settle_everybody(
 
 def strays(bulk: Bulk, campaign: str, accounts: Mapping[str, Account]) -> Iterator[InventoryRow]:
     """Who was on SSO by the inventory, is at email and password now, and is in no row."""
-    for known in bulk.ledger.inventory():
+    for known, row in inventory_with_rows(bulk, campaign):
         account = accounts.get(known.user_id)
-        if account is None or account.auth_service != EMAIL or account.is_bot:
-            continue
-        if not campaign or bulk.ledger.row(campaign, known.user_id) is None:
+        if row is None and account is not None and is_astray(account):
             yield known
+
+
+def is_astray(account: Account) -> bool:
+    """Whether somebody who was on SSO is at email and password."""
+    return account.auth_service == EMAIL and not account.is_bot
+
+
+def inventory_with_rows(bulk: Bulk, campaign: str) -> Iterator[tuple[InventoryRow, Row | None]]:
+    """The inventory, each with the row of the campaign; both are read in order of user id."""
+    rows = bulk.ledger.rows(campaign)
+    row = next(rows, None)
+    for known in bulk.ledger.inventory():
+        while row is not None and row.user_id < known.user_id:
+            row = next(rows, None)
+        yield known, row if row is not None and row.user_id == known.user_id else None
 
 
 def change_each(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from conversion.decision.account import Binding
+    from conversion.decision.account import Binding, Source
     from conversion.decision.lifecycle import RowState
     from idp_proxy.audit.chain import Event
 
@@ -127,8 +127,11 @@ class Ledger(Protocol):
         any other `LedgerError` the changes may be on record: read the rows again.
         """
 
-    def rows(self, campaign: str, *states: RowState) -> Iterator[Row]:
-        """The rows in these states (all without any), in order of user id, read in batches."""
+    def rows(self, campaign: str, *states: RowState, source: Source | None = None) -> Iterator[Row]:
+        """The rows in these states (all without any), in order of user id, read in batches.
+
+        With `source` only those whose binding was learnt there.
+        """
 
     def row(self, campaign: str, user_id: str) -> Row | None:
         """One row."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from conversion.decision.account import Source
     from conversion.ledger.base import Campaign, Change, InventoryRow, Row
     from idp_proxy.audit.chain import Fact
     from idp_proxy.audit.verification import Verdict
@@ -177,9 +178,11 @@ class SqlLedger:
             work.event(*(changes[number].event for number in won))
         return tuple(changes[number].row for number in sorted(lost))
 
-    def rows(self, campaign: str, *states: RowState) -> Iterator[Row]:
+    def rows(self, campaign: str, *states: RowState, source: Source | None = None) -> Iterator[Row]:
         """See `base.Ledger`."""
         wanted = select(person).where(person.c.campaign == campaign)
+        if source is not None:
+            wanted = wanted.where(person.c.source == source.value)
         if states:
             wanted = wanted.where(person.c.state.in_([state.value for state in states]))
         wanted = wanted.order_by(person.c.user_id).limit(_AT_ONCE)

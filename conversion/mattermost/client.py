@@ -131,6 +131,11 @@ class Mattermost:
             rows.account(row) for row in self._get("/users", params=params).read(rows.USERS)
         )
 
+    def list_ids(self, page: int) -> tuple[str, ...]:
+        """Who is on one page of the list."""
+        params = {"page": page, "per_page": PAGE_SIZE}
+        return tuple(row.id for row in self._get("/users", params=params).read(rows.USER_IDS))
+
     def count_accounts(self) -> int:
         """How many accounts there are, deactivated ones and bots among them."""
         params = {"include_deleted": True, "include_bots": True}
@@ -138,7 +143,7 @@ class Mattermost:
 
     def walk_accounts(self) -> Listing:
         """All accounts, read until two passes agree."""
-        return walk(self.list_accounts, self.count_accounts)
+        return walk(self.list_accounts, self.count_accounts, self.list_ids)
 
     def all_accounts(self) -> Roll:
         """All accounts by user id, in order of it, read until two passes agree."""

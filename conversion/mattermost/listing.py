@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
 from conversion.decision.account import SAML
+from conversion.decision.people import People
 from conversion.errors import Unreachable
 from conversion.mattermost.roll import Roll
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from conversion.decision.account import Account
+
+T = TypeVar("T")
 
 #: The most the server gives at once. It caps more silently, and answers 0 with an empty list.
 PAGE_SIZE: Final = 200
@@ -52,15 +55,21 @@ class Listing:
         return max(0, self.total - len(self.roll))
 
 
-def walk(page: Callable[[int], Sequence[Account]], total: Callable[[], int]) -> Listing:
+def walk(
+    page: Callable[[int], Sequence[Account]],
+    total: Callable[[], int],
+    ids: Callable[[int], Sequence[str]] | None = None,
+) -> Listing:
     """Read page after page, pass after pass, until two passes found the same people.
 
-    Raises `Unreachable` when the list does not hold still.
+    The first pass needs to know who is there and no more: `ids` gives a page of that. Raises
+    `Unreachable` when the list does not hold still.
     """
-    before = b""
-    for passes in range(1, MOST_PASSES + 1):
-        found = Roll(_one_pass(page))
-        fingerprint = hashlib.sha256(found.ids()).digest()
+    names = ids or (lambda number: [one.id for one in page(number)])
+    before = _fingerprint(People(_one_pass(names, str)))
+    for passes in range(2, MOST_PASSES + 1):
+        found = Roll(_one_pass(page, _id))
+        fingerprint = _fingerprint(found.people)
         counted = total()
         # A short list gets one pass more: two passes can miss the same row to the same rename.
         enough = len(found) >= counted or passes > 2  # noqa: PLR2004 - "two passes" is the rule
@@ -69,7 +78,6 @@ def walk(page: Callable[[int], Sequence[Account]], total: Callable[[], int]) -> 
             _tell(listing)
             return listing
         before = fingerprint
-        # Two passes over 100,000 accounts need not be in memory at once.
         del found
     raise Unreachable(
         f"the list of accounts changed during each of {MOST_PASSES} passes: accounts are being"
@@ -82,12 +90,12 @@ def shows_auth_data(accounts: Iterable[Account]) -> bool:
     return any(one.auth_service == SAML and one.auth_data for one in accounts)
 
 
-def _one_pass(page: Callable[[int], Sequence[Account]]) -> Iterator[Account]:
+def _one_pass(page: Callable[[int], Sequence[T]], name: Callable[[T], str]) -> Iterator[T]:
     previous: tuple[str, ...] = ()
     number = 0
     # Only an empty page is the end: a server that caps lower than asked gives short ones.
     while rows := page(number):
-        ids = tuple(one.id for one in rows)
+        ids = tuple(map(name, rows))
         if ids == previous:
             raise Unreachable(
                 f"pages {number - 1} and {number} of the list of accounts are the same: something"
@@ -96,6 +104,15 @@ def _one_pass(page: Callable[[int], Sequence[Account]]) -> Iterator[Account]:
         yield from rows
         previous = ids
         number += 1
+
+
+def _id(account: Account) -> str:
+    return account.id
+
+
+def _fingerprint(people: People) -> bytes:
+    """Who was found, in 32 octets: two passes need not be in memory at once."""
+    return hashlib.sha256(bytes(people)).digest()
 
 
 def _tell(listing: Listing) -> None:

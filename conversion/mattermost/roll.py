@@ -31,7 +31,7 @@ _BOT, _REMOTE, _MFA, _BOUND = 1, 2, 4, 8
 class Roll(Mapping[str, Account]):
     """Accounts by user id, in order of user id."""
 
-    __slots__ = ("_kinds", "_offsets", "_people", "_records")
+    __slots__ = ("_kinds", "_last", "_offsets", "_records", "people")
 
     def __init__(self, accounts: Iterable[Account] = ()) -> None:
         """Of two accounts with one id the later one stays: it was read later."""
@@ -45,16 +45,23 @@ class Roll(Mapping[str, Account]):
         order = sorted(range(len(ids)), key=ids.__getitem__)
         last = [one for one, after in zip_longest(order, order[1:]) if _differ(ids, one, after)]
         self._offsets = array("Q", (starts[one] for one in last))
-        self._people = People(ids)
+        self.people = People(ids)
+        self._last: tuple[str, Account] | None = None
 
     def __getitem__(self, user_id: str) -> Account:
-        position = self._people.position(user_id)
+        # Whoever is looked up is often looked up again at once.
+        last = self._last
+        if last is not None and last[0] == user_id:
+            return last[1]
+        position = self.people.position(user_id)
         if position is None:
             raise KeyError(user_id)
-        return self._at(self._offsets[position])
+        account = self._at(self._offsets[position])
+        self._last = user_id, account
+        return account
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._people)
+        return iter(self.people)
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -66,10 +73,6 @@ class Roll(Mapping[str, Account]):
     def in_order(self) -> Iterator[Account]:
         """The accounts in order of user id, one after the other."""
         return map(self._at, self._offsets)
-
-    def ids(self) -> bytes:
-        """Who is in it, as octets that two rolls of the same people share."""
-        return bytes(self._people)
 
     def _at(self, start: int) -> Account:
         *lengths, service, roles, flags, deleted = _HEAD.unpack_from(self._records, start)

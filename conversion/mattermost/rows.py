@@ -73,8 +73,11 @@ _SureTime = Annotated[datetime, BeforeValidator(moment)]
 _Id = Annotated[str, Field(pattern=r"^[a-z0-9]{26}$")]
 
 
-class _User(BaseModel):
+class _WithId(BaseModel):
     id: _Id
+
+
+class _User(_WithId):
     username: str
     auth_service: str
     roles: str
@@ -133,6 +136,7 @@ class Job(BaseModel):
 
 
 USER: Final = TypeAdapter(_User)
+USER_IDS: Final = TypeAdapter(list[_WithId])
 USERS: Final = TypeAdapter(list[_User])
 NAMED: Final = TypeAdapter(_Named)
 ALL_NAMED: Final = TypeAdapter(list[_Named])

@@ -22,7 +22,7 @@ from conversion.mattermost.answers import error_of, shown
 from conversion.mattermost.pace import Pace, asked_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pydantic import TypeAdapter
 
@@ -195,10 +195,18 @@ class Wire:
 
 
 def _in_time(response: httpx.Response, until: float) -> Iterator[bytes]:
-    for piece in response.iter_bytes():
+    # Encoded though we asked for plain octets: httpx decodes. Else straight from the connection.
+    encoded = "Content-Encoding" in response.headers
+    for piece in response.iter_bytes() if encoded else _stream(response):
         if time.monotonic() > until:
             raise _TookTooLong("the answer did not end before the deadline")
         yield piece
+
+
+def _stream(response: httpx.Response) -> Iterable[bytes]:
+    if not isinstance(response.stream, httpx.SyncByteStream):
+        raise TypeError("a transport of this client answers by a stream that is not awaited")
+    return response.stream
 
 
 def _may_read_again(state: RetryCallState) -> bool:
