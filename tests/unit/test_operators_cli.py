@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -778,35 +778,35 @@ def test_at_a_real_terminal_the_password_is_not_shown_and_the_questions_are(
 ) -> None:
     leader, follower = pty.openpty()
     words = ("operator", "add", "olga", "--role", "operator", "--config", str(program.file))
-    process = subprocess.Popen(
+    answers = {
+        "characters: ": lambda _: PASSWORD,
+        "confirmation: ": lambda _: PASSWORD,
+        "it shows: ": lambda said: TOTP(re.findall(r"secret=(\w+)", said)[0]).at(datetime.now(UTC)),
+    }
+    with subprocess.Popen(
         [PROGRAM, *words],
         stdin=follower,
         stdout=follower,
         stderr=follower,
         start_new_session=True,
         env=os.environ | {"TERM": "dumb", "COLUMNS": "200"},
-    )
-    os.close(follower)
-    said = ""
-    answered: set[str] = set()
-    try:
-        while chunk := os.read(leader, 4096):
-            said += chunk.decode()
-            if "characters: " in said and "first" not in answered:
-                answered.add("first")
-                os.write(leader, f"{PASSWORD}\n".encode())
-            if "confirmation: " in said and "second" not in answered:
-                answered.add("second")
-                os.write(leader, f"{PASSWORD}\n".encode())
-            if "it shows: " in said and "code" not in answered:
-                answered.add("code")
-                secret = re.findall(r"secret=(\w+)", said)[0]
-                os.write(leader, f"{TOTP(secret).at(datetime.now(UTC))}\n".encode())
-    except OSError:
-        pass  # Linux ends a terminal that nobody holds any more by an error
-    finally:
+    ) as process:
+        os.close(follower)
+        said = talk(leader, answers)
         os.close(leader)
-    assert process.wait(timeout=60) == 0, said
-    assert answered == {"first", "second", "code"}
+    assert process.returncode == 0, said
+    assert answers == {}
     assert PASSWORD not in said
     assert "olga is an operator: operator" in said
+
+
+def talk(terminal_end: int, answers: dict[str, Callable[[str], str]]) -> str:
+    """Read until the other end is closed; answer each question once, when it is seen."""
+    heard = b""
+    with suppress(OSError):  # Linux ends a terminal that nobody holds any more by an error
+        while chunk := os.read(terminal_end, 4096):
+            heard += chunk
+            said = heard.decode(errors="replace")
+            for question in [one for one in answers if one in said]:
+                os.write(terminal_end, f"{answers.pop(question)(said)}\n".encode())
+    return heard.decode()
