@@ -13,21 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from conversion.bulk import FINISHED, REFUSED, Came, Deed, Tally, carry_out, groups
 from conversion.decision.lifecycle import INTENTS, Event, RowState
-from conversion.decision.objections import breaches
 from conversion.decision.people import People
-from conversion.decision.plan import (
-    Plan,
-    Planned,
-    envelope_text,
-    parse_envelope,
-    recheck,
-    stale,
-)
+from conversion.decision.plan import Planned, recheck
 from conversion.decision.settlement import Finding, read
-from conversion.errors import LedgerConflict, MattermostError, PlanStale, PlanUnsafe
-from conversion.ledger.base import Campaign, Row
+from conversion.errors import MattermostError
+from conversion.journal import journaled
 from conversion.passwords import hash_of_an_unknown_password, unknown_password
-from conversion.stored_plan import stored_plan
 from conversion.truth import (
     change_each,
     look,
@@ -36,15 +27,12 @@ from conversion.truth import (
     settled,
     wait_for_calls_of_the_dead,
 )
-from idp_proxy.audit.chain import Event as AuditEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from conversion.bulk import Bulk
-    from conversion.ledger.base import Change
-
-_ADDED_AT_ONCE: Final = 500
+    from conversion.ledger.base import Change, Row
 
 
 @dataclass(slots=True)
@@ -93,74 +81,8 @@ def convert(
         threads = min(PLAIN_THREADS, bulk.limits.threads)
         bulk = replace(bulk, limits=replace(bulk.limits, threads=threads))
     with bulk.ledger.lock("convert", bulk.actor, bulk.clock()):
-        plan = _usable_plan(bulk, plan_digest)
-        wanted = People(person.user_id for person in plan.people())
-        campaign = _campaign_for(bulk, plan, plan_digest, wanted)
-        _journal(bulk, campaign, plan)
+        campaign, wanted = journaled(bulk, plan_digest)
         return _Conversion(bulk, campaign, wanted, Converted(campaign)).go(manner)
-
-
-def _usable_plan(bulk: Bulk, plan_digest: str) -> Plan:
-    plan = stored_plan(bulk.ledger, plan_digest)
-    why = stale(plan.head, bulk.clock())
-    if why is not None:
-        raise PlanStale(f"{why}: plan again; who was moved already is left alone")
-    return plan
-
-
-def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str, planned: People) -> str:
-    """The open campaign if the plan keeps to its envelope, else a new one with the plan's own."""
-    now = bulk.clock()
-    current = bulk.ledger.current_campaign()
-    envelope = plan.head.envelope if current is None else parse_envelope(current.envelope)
-    moved = 0
-    if current is not None:
-        rows = bulk.ledger.rows(current.id)
-        moved = sum(row.state not in _NEVER_MOVED and row.user_id not in planned for row in rows)
-    why = breaches(envelope, plan.people(), moved, now)
-    if why:
-        raise PlanUnsafe(why)
-    if current is not None:
-        return current.id
-    # Named after the plan, so that the plan which opened a campaign cannot open a second one.
-    name = f"{plan.head.created_at:%Y%m%d-%H%M%S}-{plan_digest[:8]}"
-    try:
-        bulk.ledger.open_campaign(Campaign(name, now, envelope_text(plan.head.envelope)))
-    except LedgerConflict as error:
-        raise PlanStale(f"this plan was carried out before ({error.detail}): plan again") from error
-    return name
-
-
-def _journal(bulk: Bulk, campaign: str, plan: Plan) -> None:
-    """Every binding on disk before anybody is touched: new rows, and rows of an earlier plan."""
-    for people in groups(_with_rows(plan.people(), bulk.ledger.rows(campaign)), _ADDED_AT_ONCE):
-        fresh = [_new_row(bulk, campaign, person) for person, row in people if row is None]
-        if fresh:
-            bulk.ledger.add(fresh, [_row_added(bulk, row) for row in fresh])
-        again = [
-            _replanned(bulk, row, person)
-            for person, row in people
-            if row is not None and _is_older(row, plan)
-        ]
-        if again:
-            bulk.ledger.commit(again)
-
-
-def _with_rows(
-    people: Iterable[Planned], rows: Iterator[Row]
-) -> Iterator[tuple[Planned, Row | None]]:
-    """Each person with their row. Both come in order of user id, so that neither is held."""
-    row = next(rows, None)
-    for person in people:
-        while row is not None and row.user_id < person.user_id:
-            row = next(rows, None)
-        is_theirs = row is not None and row.user_id == person.user_id
-        yield person, row if is_theirs else None
-
-
-def _is_older(row: Row, plan: Plan) -> bool:
-    """Whether a closed row is of before this plan: what this very plan did is not done again."""
-    return row.state in _REPLANNED and row.updated_at < plan.head.created_at
 
 
 class _Conversion:
@@ -171,7 +93,7 @@ class _Conversion:
         self._campaign = campaign
         self._wanted = wanted
         self._told = told
-        self._mine = People()
+        self._asked = self._mine = People()
         self._verify_email = False
         self._plain = False
         self._shortest = 0
@@ -187,8 +109,10 @@ class _Conversion:
         self._hold_against_the_list()
         waiting = People(islice((row.user_id for row in self._waiting()), manner.pilot))
         tally = Tally()
+        self._asked = waiting
         for wave in groups(waiting, manner.wave or max(1, len(waiting))):
-            tally = self._carry_out(People(wave))
+            self._mine = People(wave)
+            tally = self._carry_out(self._mine)
             if not tally.stopped:
                 tally = self._look_again(tally)
             if tally.stopped:
@@ -201,7 +125,7 @@ class _Conversion:
         told.stopped = tally.stopped
         told.not_in_file = refresh_converted_file(self._bulk, self._campaign)
         told.counts = ledger.counts(self._campaign)
-        told.moved = sum(row.user_id in self._mine for row in self._rows(RowState.CONVERTED))
+        told.moved = sum(row.user_id in self._asked for row in self._rows(RowState.CONVERTED))
         if tally.fatal is not None:
             raise tally.fatal
 
@@ -243,7 +167,6 @@ class _Conversion:
     def _carry_out(self, ids: People) -> Tally:
         """Convert these people, whose rows stand at `planned` or, for a repair, `converted`."""
         # The first are those of this command; who is tried again is among them.
-        self._mine = self._mine or ids
         states = (RowState.PLANNED, RowState.CONVERTED)
         rows = (row for row in self._rows(*states) if row.user_id in ids)
         deed = Deed("convert", Event.CONVERT, self._set_password, self._follow_up, _ENDS)
@@ -324,35 +247,7 @@ _ENDS: Final = {
     Came.PUT_BACK: Event.UNTOUCHED,
 }
 _ON_SSO: Final = frozenset({Finding.BOUND, Finding.HIDDEN, Finding.REBOUND})
-#: Rows whose account this campaign never changed.
-_NEVER_MOVED: Final = frozenset(
-    {RowState.PLANNED, RowState.OFFERED, RowState.SKIPPED, RowState.WITHDRAWN}
-)
-_REPLANNED: Final = frozenset({RowState.SKIPPED, RowState.WITHDRAWN, RowState.VERIFIED})
 
 
 def _as_planned(row: Row) -> Planned:
     return Planned(row.user_id, "", row.binding, row.mfa_active)
-
-
-def _new_row(bulk: Bulk, campaign: str, person: Planned) -> Row:
-    return Row(
-        campaign,
-        person.user_id,
-        RowState.PLANNED,
-        1,
-        person.binding,
-        person.mfa_active,
-        bulk.clock(),
-    )
-
-
-def _row_added(bulk: Bulk, row: Row) -> AuditEvent:
-    return AuditEvent(
-        "row_planned", bulk.actor, row.updated_at, row.user_id, {"campaign": row.campaign}
-    )
-
-
-def _replanned(bulk: Bulk, row: Row, person: Planned) -> Change:
-    fresh = replace(row, binding=person.binding, mfa_active=person.mfa_active)
-    return bulk.step(fresh, Event.REPLAN, "", {})

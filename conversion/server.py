@@ -37,6 +37,9 @@ class Server(Protocol):
     def set_password_hash(self, user_id: str, bcrypt_hash: str) -> None:
         """Set a ready hash and end the SSO binding."""
 
+    def set_password(self, user_id: str, password: str) -> None:
+        """Set a password, which the server hashes, and end the SSO binding; it sends a mail."""
+
     def set_binding(self, user_id: str, auth_data: str) -> None:
         """Bind to SAML again; the password goes."""
 

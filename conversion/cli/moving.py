@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from conversion.campaign import Manner
 from conversion.campaign import convert as carry_out
 from conversion.cli.progress import people
 from conversion.cli.session import (
@@ -25,6 +26,7 @@ from conversion.decision.lifecycle import INTENTS, RowState
 from conversion.stored_plan import stored_plan
 
 if TYPE_CHECKING:
+    from conversion.bulk import Bulk
     from conversion.campaign import Converted
     from conversion.config import Settings
 
@@ -43,6 +45,13 @@ def convert(
     pilot: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many people of the plan.")
     ] = None,
+    wave: Annotated[
+        int, typer.Option(min=0, help="How many go at a time, each held against the list; 0: all.")
+    ] = 0,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Let the server hash: slow, and everybody gets a mail."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: ConfigOption = None,
     *,
@@ -52,7 +61,9 @@ def convert(
     settings = settings_of(config)
     _confirm(settings, plan_digest, pilot, yes=yes)
     with people() as step, opened_bulk(settings, step) as bulk:
-        told = carry_out(bulk, plan_digest, pilot)
+        if plain:
+            _warn_of_plain(bulk)
+        told = carry_out(bulk, plan_digest, manner=Manner(pilot, wave, plain))
     complete = _is_complete(told, pilot)
     words = ("now",) if complete else ("convert", "--plan", plan_digest)
     if as_json:
@@ -62,6 +73,20 @@ def convert(
         typer.echo(shown_next(*words))
     if not complete:
         raise typer.Exit(EXIT_OPEN)
+
+
+def _warn_of_plain(bulk: Bulk) -> None:
+    """What differs from the usual way, for this server (facts of the API, section 2)."""
+    tell(
+        "warning: --plain: the server hashes each password, which takes it a core and up to 0.3 s;"
+        " it mails everybody 'your password has been updated': announce it, it looks like phishing"
+    )
+    ends = bulk.server.config().get("ServiceSettings", {}).get("TerminateSessionsOnPasswordChange")
+    if ends and bulk.capabilities.password_may_end_sessions:
+        tell(
+            "warning: --plain: this server ends the sessions of whoever gets a password"
+            " (TerminateSessionsOnPasswordChange)"
+        )
 
 
 def _confirm(settings: Settings, digest: str, pilot: int | None, *, yes: bool) -> None:

@@ -1,0 +1,128 @@
+"""The start of a conversion: a plan that may be carried out, its campaign, and everybody's way back
+on disk before anybody is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from conversion.bulk import groups
+from conversion.decision.lifecycle import Event, RowState
+from conversion.decision.objections import breaches
+from conversion.decision.people import People
+from conversion.decision.plan import envelope_text, parse_envelope, stale
+from conversion.decision.situation import UNTOUCHED
+from conversion.errors import LedgerConflict, PlanStale, PlanUnsafe
+from conversion.ledger.base import Campaign, Row
+from conversion.stored_plan import stored_plan
+from idp_proxy.audit.chain import Event as AuditEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from conversion.bulk import Bulk
+    from conversion.decision.plan import Plan, Planned
+    from conversion.ledger.base import Change
+
+_ADDED_AT_ONCE: Final = 500
+_REPLANNED: Final = frozenset({RowState.SKIPPED, RowState.WITHDRAWN, RowState.VERIFIED})
+
+
+def journaled(bulk: Bulk, plan_digest: str) -> tuple[str, People]:
+    """The campaign in which this plan is carried out, and its people, each with a row on disk.
+
+    Raises `PlanStale`, `PlanUnsafe`, and what the ledger says. Nothing of the plan is held: from
+    here on the rows are the plan.
+    """
+    plan = _usable_plan(bulk, plan_digest)
+    wanted = People(person.user_id for person in plan.people())
+    campaign = _campaign_for(bulk, plan, plan_digest, wanted)
+    _journal(bulk, campaign, plan)
+    return campaign, wanted
+
+
+def _usable_plan(bulk: Bulk, plan_digest: str) -> Plan:
+    plan = stored_plan(bulk.ledger, plan_digest)
+    why = stale(plan.head, bulk.clock())
+    if why is not None:
+        raise PlanStale(f"{why}: plan again; who was moved already is left alone")
+    return plan
+
+
+def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str, planned: People) -> str:
+    """The open campaign if the plan keeps to its envelope, else a new one with the plan's own."""
+    now = bulk.clock()
+    current = bulk.ledger.current_campaign()
+    envelope = plan.head.envelope if current is None else parse_envelope(current.envelope)
+    moved = 0
+    if current is not None:
+        rows = bulk.ledger.rows(current.id)
+        moved = sum(row.state not in UNTOUCHED and row.user_id not in planned for row in rows)
+    why = breaches(envelope, plan.people(), moved, now)
+    if why:
+        raise PlanUnsafe(why)
+    if current is not None:
+        return current.id
+    # Named after the plan, so that the plan which opened a campaign cannot open a second one.
+    name = f"{plan.head.created_at:%Y%m%d-%H%M%S}-{plan_digest[:8]}"
+    try:
+        bulk.ledger.open_campaign(Campaign(name, now, envelope_text(plan.head.envelope)))
+    except LedgerConflict as error:
+        raise PlanStale(f"this plan was carried out before ({error.detail}): plan again") from error
+    return name
+
+
+def _journal(bulk: Bulk, campaign: str, plan: Plan) -> None:
+    """Every binding on disk before anybody is touched: new rows, and rows of an earlier plan."""
+    for people in groups(_with_rows(plan.people(), bulk.ledger.rows(campaign)), _ADDED_AT_ONCE):
+        fresh = [_new_row(bulk, campaign, person) for person, row in people if row is None]
+        if fresh:
+            bulk.ledger.add(fresh, [_row_added(bulk, row) for row in fresh])
+        again = [
+            _replanned(bulk, row, person)
+            for person, row in people
+            if row is not None and _is_older(row, plan)
+        ]
+        if again:
+            bulk.ledger.commit(again)
+
+
+def _with_rows(
+    people: Iterable[Planned], rows: Iterator[Row]
+) -> Iterator[tuple[Planned, Row | None]]:
+    """Each person with their row. Both come in order of user id, so that neither is held."""
+    row = next(rows, None)
+    for person in people:
+        while row is not None and row.user_id < person.user_id:
+            row = next(rows, None)
+        is_theirs = row is not None and row.user_id == person.user_id
+        yield person, row if is_theirs else None
+
+
+def _is_older(row: Row, plan: Plan) -> bool:
+    """Whether a closed row is of before this plan: what this very plan did is not done again."""
+    return row.state in _REPLANNED and row.updated_at < plan.head.created_at
+
+
+def _new_row(bulk: Bulk, campaign: str, person: Planned) -> Row:
+    return Row(
+        campaign,
+        person.user_id,
+        RowState.PLANNED,
+        1,
+        person.binding,
+        person.mfa_active,
+        bulk.clock(),
+    )
+
+
+def _row_added(bulk: Bulk, row: Row) -> AuditEvent:
+    return AuditEvent(
+        "row_planned", bulk.actor, row.updated_at, row.user_id, {"campaign": row.campaign}
+    )
+
+
+def _replanned(bulk: Bulk, row: Row, person: Planned) -> Change:
+    fresh = replace(row, binding=person.binding, mfa_active=person.mfa_active)
+    return bulk.step(fresh, Event.REPLAN, "", {})
