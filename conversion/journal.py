@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from conversion.bulk import Bulk
     from conversion.decision.plan import Plan, Planned
     from conversion.ledger.base import Change
+    from idp_proxy.audit.chain import Fact
 
 _ADDED_AT_ONCE: Final = 500
 _REPLANNED: Final = frozenset({RowState.SKIPPED, RowState.WITHDRAWN, RowState.VERIFIED})
@@ -38,7 +39,7 @@ def journaled(bulk: Bulk, plan_digest: str) -> tuple[str, People]:
     plan = _usable_plan(bulk, plan_digest)
     wanted = People(person.user_id for person in plan.people())
     campaign = _campaign_for(bulk, plan, plan_digest, wanted)
-    _journal(bulk, campaign, plan)
+    _journal(bulk, campaign, plan, plan_digest)
     return campaign, wanted
 
 
@@ -73,12 +74,12 @@ def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str, planned: People) -> 
     return name
 
 
-def _journal(bulk: Bulk, campaign: str, plan: Plan) -> None:
+def _journal(bulk: Bulk, campaign: str, plan: Plan, plan_digest: str) -> None:
     """Every binding on disk before anybody is touched: new rows, and rows of an earlier plan."""
     for people in groups(_with_rows(plan.people(), bulk.ledger.rows(campaign)), _ADDED_AT_ONCE):
         fresh = [_new_row(bulk, campaign, person) for person, row in people if row is None]
         if fresh:
-            bulk.ledger.add(fresh, [_row_added(bulk, row) for row in fresh])
+            bulk.ledger.add(fresh, [_rows_added(bulk, campaign, plan_digest, len(fresh))])
         again = [
             _replanned(bulk, row, person)
             for person, row in people
@@ -117,10 +118,10 @@ def _new_row(bulk: Bulk, campaign: str, person: Planned) -> Row:
     )
 
 
-def _row_added(bulk: Bulk, row: Row) -> AuditEvent:
-    return AuditEvent(
-        "row_planned", bulk.actor, row.updated_at, row.user_id, {"campaign": row.campaign}
-    )
+def _rows_added(bulk: Bulk, campaign: str, plan_digest: str, people: int) -> AuditEvent:
+    """Who they are stands in the plan of this digest, which never changes."""
+    facts: dict[str, Fact] = {"campaign": campaign, "plan": plan_digest, "people": people}
+    return AuditEvent("rows_planned", bulk.actor, bulk.clock(), facts=facts)
 
 
 def _replanned(bulk: Bulk, row: Row, person: Planned) -> Change:
