@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.support.docs.errors import errors_page
 from tests.support.docs.floors import architecture_page
+from tests.support.docs.lifecycle import lifecycle_page
 from tests.support.docs.operators import operators_page
 from tests.support.docs.rules import rules_page
 from tests.support.docs.switching import switching_page
@@ -18,6 +19,7 @@ def printed() -> dict[Path, str]:
     docs = ROOT / "docs"
     return {
         docs / "architecture.md": architecture_page(),
+        docs / "conversion" / "lifecycle.md": lifecycle_page(),
         docs / "errors.md": errors_page(),
         docs / "operations" / "operators.md": operators_page(),
         docs / "security" / "rules.md": rules_page(),
