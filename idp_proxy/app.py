@@ -6,6 +6,7 @@ The adapters themselves are opened by `adapters`.
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import time
 from dataclasses import dataclass, replace
@@ -265,4 +266,15 @@ def worker() -> FastAPI:
     store, meter = open_store(settings), TrafficMeter()
     tell = partial(meter.tell, store, settings.proxy.host)
     upkeep.start([upkeep.Job("traffic", TELL_EVERY_S, tell)])
-    return build(settings, store, open_spool(settings, store), open_upstreams(settings), meter)
+    app = build(settings, store, open_spool(settings, store), open_upstreams(settings), meter)
+    _spare_the_collector()
+    return app
+
+
+def _spare_the_collector() -> None:
+    """What a worker is made of lives as long as the worker: garbage is not looked for in it, and
+    among the objects of logins not every few hundred, since hardly any of them form a cycle.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 20)
