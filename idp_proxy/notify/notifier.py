@@ -78,11 +78,15 @@ class Notifier:
             return done and self._telling.is_done
 
     def close(self, timeout_s: float) -> bool:
-        """Take nothing more, and `flush`."""
+        """Take nothing more, `flush`, and end the thread."""
+        until = time.monotonic() + timeout_s
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        return self.flush(timeout_s)
+        done = self.flush(timeout_s)
+        if self._thread is not None:
+            self._thread.join(max(0.0, until - time.monotonic()))
+        return done
 
     def _put(self, key: str, notice: Notice | None) -> None:
         with self._changed:

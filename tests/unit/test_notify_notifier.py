@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 PATIENCE_S = 20
-MANNER = Manner(timeout=timedelta(seconds=5))
+MANNER = Manner(timeout=timedelta(seconds=PATIENCE_S))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def utc_now() -> datetime:
 
 @pytest.fixture
 def notifier(pager: Pager, engine: Engine) -> Iterator[Notifier]:
-    made = Notifier(open_channels([pager.json_url], 5), engine.begin, MANNER, utc_now)
+    made = Notifier(open_channels([pager.json_url], PATIENCE_S), engine.begin, MANNER, utc_now)
     yield made
     made.close(PATIENCE_S)
 
@@ -88,6 +88,8 @@ def test_the_watch_does_not_wait_for_a_channel_that_hangs(pager: Pager, notifier
         notifier.raise_(outage(f"u{number}"))
     assert time.monotonic() - began < 1
     assert not notifier.flush(0.05)
+    pager.hangs.clear()
+    pager.released.set()
 
 
 def test_an_event_is_told_although_the_watch_has_moved_on(pager: Pager, engine: Engine) -> None:
@@ -100,7 +102,7 @@ def test_an_event_is_told_although_the_watch_has_moved_on(pager: Pager, engine: 
         with engine.begin() as connection:
             yield connection
 
-    notifier = Notifier(open_channels([pager.json_url], 5), slow, MANNER, utc_now)
+    notifier = Notifier(open_channels([pager.json_url], PATIENCE_S), slow, MANNER, utc_now)
     notifier.raise_(outage("okta"))
     time.sleep(0.05)
     notifier.raise_(switched(5))
@@ -145,7 +147,7 @@ def test_a_fault_in_one_notice_does_not_silence_the_next(pager: Pager, engine: E
             raise faults.pop()
         return utc_now()
 
-    notifier = Notifier(open_channels([pager.json_url], 5), engine.begin, MANNER, now)
+    notifier = Notifier(open_channels([pager.json_url], PATIENCE_S), engine.begin, MANNER, now)
     with capture_logs() as lines:
         notifier.raise_(outage("okta"))
         notifier.flush(PATIENCE_S)
@@ -160,7 +162,7 @@ def test_with_the_store_away_it_tells_all_the_same(pager: Pager) -> None:
     def away() -> AbstractContextManager[Connection]:
         raise StoreError("away")
 
-    notifier = Notifier(open_channels([pager.json_url], 5), away, MANNER, utc_now)
+    notifier = Notifier(open_channels([pager.json_url], PATIENCE_S), away, MANNER, utc_now)
     for _ in range(3):
         notifier.raise_(Notice(Kind.STORE, "store:sso1", {"cause": "no route to host"}))
         assert notifier.flush(PATIENCE_S)
@@ -169,14 +171,15 @@ def test_with_the_store_away_it_tells_all_the_same(pager: Pager) -> None:
 
 
 def test_what_was_raised_before_the_end_is_still_told(pager: Pager, engine: Engine) -> None:
-    notifier = Notifier(open_channels([pager.json_url], 5), engine.begin, MANNER, utc_now)
+    notifier = Notifier(open_channels([pager.json_url], PATIENCE_S), engine.begin, MANNER, utc_now)
     notifier.raise_(switched(5))
     assert notifier.close(PATIENCE_S)
     with capture_logs() as lines:
         notifier.raise_(switched(6))
     assert pager.subjects == ["Logins moved from okta to entra"]
     assert [line["event"] for line in lines] == ["notice_dropped"]
-    assert "notify" not in [thread.name for thread in threading.enumerate()]
+    assert notifier._thread is not None
+    assert not notifier._thread.is_alive()
 
 
 def test_what_a_channel_refused_is_tried_again_without_being_raised_again(
@@ -185,7 +188,7 @@ def test_what_a_channel_refused_is_tried_again_without_being_raised_again(
     monkeypatch.setattr("idp_proxy.notify.notifier.TURN", timedelta(milliseconds=20))
     monkeypatch.setattr("idp_proxy.notify.telling.TURN", timedelta(0))
     pager.status = 500
-    notifier = Notifier(open_channels([pager.json_url], 5), engine.begin, MANNER, utc_now)
+    notifier = Notifier(open_channels([pager.json_url], PATIENCE_S), engine.begin, MANNER, utc_now)
     notifier.raise_(switched(5))
     assert not notifier.flush(PATIENCE_S)
     pager.status = 200
