@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from conversion import proxy_status
+from conversion import alarms, proxy_status
 from conversion.cli.progress import steps
 from conversion.cli.session import (
     EXIT_OPEN,
+    EXIT_REFUSED,
     ConfigOption,
     JsonOption,
     clock,
@@ -34,7 +35,12 @@ if TYPE_CHECKING:
 
     from conversion.config import Settings
     from conversion.decision.situation import OpenCampaign, Situation
+    from conversion.ledger.sql import SqlLedger
 
+_NOBODY = (
+    "notify.urls: no channel is set, so nobody would be told; write a URL of Apprise's into a file"
+    ' with chmod 600 and name it: urls = ["file:pager.url"]'
+)
 _Sessions = Annotated[
     bool, typer.Option(help="Look at everybody's sessions: a call for each person.")
 ]
@@ -152,12 +158,22 @@ def _campaign_json(campaign: OpenCampaign, at: datetime) -> dict[str, object]:
     }
 
 
-def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+def status(
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Tell the channels of [notify] what is due; for cron.")
+    ] = False,
+    config: ConfigOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
     """Where everybody of the open campaign is, from the ledger alone: the server is not asked."""
     settings = settings_of(config)
+    if notify and not settings.notify.urls:
+        raise ConfigError([_NOBODY])
     with opened_ledger(settings) as ledger:
         at = clock()
         campaign = campaign_of(ledger, at, settings.campaign.deadlines)
+        told = not notify or _told(ledger, settings, campaign, at)
     words = ("now",) if campaign is None or not campaign.left else ("return",)
     if as_json:
         shown = None if campaign is None else _campaign_json(campaign, at)
@@ -174,8 +190,21 @@ def status(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
             typer.echo(alarm)
     if not as_json:
         typer.echo(shown_next(*words))
+    if not told:
+        tell("error: a channel of [notify] did not take the message; it is tried at the next run")
+        raise typer.Exit(EXIT_REFUSED)
     if campaign is not None:
         raise typer.Exit(EXIT_OPEN)
+
+
+def _told(
+    ledger: SqlLedger, settings: Settings, campaign: OpenCampaign | None, at: datetime
+) -> bool:
+    """Whether every channel took what there was to tell."""
+    command = command_line("status")
+    deadlines = settings.campaign.deadlines
+    notice = None if campaign is None else alarms.notice_of(campaign, deadlines, at, command)
+    return alarms.tell(ledger, settings.notify, notice, at, command)
 
 
 def brief(

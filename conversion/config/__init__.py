@@ -12,6 +12,7 @@ from conversion.config.settings import (
     CampaignSettings,
     Converted,
     LedgerSettings,
+    NotifySettings,
     ProxyStatus,
     Settings,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "CampaignSettings",
     "Converted",
     "LedgerSettings",
+    "NotifySettings",
     "ProxyStatus",
     "Settings",
     "load",

@@ -9,7 +9,7 @@ import stat
 import tomllib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -19,6 +19,7 @@ from conversion.config.settings import (
     CampaignSettings,
     Converted,
     LedgerSettings,
+    NotifySettings,
     ProxyStatus,
     Settings,
 )
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from conversion.config.shape import CampaignTable, LedgerTable, MattermostTable
+    from conversion.config.shape import CampaignTable, LedgerTable, MattermostTable, NotifyTable
 
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 #: Characters of an owner's name at most.
 _OWNER: Final = 100
+_CHANNEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_YES: Final = frozenset({"yes", "true", "1", "on"})
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -51,9 +54,11 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     access = _access(file.mattermost, references)
     ledger = _ledger(file.ledger, references)
     campaign = _campaign(file.campaign, references)
+    notify = _notify(file.notify, references)
     if references.problems or access is None or ledger is None:
         raise ConfigError(references.problems)
-    return Settings(path, access, ledger, campaign, tuple(_warnings(path, ledger, campaign)))
+    warnings = tuple(_warnings(path, ledger, campaign))
+    return Settings(path, access, ledger, campaign, notify, warnings)
 
 
 def secret_of(
@@ -230,6 +235,35 @@ def _converted(table: CampaignTable, references: References) -> Converted | None
             return None
     key = references.key("campaign.converted_key", table.converted_key)
     return None if key is None else Converted(references.folder / table.converted_file, key)
+
+
+def _notify(table: NotifyTable, references: References) -> NotifySettings:
+    """The channels. A URL is a secret: a message names its place in the list, no more."""
+    urls = []
+    for index, reference in enumerate(table.urls):
+        where = f"notify.urls[{index}]"
+        url = references.text(where, reference)
+        if url and (problem := _channel_problem(url)):
+            references.problems.append(f"{where}: {reference} {problem}")
+        urls.append(url)
+    return NotifySettings(
+        tuple(urls),
+        table.language,
+        timedelta(hours=table.repeat_h),
+        timedelta(seconds=table.timeout_s),
+    )
+
+
+def _channel_problem(url: str) -> str:
+    if not _CHANNEL.fullmatch(url):
+        return "holds no URL of Apprise's, which has the form mmosts://chat.example.org/TOKEN"
+    try:
+        options = parse_qsl(urlsplit(url).query)
+    except ValueError:
+        return "holds a URL whose host or port is malformed"
+    if any(name.lower() == "verify" and value.lower() not in _YES for name, value in options):
+        return "holds verify=no, which would accept any certificate; remove it"
+    return ""
 
 
 def _warnings(path: Path, ledger: LedgerSettings, campaign: CampaignSettings) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -65,6 +65,18 @@ class CampaignSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """`[notify]`: Apprise's URLs, which hold tokens; nobody is told without one. `repeat` is the
+    pause between two messages about one matter.
+    """
+
+    urls: tuple[str, ...] = field(repr=False)
+    language: Literal["en", "de"]
+    repeat: timedelta
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole file at `path`. `warnings` never stop a command."""
 
@@ -72,4 +84,5 @@ class Settings:
     access: Access
     ledger: LedgerSettings
     campaign: CampaignSettings
+    notify: NotifySettings
     warnings: tuple[str, ...] = ()

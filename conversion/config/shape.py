@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -64,18 +64,29 @@ class CampaignTable(Table):
     deadline_h: Annotated[float, Field(gt=0, le=8760)] = 72.0
 
 
+class NotifyTable(Table):
+    """`[notify]`."""
+
+    urls: list[str] = Field(default_factory=list)
+    language: Literal["en", "de"] = "en"
+    repeat_h: Annotated[float, Field(ge=1, le=168)] = 24.0
+    timeout_s: Annotated[float, Field(ge=1, le=60)] = 10.0
+
+
 class ConfigFile(Table):
     """The whole file."""
 
     mattermost: MattermostTable = Field(default_factory=MattermostTable)
     ledger: LedgerTable = Field(default_factory=LedgerTable)
     campaign: CampaignTable = Field(default_factory=CampaignTable)
+    notify: NotifyTable = Field(default_factory=NotifyTable)
 
 
 _TABLES: Final[dict[str, type[Table]]] = {
     "mattermost": MattermostTable,
     "ledger": LedgerTable,
     "campaign": CampaignTable,
+    "notify": NotifyTable,
 }
 
 _TYPES: Final = {
@@ -84,6 +95,8 @@ _TYPES: Final = {
     "float_type": "must be a number without quotes",
     "finite_number": "must be a finite number",
     "model_type": "must be a table",
+    "list_type": "must be a list in brackets",
+    "literal_error": 'must be "en" or "de"',
 }
 
 

@@ -179,13 +179,19 @@ def _campaign(found: Situation) -> str:
     return f"{campaign.id} is open: {said or 'nobody yet'}{settle}{f'; {alarm}' if alarm else ''}"
 
 
+def is_overdue(campaign: OpenCampaign, now: datetime) -> bool:
+    """Whether somebody is away past the deadline, or past the end of the envelope."""
+    ended = campaign.until is not None and campaign.until <= now
+    return campaign.waiting.due is Due.ALARM or (ended and campaign.waiting.people > 0)
+
+
 def alarm_of(campaign: OpenCampaign, now: datetime) -> str:
     """What is due for who is away, in words; empty where nothing is. It returns nobody."""
     waiting = campaign.waiting
     since = f", the first since {waiting.since:%Y-%m-%d %H:%M} UTC" if waiting.since else ""
-    if waiting.due is Due.ALARM:
+    if waiting.overdue:
         return f"OVERDUE: {waiting.overdue} people are past the deadline{since}"
-    if campaign.until is not None and campaign.until <= now:
+    if campaign.until is not None and is_overdue(campaign, now):
         ended = f"{campaign.until:%Y-%m-%d %H:%M} UTC"
         return f"OVERDUE: it was to end at {ended}, and {waiting.people} people are away"
     if waiting.due is Due.REMINDER:
