@@ -80,4 +80,7 @@ def tell(
             telling.end(key, now)
     if notice is not None:
         telling.tell(notice, now)
+    if not telling.is_done:
+        # A channel takes one message at a time, and two matters may have ended together.
+        telling.turn(now)
     return telling.is_done

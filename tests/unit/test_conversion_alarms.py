@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conversion.alarms import notice_of, tell
+from conversion.campaign import convert as carry_out
 from conversion.config import NotifySettings
 from conversion.decision.deadline import Deadlines, waiting
 from conversion.decision.lifecycle import RowState
@@ -81,7 +82,8 @@ def away(stage: Stage, pager: Pager) -> bool:
 def test_people_hear_of_it_once_again_after_the_pause_and_when_it_is_over(
     stage: Stage, pager: Pager
 ) -> None:
-    stage.convert("user000001", "user000002")
+    until = stage.now() + 200 * HOUR
+    carry_out(stage.bulk, stage.plan("user000001", "user000002", until=until))
     assert away(stage, pager)
     assert pager.messages == []
     stage.sleep(25 * 3600)
@@ -93,7 +95,7 @@ def test_people_hear_of_it_once_again_after_the_pause_and_when_it_is_over(
     assert len(pager.messages) == 2
     stage.sleep(24 * 3600)
     away(stage, pager)
-    # The deadline is a matter of its own and is told at once.
+    # The deadline is a matter of its own, told whenever the last reminder was.
     assert len(pager.messages) == 3
     assert all("still away: 2" in subject for subject in pager.subjects)
     assert "OVERDUE" in pager.bodies[-1]
