@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from idp_proxy.audit import checkpoint as checkpoints_file
@@ -26,6 +26,7 @@ from idp_proxy.audit.chain import (
     start,
 )
 from idp_proxy.audit.checkpoint import Checkpoint
+from idp_proxy.audit.prepared import Prepared
 from idp_proxy.audit.tables import audit_head, audit_person, audit_row
 from idp_proxy.audit.verification import verify
 
@@ -42,12 +43,9 @@ if TYPE_CHECKING:
 _READ_AT_ONCE = 500
 _KEY_BYTES = 32
 
-# Built once: SQLAlchemy remembers the compiled form by the statement, and a login waits for these.
 _PSEUDONYM = (
-    select(audit_person.c.pseudonym)
+    select(func.min(audit_person.c.pseudonym))
     .where(audit_person.c.person_id == bindparam("of_person"))
-    .order_by(audit_person.c.pseudonym)
-    .limit(1)
     .scalar_subquery()
 )
 _HEAD = (
@@ -60,8 +58,11 @@ _MOVE_HEAD = (
     .where(audit_head.c.chain == bindparam("of_chain"))
     .values(seq=bindparam("to_seq"), digest=bindparam("to_digest"))
 )
-_NEW_ROW = insert(audit_row)
 _NEW_PERSON = insert(audit_person)
+# A login waits for these.
+_LOCK_HEAD = Prepared(_HEAD)
+_INSERT_ROW = Prepared(insert(audit_row))
+_UPDATE_HEAD = Prepared(_MOVE_HEAD)
 
 
 class AuditLog:
@@ -242,11 +243,11 @@ def _locked_head(
     One question instead of two: a login waits for it.
     """
     keys = {"of_chain": chain, "of_person": person_id}
-    found = connection.execute(_HEAD, keys).first()
+    found = _LOCK_HEAD.first(connection, keys)
     if found is None:
         _first_head(connection, chain)
-        found = connection.execute(_HEAD, keys).one()
-    return Head(chain, found.seq, found.digest), found.pseudonym
+        found = connection.execute(_HEAD, keys).one()._asdict()
+    return Head(chain, found["seq"], found["digest"]), found["pseudonym"]
 
 
 def _first_head(connection: Connection, chain: str) -> None:
@@ -262,9 +263,9 @@ def _first_head(connection: Connection, chain: str) -> None:
 
 
 def _write(connection: Connection, new: Sequence[Row]) -> None:
-    connection.execute(
-        _NEW_ROW,
-        [
+    _INSERT_ROW.run(
+        connection,
+        *(
             {
                 "chain": row.chain,
                 "seq": row.seq,
@@ -275,11 +276,11 @@ def _write(connection: Connection, new: Sequence[Row]) -> None:
                 "digest": row.digest,
             }
             for row in new
-        ],
+        ),
     )
     last = new[-1]
-    connection.execute(
-        _MOVE_HEAD, {"of_chain": last.chain, "to_seq": last.seq, "to_digest": last.digest}
+    _UPDATE_HEAD.run(
+        connection, {"of_chain": last.chain, "to_seq": last.seq, "to_digest": last.digest}
     )
 
 

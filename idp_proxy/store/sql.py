@@ -1,7 +1,7 @@
 """The shared store in a SQL database, by SQLAlchemy Core: SQLite, or PostgreSQL for several hosts.
 
-A login waits for these statements: they are built once for each dialect, because SQLAlchemy finds
-the compiled form of a statement again by the statement.
+Statements are built once for each dialect, because SQLAlchemy finds the compiled form of one again
+by the statement; those that a login waits for are prepared (`audit.prepared`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from idp_proxy.audit.prepared import Prepared
 from idp_proxy.errors import ReplayDetected, StoreConflict
 from idp_proxy.store import schema
 from idp_proxy.store.database import Database
@@ -46,8 +47,8 @@ _STATE = select(*(column for column in switch_state.c if column.name != "id"))
 _REPLACE_STATE = update(switch_state).where(switch_state.c.epoch == bindparam("expected_epoch"))
 _PERSON = select(roster).where(roster.c.id == bindparam("of_id"))
 _PERSON_BY_KEY = select(roster).where(roster.c.lookup_key == bindparam("of_key"))
-_PERSON_HELD = _PERSON.with_for_update()
-_PERSON_BY_KEY_HELD = _PERSON_BY_KEY.with_for_update()
+_PERSON_HELD = Prepared(_PERSON.with_for_update())
+_PERSON_BY_KEY_HELD = Prepared(_PERSON_BY_KEY.with_for_update())
 _PROOFS = select(proof)
 _FORGET_USED = delete(used_id).where(used_id.c.expires_at < bindparam("now"))
 
@@ -56,9 +57,9 @@ _FORGET_USED = delete(used_id).where(used_id.c.expires_at < bindparam("now"))
 class _Upserts:
     """The statements that every dialect words in its own way."""
 
-    consume: Executable
-    save_person: Executable
-    note_proof: Executable
+    consume: Prepared
+    save_person: Prepared
+    note_proof: Prepared
     first_state: Executable
 
 
@@ -68,19 +69,23 @@ def _upserts(dialect: str) -> _Upserts:
     person = insert(roster)
     proven = insert(proof)
     return _Upserts(
-        consume=_counted(insert(used_id).on_conflict_do_nothing()),
-        save_person=person.on_conflict_do_update(
-            index_elements=[roster.c.id],
-            set_={
-                column.name: person.excluded[column.name]
-                for column in roster.c
-                if column.name != "id"
-            },
+        consume=Prepared(insert(used_id).on_conflict_do_nothing()),
+        save_person=Prepared(
+            person.on_conflict_do_update(
+                index_elements=[roster.c.id],
+                set_={
+                    column.name: person.excluded[column.name]
+                    for column in roster.c
+                    if column.name != "id"
+                },
+            )
         ),
-        note_proof=proven.on_conflict_do_update(
-            index_elements=[proof.c.upstream],
-            set_={"at": proven.excluded.at},
-            where=proof.c.at < proven.excluded.at,
+        note_proof=Prepared(
+            proven.on_conflict_do_update(
+                index_elements=[proof.c.upstream],
+                set_={"at": proven.excluded.at},
+                where=proof.c.at < proven.excluded.at,
+            )
         ),
         first_state=_counted(insert(switch_state).on_conflict_do_nothing()),
     )
@@ -93,14 +98,14 @@ def _counted(statement: Any) -> Any:
 
 def consume(connection: Connection, used: Sequence[UsedId]) -> None:
     """Mark ids as used in this database. Raises `ReplayDetected` if one of them was."""
-    new = connection.execute(
-        _upserts(connection.dialect.name).consume,
-        [
+    new = _upserts(connection.dialect.name).consume.run(
+        connection,
+        *(
             {"digest": used_id_digest(one), "kind": one.kind, "expires_at": one.expires_at}
             for one in used
-        ],
+        ),
     )
-    if new.rowcount != len(used):
+    if new != len(used):
         raise ReplayDetected(f"used before: one of {', '.join(one.kind for one in used)}")
 
 
@@ -115,11 +120,13 @@ class SqlTransaction:
 
     def person(self, person_id: str) -> RosterRow | None:
         """See `store.base.Transaction`."""
-        return _one_person(self._connection, _PERSON_HELD, {"of_id": person_id})
+        found = _PERSON_HELD.first(self._connection, {"of_id": person_id})
+        return None if found is None else person_from(found)
 
     def person_by_lookup_key(self, key: str) -> RosterRow | None:
         """See `store.base.Transaction`."""
-        return _one_person(self._connection, _PERSON_BY_KEY_HELD, {"of_key": key})
+        found = _PERSON_BY_KEY_HELD.first(self._connection, {"of_key": key})
+        return None if found is None else person_from(found)
 
     def consume(self, *used: UsedId) -> None:
         """See `store.base.Transaction`."""
@@ -128,13 +135,13 @@ class SqlTransaction:
     def save_person(self, row: RosterRow) -> None:
         """See `store.base.Transaction`."""
         try:
-            self._connection.execute(self._upserts.save_person, person_record(row))
+            self._upserts.save_person.run(self._connection, person_record(row))
         except IntegrityError as error:
             raise StoreConflict("another person holds this lookup key") from error
 
     def note_proof(self, upstream: str, at: datetime) -> None:
         """See `store.base.Transaction`."""
-        self._connection.execute(self._upserts.note_proof, {"upstream": upstream, "at": at})
+        self._upserts.note_proof.run(self._connection, {"upstream": upstream, "at": at})
 
     def swap(self, expected_epoch: int, state: SwitchState) -> None:
         """See `store.base.Transaction`."""
