@@ -19,26 +19,35 @@ import hypothesis.strategies as st
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from conversion.bulk import Bulk, Limits
-from conversion.campaign import convert
+from conversion.campaign import Manner, convert
 from conversion.decision.account import Account
 from conversion.decision.lifecycle import OPEN
 from conversion.decision.plan import Envelope
-from conversion.errors import ConversionError, DuplicateBinding, Rejected, Unreachable
+from conversion.errors import (
+    ConversionError,
+    DuplicateBinding,
+    NotFound,
+    Rejected,
+    Unreachable,
+)
 from conversion.homecoming import Homecoming, Orders, return_people, verify
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import Session, capabilities_of
 from conversion.mattermost.roll import Roll
 from conversion.mattermost.version import Version
-from conversion.planning import Choice, Surroundings, draw_up
+from conversion.planning import OUT, Choice, Surroundings, draw_up
 from conversion.reconciliation import reconcile
+from conversion.situation import campaign_of
 from tests.support.conversion_stage import ANSWERED, inventory_row
 from tests.support.mattermost_api import DuplicateError, MattermostServer, SamlRefusedError, User
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from conversion.decision.scope import Scope
 
 PEOPLE = 4
 
@@ -87,6 +96,19 @@ class Direct:
             raise Rejected("no such user")
         with self._fate():
             self._server.put_password(user_id, bcrypt_hash)
+
+    def set_password(self, user_id: str, password: str) -> None:
+        if user_id not in self._server.users:
+            raise Rejected("no such user")
+        with self._fate():
+            self._server.put_password(user_id, f"hashed {password}")
+
+    def members(self, scope: Scope) -> frozenset[str]:
+        if scope.name not in {"even", "odd"}:
+            raise NotFound("no such team")
+        odd = scope.name == "odd"
+        people = [f"p{number:025d}" for number in range(PEOPLE)]
+        return frozenset(people[odd::2])
 
     def set_binding(self, user_id: str, auth_data: str) -> None:
         with self._fate():
@@ -164,6 +186,7 @@ def _script(seed: int) -> list[str]:
 FATES = st.integers(0, 2**16).map(_script)
 STOPS = st.none() | st.integers(1, 9)
 WHO = st.integers(0, PEOPLE - 1)
+MANNERS = st.builds(Manner, st.none() | st.integers(1, 3), st.integers(0, 2), st.booleans())
 
 
 class Interleaving(RuleBasedStateMachine):
@@ -197,15 +220,39 @@ class Interleaving(RuleBasedStateMachine):
 
     # The tool
 
-    @rule(script=FATES, stop_after=STOPS, who=st.sets(WHO, min_size=1))
-    def convert(self, script: list[str], stop_after: int | None, who: set[int]) -> None:
+    @rule(script=FATES, stop_after=STOPS, who=st.sets(WHO, min_size=1), manner=MANNERS)
+    def convert(
+        self,
+        script: list[str],
+        stop_after: int | None,
+        who: set[int],
+        manner: Manner | None = None,
+    ) -> None:
         people = [self.server.users[self._id(number)] for number in who]
         names = frozenset(one.username for one in people if one.auth_service and not one.delete_at)
-        envelope = Envelope(frozenset(), 1000, frozenset(), self._now() + timedelta(days=365))
+        self._move(Choice(names), script, stop_after, manner)
+
+    @rule(script=FATES, stop_after=STOPS, team=st.sampled_from(["odd", "even", "gone"]))
+    def convert_the_locked_out_of_a_team(
+        self, script: list[str], stop_after: int | None, team: str
+    ) -> None:
+        self._move(Choice(standings=OUT), script, stop_after, None, f"team:{team}")
+
+    def _move(
+        self,
+        choice: Choice,
+        script: list[str],
+        stop_after: int | None,
+        manner: Manner | None,
+        *groups: str,
+    ) -> None:
+        exclude = frozenset({self.operator})
+        until = self._now() + timedelta(days=365)
         bulk = self._bulk(script, stop_after)
         with suppress(ConversionError, Killed):
-            draft = draw_up(bulk, Choice(names), envelope, Surroundings("double"), ANSWERED)
-            convert(bulk, draft.digest)
+            envelope = Envelope(frozenset(groups), 1000, exclude, until)
+            draft = draw_up(bulk, choice, envelope, Surroundings("double"), ANSWERED)
+            convert(bulk, draft.digest, manner=manner)
 
     @rule(script=FATES, stop_after=STOPS, pilot=st.integers(1, 3))
     def bring_back(self, script: list[str], stop_after: int | None, pilot: int) -> None:
@@ -219,6 +266,13 @@ class Interleaving(RuleBasedStateMachine):
             self._closed_means_nobody_is_left(verify(self._bulk(script)))
         with suppress(ConversionError, Killed):
             reconcile(self._bulk(script))
+
+    @invariant()
+    def everybody_who_is_away_counts_for_the_deadlines(self) -> None:
+        """What reminds and alarms rests on the same rows as what is told and what is closed."""
+        campaign = campaign_of(self.ledger, self._now() + timedelta(days=4))
+        if campaign is not None:
+            assert campaign.waiting.people == campaign.waiting.overdue == campaign.left
 
     # Another administrator
 
