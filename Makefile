@@ -27,9 +27,9 @@ test: $(STAMP)  ## unit, conformance, attack and flow tests, with the coverage t
 	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report= -m 'not e2e' $(ARGS)
 	$(BIN)/coverage report --include='idp_proxy/saml/*,idp_proxy/decision/*' --fail-under=100
 
-e2e: $(STAMP)  ## whole logins on SimpleSAMLphp, mod_auth_mellon, Shibboleth and Chromium (installs them, as root)
+e2e: $(STAMP)  ## real SimpleSAMLphp, mod_auth_mellon, Shibboleth, Chromium, PostgreSQL, slapd (installs them, as root)
 	bash tests/e2e/install.sh
-	$(BIN)/pytest -m e2e tests/e2e $(ARGS)
+	$(BIN)/pytest -m e2e tests/e2e tests/conformance $(ARGS)
 
 bench: $(STAMP)  ## whole logins through a running proxy, against the bars of the design; writes build/bench.json
 	$(BIN)/python -m tests.bench.login_bench $(ARGS)

@@ -74,7 +74,7 @@ def prepare(
         said += read_sql(secret_of("--sql", sql, Path.cwd()), at)
     with opened_server(settings) as (ledger, client):
         if export:
-            said += from_export(client.export_users(settings.ledger.file.parent), at)
+            said += from_export(client.export_users(settings.ledger.folder), at)
         prepared = learn(client, ledger, said, at)
     for conflict in prepared.conflicts:
         tell("warning:", f"{conflict.username}: {conflict.says}")

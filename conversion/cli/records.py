@@ -76,12 +76,12 @@ def restore(
     if mirror == (file is not None):
         raise ConfigError(["name a backup, or --mirror for the mirror alone"])
     if file is None:
-        ledger = rebuild(kept.file, kept.mirror, host=kept.host)
+        ledger = rebuild(kept.place, kept.mirror, host=kept.host)
         ledger.close()
-        typer.echo("the ledger was made from its mirror; the inventory is not in it")
+        typer.echo("the ledger was made from its mirror; the audit begins anew")
         typer.echo(shown_next("prepare"))
         return
-    backups.restore(file, kept.file, _key(settings))
+    backups.restore(file, kept.place, kept.mirror, _key(settings), host=kept.host)
     with opened_ledger(settings):
         pass
     typer.echo("the ledger was restored, and brought up to date by its mirror")

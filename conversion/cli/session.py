@@ -141,7 +141,7 @@ def actor() -> str:
 def opened_ledger(settings: Settings) -> Iterator[SqlLedger]:
     """The ledger, given back at the end. Raises `LedgerError`."""
     kept = settings.ledger
-    ledger = open_ledger(kept.file, kept.mirror, host=kept.host)
+    ledger = open_ledger(kept.place, kept.mirror, host=kept.host)
     try:
         yield ledger
     finally:

@@ -13,6 +13,7 @@ from conversion.config.settings import (
     Converted,
     LedgerSettings,
     NotifySettings,
+    OperatorsSettings,
     ProxyStatus,
     Settings,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Converted",
     "LedgerSettings",
     "NotifySettings",
+    "OperatorsSettings",
     "ProxyStatus",
     "Settings",
     "load",

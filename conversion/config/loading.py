@@ -8,6 +8,7 @@ import socket
 import stat
 import tomllib
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,19 +21,28 @@ from conversion.config.settings import (
     Converted,
     LedgerSettings,
     NotifySettings,
+    OperatorsSettings,
     ProxyStatus,
     Settings,
 )
 from conversion.config.shape import read_shape
 from conversion.decision.deadline import Deadlines
 from conversion.errors import ConfigError
+from conversion.ledger.postgresql import tls_problem
 from conversion.mattermost import Access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from conversion.config.shape import CampaignTable, LedgerTable, MattermostTable, NotifyTable
+    from sqlalchemy import URL
+
+    from conversion.config.shape import (
+        CampaignTable,
+        LedgerTable,
+        MattermostTable,
+        NotifyTable,
+        OperatorsTable,
+    )
 
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 #: Characters of an owner's name at most.
@@ -55,10 +65,11 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     ledger = _ledger(file.ledger, references)
     campaign = _campaign(file.campaign, references)
     notify = _notify(file.notify, references)
+    operators = _operators(file.operators, references)
     if references.problems or access is None or ledger is None:
         raise ConfigError(references.problems)
     warnings = tuple(_warnings(path, ledger, campaign))
-    return Settings(path, access, ledger, campaign, notify, warnings)
+    return Settings(path, access, ledger, campaign, notify, operators, warnings)
 
 
 def secret_of(
@@ -143,13 +154,13 @@ def _outbound_proxy(value: str, references: References) -> str:
 
 def _ledger(table: LedgerTable, references: References) -> LedgerSettings | None:
     problems: list[str] = []
-    file = _sqlite_file(table.url, references, problems)
+    place = _ledger_place(table.url, references, problems)
     mirror = references.path(table.mirror)
     if mirror is None:
         problems.append(
             "ledger.mirror: missing; name a file, best on another disk: it rebuilds a lost ledger"
         )
-    elif mirror == file:
+    elif mirror == place:
         problems.append("ledger.mirror: is the ledger itself; name another file")
     host = table.host or socket.gethostname()
     if not _HOST.fullmatch(host):
@@ -158,24 +169,41 @@ def _ledger(table: LedgerTable, references: References) -> LedgerSettings | None
         )
     references.problems.extend(problems)
     key = references.key("ledger.backup_key", table.backup_key) if table.backup_key else None
-    if problems or file is None or mirror is None:
+    if problems or place is None or mirror is None:
         return None
-    return LedgerSettings(file, mirror, host, key)
+    return LedgerSettings(place, mirror, host, key)
 
 
-def _sqlite_file(text: str, references: References, problems: list[str]) -> Path | None:
+def _ledger_place(text: str, references: References, problems: list[str]) -> Path | URL | None:
+    by_reference = text.startswith(("file:", "env:"))
+    if by_reference:
+        text = references.text("ledger.url", text)
+        if not text:
+            return None
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
         problems.append("ledger.url: no database URL; it has the form sqlite:///FILE")
         return None
+    if url.get_backend_name() == "postgresql":
+        problem = _postgresql_problem(url, by_reference=by_reference)
+        problems += [f"ledger.url: {problem}"] * bool(problem)
+        return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         problems.append(
-            f"ledger.url: a ledger of {url.get_backend_name()!r} cannot be kept; "
-            "use sqlite:///FILE: it is one file that stays when all else is down"
+            f"ledger.url: a ledger of {url.get_backend_name()!r} cannot be kept; use sqlite:///FILE:"
+            " it is one file that stays when all else is down; or postgresql for several hosts"
         )
         return None
     return references.path(url.database)
+
+
+def _postgresql_problem(url: URL, *, by_reference: bool) -> str:
+    if not by_reference and (url.password is not None or "password" in url.query):
+        return 'a password may not stand in this file; write "file:PATH" or "env:NAME" of the URL'
+    if not url.database:
+        return "it names no database; the form is postgresql://user@host/database"
+    return tls_problem(url)
 
 
 def _campaign(table: CampaignTable, references: References) -> CampaignSettings:
@@ -254,6 +282,22 @@ def _notify(table: NotifyTable, references: References) -> NotifySettings:
     )
 
 
+def _operators(table: OperatorsTable, references: References) -> OperatorsSettings | None:
+    """Both fields or none: without the keys no second factor can be read."""
+    if not table.url and not table.state_keys:
+        return None
+    for name in ("url", "state_keys"):
+        if not getattr(table, name):
+            references.problems.append(f"operators.{name}: missing: url and state_keys go together")
+            return None
+    url = references.text("operators.url", table.url)
+    keys = [
+        references.key(f"operators.state_keys[{index}]", reference)
+        for index, reference in enumerate(table.state_keys)
+    ]
+    return OperatorsSettings(url, tuple(key for key in keys if key is not None))
+
+
 def _channel_problem(url: str) -> str:
     if not _CHANNEL.fullmatch(url):
         return "holds no URL of Apprise's, which has the form mmosts://chat.example.org/TOKEN"
@@ -270,7 +314,7 @@ def _warnings(path: Path, ledger: LedgerSettings, campaign: CampaignSettings) ->
     warnings = []
     if stat.S_IMODE(path.stat().st_mode) & 0o022:
         warnings.append(f"{path}: others may change this file; run: chmod go-w {path}")
-    if ledger.file.parent == ledger.mirror.parent:
+    if isinstance(ledger.place, Path) and ledger.place.parent == ledger.mirror.parent:
         warnings.append("ledger.mirror: lies beside the ledger; another disk would survive it")
     if not campaign.operator_user and campaign.proxy_status is None:
         warnings.append(

@@ -19,6 +19,7 @@ _LARGEST: Final = 64 * 1024
 KEY_LENGTH: Final = 32
 #: A random key of 32 octets has fewer different ones about once in 10^17 draws.
 _FEWEST_DIFFERENT: Final = 16
+_PROXYS: Final = "the very key that the proxy has in [proxy] state_keys"
 _CURES: Final = {
     "campaign.converted_key": "the very key that the proxy has in [service_provider]",
     "ledger.backup_key": "head -c 32 /dev/urandom > FILE, and a copy of it in a safe place",
@@ -73,7 +74,7 @@ class References:
         if len(content) != KEY_LENGTH or len(set(content)) < _FEWEST_DIFFERENT:
             self._problem(
                 where,
-                f"{reference} must hold {KEY_LENGTH} random octets: {_CURES[where]}",
+                f"{reference} must hold {KEY_LENGTH} random octets: {_CURES.get(where, _PROXYS)}",
             )
             return None
         return content

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from datetime import timedelta
-    from pathlib import Path
+
+    from sqlalchemy import URL
 
     from conversion.decision.deadline import Deadlines
     from conversion.mattermost import Access
@@ -15,15 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """`[ledger]`: the SQLite file, its mirror (best on another disk), this host's name.
-
-    `backup_key` encrypts backups; None where none is set.
+    """`[ledger]`: an SQLite file or a database of PostgreSQL, the mirror (best on another disk than
+    the file), this host's name. `backup_key` encrypts backups; None where none is set.
     """
 
-    file: Path
+    place: Path | URL = field(repr=False)
     mirror: Path
     host: str
     backup_key: bytes | None = field(repr=False, default=None)
+
+    @property
+    def folder(self) -> Path:
+        """A folder of this host that is for the ledger's owner alone."""
+        return self.place.parent if isinstance(self.place, Path) else self.mirror.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,16 @@ class NotifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorsSettings:
+    """`[operators]`: the proxy's database, where operators live, and the proxy's state keys, which
+    seal their second factors.
+    """
+
+    url: str = field(repr=False)
+    state_keys: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole file at `path`. `warnings` never stop a command."""
 
@@ -85,4 +101,5 @@ class Settings:
     ledger: LedgerSettings
     campaign: CampaignSettings
     notify: NotifySettings
+    operators: OperatorsSettings | None = None
     warnings: tuple[str, ...] = ()

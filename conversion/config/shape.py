@@ -73,6 +73,13 @@ class NotifyTable(Table):
     timeout_s: Annotated[float, Field(ge=1, le=60)] = 10.0
 
 
+class OperatorsTable(Table):
+    """`[operators]`."""
+
+    url: str = ""
+    state_keys: list[str] = Field(default_factory=list)
+
+
 class ConfigFile(Table):
     """The whole file."""
 
@@ -80,6 +87,7 @@ class ConfigFile(Table):
     ledger: LedgerTable = Field(default_factory=LedgerTable)
     campaign: CampaignTable = Field(default_factory=CampaignTable)
     notify: NotifyTable = Field(default_factory=NotifyTable)
+    operators: OperatorsTable = Field(default_factory=OperatorsTable)
 
 
 _TABLES: Final[dict[str, type[Table]]] = {
@@ -87,6 +95,7 @@ _TABLES: Final[dict[str, type[Table]]] = {
     "ledger": LedgerTable,
     "campaign": CampaignTable,
     "notify": NotifyTable,
+    "operators": OperatorsTable,
 }
 
 _TYPES: Final = {

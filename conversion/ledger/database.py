@@ -1,4 +1,4 @@
-"""The ledger's SQLite file: how it is opened, kept private and made durable, and how it fails.
+"""Where the ledger lies: what it asks of its database, and the SQLite file that is the usual one.
 
 Write-ahead log with synchronous=FULL: what is committed survives a power cut
 (sqlite.org/pragma.html#pragma_synchronous). Every error leaves as `LedgerError`.
@@ -10,8 +10,8 @@ import os
 import sqlite3
 import stat
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -21,6 +21,7 @@ from idp_proxy.errors import ProxyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -29,12 +30,45 @@ if TYPE_CHECKING:
 BUSY_S = 10.0
 
 
-class Database:
-    """One ledger file, open for the threads of this process."""
+class Database(Protocol):
+    """A database with the ledger in it, open for the threads of this process.
+
+    `name` is for messages and holds no password. A `shared` one serves several hosts. One write
+    transaction runs at a time, whoever asks. Every method raises `LedgerError`.
+    """
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other hosts may use it too."""
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A connection in a write transaction: committed at the end, rolled back on any error."""
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """A connection that sees one snapshot of what is committed."""
+
+    def alone(self) -> AbstractContextManager[bool | None]:
+        """Hold the place of the only bulk command. Whether this is the only one now; None where the
+        database cannot tell, and whether a holder still lives must be found out otherwise.
+        """
+
+    def close(self) -> None:
+        """Give back every connection."""
+
+
+class FileDatabase:
+    """One ledger file."""
+
+    shared = False
 
     def __init__(self, path: Path) -> None:
         """Open what is there already. Raises `LedgerError` when there is no such file."""
         self.path = path
+        self.name = str(path)
         self._file = file_identity(path)
         keep_private(path)
         url = URL.create("sqlite", database=str(path))
@@ -47,7 +81,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A connection in a write transaction: committed at the end, rolled back on any error."""
+        """See `Database`."""
         if not self._turn.acquire(timeout=BUSY_S):
             raise LedgerError(f"{self.path}: no write could begin within {BUSY_S:.0f} s")
         try:
@@ -58,9 +92,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one snapshot of what is committed."""
+        """See `Database`."""
         with self._transaction("BEGIN") as connection:
             yield connection
+
+    def alone(self) -> AbstractContextManager[None]:
+        """See `Database`: who holds the lock is a process of this host, which can be looked at."""
+        return nullcontext()
 
     def driver(self, connection: Connection) -> sqlite3.Connection:
         """The connection of Python's own driver, for SQLite's online backup."""
@@ -70,7 +108,7 @@ class Database:
         return raw
 
     def close(self) -> None:
-        """Give back every connection."""
+        """See `Database`."""
         self._engine.dispose()
 
     @contextmanager
@@ -86,8 +124,8 @@ class Database:
 
 
 @contextmanager
-def errors_translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite, the file system and the audit raise into `LedgerError`, without values."""
+def errors_translated(path: Path | str) -> Iterator[None]:
+    """Turn what a database, the file system and the audit raise into `LedgerError`, no values."""
     try:
         yield
     except SQLAlchemyError as error:

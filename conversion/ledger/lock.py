@@ -15,7 +15,7 @@ from conversion.ledger.tables import bulk_lock
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 _START_TIME = 19  # of what follows the name in /proc/PID/stat (proc_pid_stat(5), field 22)
 
@@ -41,10 +41,12 @@ def holder(command: str, owner: str, host: str, now: datetime) -> Holder:
     return Holder(command, owner, host, pid, started(pid), now)
 
 
-def take(connection: Connection, wanted: Holder) -> Holder | None:
+def take(connection: Connection, wanted: Holder, *, alone: bool | None) -> Holder | None:
     """Take the lock; returns the holder it was taken from, whose process is gone, or None.
 
-    Raises `LedgerBusy` while somebody holds it, or may: of another host nobody can tell.
+    `alone` is what the database says (`Database.alone`). Where it says nothing, a process of this
+    host is looked at, and of another host nobody can tell. Raises `LedgerBusy` while somebody holds
+    the lock, or may.
     """
     found = connection.execute(select(bulk_lock)).one_or_none()
     former = None
@@ -52,9 +54,11 @@ def take(connection: Connection, wanted: Holder) -> Holder | None:
         former = Holder(
             found.command, found.owner, found.host, found.pid, found.started, found.since
         )
-        if former.host != wanted.host or is_alive(former.pid, former.started):
-            raise LedgerBusy(_busy(former, wanted.host))
+        if alone is False or (alone is None and _may_live(former, wanted.host)):
+            raise LedgerBusy(_busy(former, wanted.host, alone=alone))
         connection.execute(delete(bulk_lock))
+    elif alone is False:
+        raise LedgerBusy("another command takes the ledger at this moment; try again")
     connection.execute(
         insert(bulk_lock).values(
             id=1,
@@ -69,16 +73,33 @@ def take(connection: Connection, wanted: Holder) -> Holder | None:
     return former
 
 
+def must_hold(connection: Connection, held: Holder) -> None:
+    """Raise `LedgerBusy` if the lock is somebody else's: its connection was lost, and then taken
+    for the end of this process. What a command does behind that is not on its record.
+    """
+    if connection.execute(select(bulk_lock.c.id).where(*_is(held))).first() is None:
+        raise LedgerBusy(
+            "the ledger took this command for dead, because its connection was lost, and another"
+            " one may hold the lock: run status, then the command again"
+        )
+
+
 def release(connection: Connection, held: Holder) -> None:
     """Give the lock back, if it is still this holder's."""
-    connection.execute(
-        delete(bulk_lock).where(
-            bulk_lock.c.host == held.host,
-            bulk_lock.c.pid == held.pid,
-            bulk_lock.c.started == held.started,
-            bulk_lock.c.since == held.since,
-        )
+    connection.execute(delete(bulk_lock).where(*_is(held)))
+
+
+def _is(held: Holder) -> tuple[ColumnElement[bool], ...]:
+    return (
+        bulk_lock.c.host == held.host,
+        bulk_lock.c.pid == held.pid,
+        bulk_lock.c.started == held.started,
+        bulk_lock.c.since == held.since,
     )
+
+
+def _may_live(former: Holder, here: str) -> bool:
+    return former.host != here or is_alive(former.pid, former.started)
 
 
 def is_alive(pid: int, since: str) -> bool:
@@ -102,12 +123,12 @@ def started(pid: int) -> str:
     return stat.rpartition(") ")[2].split()[_START_TIME]
 
 
-def _busy(held: Holder, here: str) -> str:
-    way_out = (
-        "wait for it, or end it with Ctrl-C"
-        if held.host == here
-        else f"wait for it; if {held.host} is gone for good, backup and restore release the lock"
-    )
+def _busy(held: Holder, here: str, *, alone: bool | None) -> str:
+    way_out = f"wait for it; if {held.host} is gone for good, backup and restore release the lock"
+    if alone is not None:
+        way_out = "wait for it; the lock ends with that process"
+    elif held.host == here:
+        way_out = "wait for it, or end it with Ctrl-C"
     return (
         f"{held.command} holds the ledger: {held.owner} on {held.host}, process {held.pid}, "
         f"since {held.since:%Y-%m-%d %H:%M:%S} UTC; {way_out}"

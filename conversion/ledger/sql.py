@@ -1,4 +1,4 @@
-"""The ledger in an SQLite file with its mirror, by SQLAlchemy Core."""
+"""The ledger in a database with its mirror, by SQLAlchemy Core."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from sqlalchemy.exc import DatabaseError
 from conversion.decision.lifecycle import INITIAL, OPEN, RowState
 from conversion.errors import LedgerConflict, LedgerError
 from conversion.ledger import inventory, lock, plans
-from conversion.ledger.database import Database
 from conversion.ledger.mirror import Mirror, carry_on
 from conversion.ledger.records import campaign_from, campaign_record, row_of, row_record
 from conversion.ledger.swap import swap
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from conversion.decision.account import Source
     from conversion.ledger.base import Campaign, Change, InventoryRow, Row
+    from conversion.ledger.database import Database
     from idp_proxy.audit.chain import Fact
     from idp_proxy.audit.verification import Verdict
 
@@ -50,16 +50,22 @@ _COUNTS = (
 
 
 class SqlLedger:
-    """The `conversion.ledger.base.Ledger` in an SQLite file; `opening.open_ledger` opens it."""
+    """The `conversion.ledger.base.Ledger` in a database; `opening.open_ledger` opens it."""
 
     def __init__(
-        self, path: Path, mirror: Path, *, host: str, crash: Callable[[str], None] = carry_on
+        self,
+        database: Database,
+        mirror: Path,
+        *,
+        host: str,
+        crash: Callable[[str], None] = carry_on,
     ) -> None:
-        """Open what is there, and bring it up to what the mirror says. Raises `LedgerError`."""
+        """Take over `database`, and bring it up to what the mirror says. Raises `LedgerError`."""
         self._host = host
         self._crash = crash
         self._audit = AuditLog(f"conversion/{host}")
-        self.database = Database(path)
+        self._held: lock.Holder | None = None
+        self.database = database
         try:
             check_version(self.database)
             self._mirror = Mirror(mirror, crash)
@@ -77,20 +83,23 @@ class SqlLedger:
     def lock(self, command: str, owner: str, now: datetime) -> Iterator[None]:
         """See `base.Ledger`."""
         held = lock.holder(command, owner, self._host, now)
-        with self._work() as work:
-            former = lock.take(work.connection, held)
-            if former is not None:
-                facts: dict[str, Fact] = {
-                    "command": former.command,
-                    "of": former.owner,
-                    "pid": former.pid,
-                }
-                work.event(Event("ledger_lock_taken_over", owner, now, facts=facts))
-        try:
-            yield
-        finally:
-            with self.database.writing() as connection:
-                lock.release(connection, held)
+        with self.database.alone() as alone:
+            with self._work() as work:
+                former = lock.take(work.connection, held, alone=alone)
+                if former is not None:
+                    facts: dict[str, Fact] = {
+                        "command": former.command,
+                        "of": former.owner,
+                        "pid": former.pid,
+                    }
+                    work.event(Event("ledger_lock_taken_over", owner, now, facts=facts))
+            self._held = held
+            try:
+                yield
+            finally:
+                self._held = None
+                with self.database.writing() as connection:
+                    lock.release(connection, held)
 
     def put_inventory(self, rows: Iterable[InventoryRow], now: datetime) -> None:
         """See `base.Ledger`."""
@@ -224,11 +233,20 @@ class SqlLedger:
 
     @contextmanager
     def _work(self) -> Iterator[Work]:
-        with self.database.writing() as connection:
-            work = Work(connection, self._mirror, self._audit, self._crash)
+        database = self.database
+        with database.writing() as connection:
+            if database.shared and self._held is not None:
+                lock.must_hold(connection, self._held)
+            host = mirror_host(database, self._host)
+            work = Work(connection, self._mirror, self._audit, self._crash, host)
             yield work
             work.finish()
         self._crash("after_commit")
+
+
+def mirror_host(database: Database, host: str) -> str:
+    """By which name a host's mirror is known: each has its own where the database is shared."""
+    return host if database.shared else ""
 
 
 def check_version(database: Database) -> None:
@@ -242,7 +260,7 @@ def check_version(database: Database) -> None:
         raise LedgerError(f"{error.detail}; it is no ledger of this tool, or damaged") from error
     if found != VERSION:
         raise LedgerError(
-            f"{database.path}: the ledger has version {found}, this tool works with {VERSION}: "
+            f"{database.name}: the ledger has version {found}, this tool works with {VERSION}: "
             "install the version of the tool that made it"
         )
 

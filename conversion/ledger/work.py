@@ -126,9 +126,9 @@ def catch_up(connection: Connection, mirror: Mirror, audit: AuditLog, host: str)
 
     Raises `LedgerError` when the two do not belong together.
     """
-    known = connection.execute(_KNOWN, {"of_host": host}).one()
+    known = connection.execute(_KNOWN, {"of_host": host}).one_or_none()
     size = mirror.size()
-    if known.mirror_id != mirror.id or size < known.mirror_end:
+    if known is None or known.mirror_id != mirror.id or size < known.mirror_end:
         raise LedgerError(
             "[ledger] mirror names the mirror of another ledger, or an old copy: name the right "
             "file; or move this one away, then a new one is made from the ledger"

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conformance.ledgers import Place
 from tests.conformance.rooms import Room
+from tests.support.postgresql import running_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +16,37 @@ if TYPE_CHECKING:
 
     from idp_proxy.store.memory import MemoryStore
     from idp_proxy.store.sql import SqlStore
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a database on a real server."""
+    with running_postgresql() as url:
+        yield url
+
+
+@pytest.fixture
+def in_file(tmp_path: Path) -> Iterator[Place]:
+    """A place for a ledger that is a file."""
+    found = Place(tmp_path)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def in_postgresql(tmp_path: Path, postgresql: str) -> Iterator[Place]:
+    """A place for a ledger in a database that hosts share."""
+    found = Place(tmp_path, postgresql)
+    found.lose_ledger()
+    yield found
+    found.close()
+
+
+@pytest.fixture(params=["in_file", pytest.param("in_postgresql", marks=pytest.mark.e2e)])
+def place(request: pytest.FixtureRequest) -> Place:
+    """A place for a ledger of each kind; a real server is for `make e2e`."""
+    found: Place = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -107,4 +107,10 @@ def main(job: str, place: Place, count: int, point: str, at: int) -> None:
 
 if __name__ == "__main__":
     _, asked_job, asked_folder, asked_count, asked_point, asked_at = sys.argv
-    main(asked_job, Place(Path(asked_folder)), int(asked_count), asked_point, int(asked_at))
+    main(
+        asked_job,
+        Place(Path(asked_folder), os.environ.get("LEDGER_URL", "")),
+        int(asked_count),
+        asked_point,
+        int(asked_at),
+    )

@@ -8,16 +8,22 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.schema import DropSchema
+
 from conversion.decision.account import Binding, Source
 from conversion.decision.lifecycle import RowState
 from conversion.ledger.base import Campaign, Change, InventoryRow, Row
 from conversion.ledger.mirror import carry_on
-from conversion.ledger.opening import open_ledger
+from conversion.ledger.opening import open_ledger, rebuild
+from conversion.ledger.postgresql import SCHEMA
 from idp_proxy.audit.chain import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from sqlalchemy import URL
 
     from conversion.ledger.sql import SqlLedger
 
@@ -90,9 +96,13 @@ def verified(number: int) -> tuple[Change, ...]:
 
 @dataclass(slots=True)
 class Place:
-    """Where a ledger and its mirror lie; what was opened here is closed at the end."""
+    """Where a ledger and its mirrors lie; what was opened here is closed at the end.
+
+    `url` names a database of PostgreSQL; without it the ledger is a file.
+    """
 
     folder: Path
+    url: str = ""
     _open: list[SqlLedger] = field(default_factory=list)
 
     @property
@@ -100,12 +110,23 @@ class Place:
         return self.folder / "ledger.db"
 
     @property
+    def at(self) -> Path | URL:
+        return make_url(self.url) if self.url else self.path
+
+    @property
     def mirror(self) -> Path:
-        return self.folder / "elsewhere" / "mirror.log"
+        return self.mirror_of("night")
+
+    def mirror_of(self, host: str) -> Path:
+        """The one mirror of a file; of a database each host's own."""
+        name = f"{host}.log" if self.url else "mirror.log"
+        return self.folder / "elsewhere" / name
 
     def open(self, host: str = "night", crash: Callable[[str], None] = carry_on) -> SqlLedger:
-        self._open.append(open_ledger(self.path, self.mirror, host=host, crash=crash))
-        return self._open[-1]
+        return self.keep(open_ledger(self.at, self.mirror_of(host), host=host, crash=crash))
+
+    def rebuild(self, host: str = "night") -> SqlLedger:
+        return self.keep(rebuild(self.at, self.mirror_of(host), host=host))
 
     def keep(self, ledger: SqlLedger) -> SqlLedger:
         self._open.append(ledger)
@@ -117,8 +138,18 @@ class Place:
 
     def lose_ledger(self) -> None:
         self.close()
+        if self.url:
+            drop_schema(self.url)
+            return
         for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
             (self.folder / name).unlink(missing_ok=True)
+
+
+def drop_schema(url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(DropSchema(SCHEMA, cascade=True, if_exists=True))
+    engine.dispose()
 
 
 def filled(ledger: SqlLedger, people: int = 3) -> SqlLedger:

@@ -43,17 +43,9 @@ from tests.conformance.ledgers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from conversion.ledger.sql import SqlLedger
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    found = Place(tmp_path)
-    yield found
-    found.close()
 
 
 @pytest.fixture
@@ -320,11 +312,11 @@ def test_an_error_inside_gives_the_lock_back(place: Place) -> None:
         pass
 
 
-def test_a_lock_of_another_host_is_never_taken_over(place: Place) -> None:
+def test_a_lock_of_another_host_is_never_taken_over(in_file: Place) -> None:
     with (
-        place.open("night").lock("convert", "anna", NOW),
+        in_file.open("night").lock("convert", "anna", NOW),
         pytest.raises(LedgerBusy, match="if night is gone for good"),
-        place.open("day").lock("convert", "ben", NOW),
+        in_file.open("day").lock("convert", "ben", NOW),
     ):
         pass
 
@@ -341,7 +333,7 @@ def test_a_lock_whose_process_is_gone_is_taken_over_and_that_is_on_record(
     ledger = place.open()
     with ledger.database.writing() as connection:
         gone = lock.Holder("convert", "anna", "night", pid, started, NOW)
-        assert lock.take(connection, gone) is None
+        assert lock.take(connection, gone, alone=None) is None
     with ledger.lock("return", "ben", NOW):
         assert kinds(ledger) == ["ledger_lock_taken_over"]
     with ledger.database.reading() as connection:
@@ -359,13 +351,13 @@ def test_a_process_of_somebody_else_counts_as_alive(monkeypatch: pytest.MonkeyPa
 # Privacy
 
 
-def test_both_files_are_for_their_owner_and_stay_so(place: Place) -> None:
-    filled(place.open())
-    for path in (place.path, place.mirror):
+def test_both_files_are_for_their_owner_and_stay_so(in_file: Place) -> None:
+    filled(in_file.open())
+    for path in (in_file.path, in_file.mirror):
         path.chmod(0o644)
-    place.close()
-    place.open()
-    for path in (place.path, place.mirror, place.path.with_name("ledger.db-wal")):
+    in_file.close()
+    in_file.open()
+    for path in (in_file.path, in_file.mirror, in_file.path.with_name("ledger.db-wal")):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -380,31 +372,31 @@ def test_the_audit_names_people_by_pseudonym_only(ledger: SqlLedger) -> None:
     assert {key.person_id for key in known} == {person(0), person(1), person(2)}
 
 
-def test_the_file_is_durable_and_opens_only_in_its_own_version(place: Place) -> None:
-    ledger = place.open()
+def test_the_file_is_durable_and_opens_only_in_its_own_version(in_file: Place) -> None:
+    ledger = in_file.open()
     with ledger.database.reading() as connection:
         for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2)):
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == expected
     with ledger.database.writing() as connection:
         connection.exec_driver_sql("UPDATE ledger_schema SET version = 1")
     with pytest.raises(LedgerError, match="has version 1, this tool works with 2"):
-        place.open()
+        in_file.open()
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to look like one"])
-def test_a_file_that_is_no_ledger_is_refused(place: Place, content: bytes) -> None:
-    place.open()
-    place.lose_ledger()
-    place.path.write_bytes(content)
+def test_a_file_that_is_no_ledger_is_refused(in_file: Place, content: bytes) -> None:
+    in_file.open()
+    in_file.lose_ledger()
+    in_file.path.write_bytes(content)
     with pytest.raises(LedgerError, match="no ledger of this tool"):
-        place.open()
-    assert content in place.path.read_bytes()
+        in_file.open()
+    assert content in in_file.path.read_bytes()
 
 
-def test_a_file_put_in_the_place_of_the_open_one_is_noticed(place: Place) -> None:
-    ledger = filled(place.open())
-    place.path.rename(place.path.with_name("aside"))
-    place.path.touch(0o600)
+def test_a_file_put_in_the_place_of_the_open_one_is_noticed(in_file: Place) -> None:
+    ledger = filled(in_file.open())
+    in_file.path.rename(in_file.path.with_name("aside"))
+    in_file.path.touch(0o600)
     for use in (lambda: ledger.commit([intent(1)]), ledger.current_campaign):
         with pytest.raises(LedgerError, match="took its place"):
             use()
@@ -424,10 +416,10 @@ def test_two_connections_of_one_process_see_each_other(place: Place) -> None:
 
 
 def test_who_cannot_write_in_time_is_told_and_writes_nothing(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    in_file: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "BUSY_S", 0.05)
-    first, second = filled(place.open()), place.open("day")
+    first, second = filled(in_file.open()), in_file.open("day")
     with first.database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM inventory")
         for use in (first, second):

@@ -207,7 +207,8 @@ def test_a_file_that_is_no_mirror_is_refused_and_left_alone(
     assert place.mirror.read_bytes() == content
 
 
-def test_the_mirror_of_another_ledger_is_refused(place: Place, ledger: SqlLedger) -> None:
+@pytest.mark.usefixtures("ledger")
+def test_the_mirror_of_another_ledger_is_refused(place: Place) -> None:
     other = place.folder / "other.db"
     mirror = place.folder / "other.log"
     place.keep(open_ledger(other, mirror, host="night"))
@@ -215,7 +216,7 @@ def test_the_mirror_of_another_ledger_is_refused(place: Place, ledger: SqlLedger
     shutil.copy(mirror, place.mirror)
     with pytest.raises(LedgerError, match="the mirror of another ledger, or an old copy"):
         place.open()
-    assert ledger.database.path.exists()
+    assert place.path.exists()
 
 
 def test_an_old_copy_of_the_mirror_is_refused(place: Place, ledger: SqlLedger) -> None:
@@ -322,7 +323,7 @@ def test_a_backup_is_restored_and_brought_up_to_date_by_the_mirror(
         ledger.commit([done(1)])
     before = state_of(ledger)
     place.lose_ledger()
-    restore(place.folder / "backup", place.path, KEY)
+    restore(place.folder / "backup", place.path, place.mirror, KEY, host="night")
     again = place.open()
     assert state_of(again) == before
     assert [one.user_id for one in again.inventory()] == [inventoried(1).user_id]
@@ -375,7 +376,7 @@ def test_a_backup_that_was_altered_is_refused_and_nothing_is_restored(
     place.lose_ledger()
     file.write_bytes(spoil(file.read_bytes()))
     with pytest.raises(LedgerError, match=said):
-        restore(file, place.path, key)
+        restore(file, place.path, place.mirror, key, host="night")
     assert not list(place.folder.glob("ledger.db*"))
 
 
@@ -387,15 +388,16 @@ def test_a_backup_whose_audit_was_altered_before_is_refused(
     backup(ledger.database, place.folder / "backup", KEY)
     place.lose_ledger()
     with pytest.raises(LedgerError, match="audit is broken: conversion/night row 3"):
-        restore(place.folder / "backup", place.path, KEY)
+        restore(place.folder / "backup", place.path, place.mirror, KEY, host="night")
     assert not place.path.exists()
 
 
-def test_nothing_is_restored_over_a_ledger_or_from_nothing(place: Place, ledger: SqlLedger) -> None:
+@pytest.mark.usefixtures("ledger")
+def test_nothing_is_restored_over_a_ledger_or_from_nothing(place: Place) -> None:
     with pytest.raises(LedgerError, match="not overwritten"):
-        restore(place.folder / "backup", ledger.database.path, KEY)
+        restore(place.folder / "backup", place.path, place.mirror, KEY, host="night")
     with pytest.raises(LedgerError, match="No such file"):
-        restore(place.folder / "backup", place.folder / "new.db", KEY)
+        restore(place.folder / "backup", place.folder / "new.db", place.mirror, KEY, host="night")
 
 
 @given(st.binary(max_size=300), st.binary(min_size=32, max_size=32))

@@ -4,6 +4,7 @@ room. What was acknowledged is there, nothing is there twice, and mirror and led
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -16,14 +17,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conversion.errors import LedgerError
-from conversion.ledger.opening import rebuild
 from idp_proxy.audit.log import rows
 from tests.conformance.ledger_worker import GROUP, groups
 from tests.conformance.ledgers import CAMPAIGN, Place, S, filled, intent, person, row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from conversion.ledger.base import Row
     from conversion.ledger.sql import SqlLedger
 
@@ -38,13 +36,15 @@ POINTS = [
 ]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    found = Place(tmp_path)
-    filled(found.open(), PEOPLE)
-    found.close()
-    yield found
-    found.close()
+@pytest.fixture(autouse=True)
+def planned(request: pytest.FixtureRequest) -> None:
+    """Everybody planned, in the place that the test uses."""
+    for name in ("place", "in_file"):
+        if name in request.fixturenames:
+            found: Place = request.getfixturevalue(name)
+            filled(found.open(), PEOPLE)
+            found.close()
+            return
 
 
 def worker(
@@ -54,6 +54,7 @@ def worker(
     return subprocess.Popen(
         [*command, job, str(place.folder), str(count), point, str(at)],
         cwd=ROOT,
+        env={**os.environ, "LEDGER_URL": place.url},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -89,7 +90,7 @@ def assert_whole(place: Place, acknowledged: int) -> int:
     meant = [change.event.kind for group in list(groups(PEOPLE))[:written] for change in group]
     assert told == meant
     place.lose_ledger()
-    again = place.keep(rebuild(place.path, place.mirror, host="night"))
+    again = place.rebuild()
     assert {one.user_id: one for one in all_rows(again)} == found
     return written
 
@@ -117,10 +118,10 @@ def test_the_next_process_goes_on_where_the_killed_one_was(place: Place, point: 
     assert ledger.verify_audit().ok
 
 
-def test_a_process_that_runs_on_carries_over_what_the_killed_one_left(place: Place) -> None:
+def test_a_process_that_runs_on_carries_over_what_the_killed_one_left(in_file: Place) -> None:
     """A page's process is open all the time; it must not write behind what it does not know."""
-    other = place.open("day")
-    finish(worker(place, "write", point="after_mirror_fsync", at=1))
+    other = in_file.open("day")
+    finish(worker(in_file, "write", point="after_mirror_fsync", at=1))
     lost = other.commit([intent(0), intent(39)])
     assert lost == (intent(0).row,)
     assert other.counts(CAMPAIGN.id)[S.CONVERTING] == GROUP + 1
@@ -179,13 +180,15 @@ def test_the_lock_holds_between_processes_and_ends_with_its_process(place: Place
 
 
 @pytest.mark.parametrize("spare", [100, 3_000, 20_000, 60_000])
-def test_a_full_disk_is_an_error_and_leaves_what_was_acknowledged(place: Place, spare: int) -> None:
+def test_a_full_disk_is_an_error_and_leaves_what_was_acknowledged(
+    in_file: Place, spare: int
+) -> None:
     """Whichever file is full first: the mirror, the write-ahead log, or the ledger."""
-    limit = max(place.mirror.stat().st_size, place.path.stat().st_size) + spare
-    printed = finish(worker(place, "fill", limit))
+    limit = max(in_file.mirror.stat().st_size, in_file.path.stat().st_size) + spare
+    printed = finish(worker(in_file, "fill", limit))
     assert printed[-2:] == ["ledger", "end"]
     steps = len(printed) - 2
-    ledger = place.open()
+    ledger = in_file.open()
     found = ledger.row(CAMPAIGN.id, person(0))
     assert found is not None
     assert found.version - 1 in {steps, steps + 1}
@@ -193,11 +196,11 @@ def test_a_full_disk_is_an_error_and_leaves_what_was_acknowledged(place: Place, 
     assert ledger.commit([intent(30)]) == ()
 
 
-def test_a_ledger_that_may_only_be_read_is_an_error_and_stays_as_it_is(place: Place) -> None:
+def test_a_ledger_that_may_only_be_read_is_an_error_and_stays_as_it_is(in_file: Place) -> None:
     """In a folder of somebody else's: root may write everywhere, so the worker is nobody there."""
     folder = Path(tempfile.mkdtemp())
     try:
-        shutil.copytree(place.folder, folder, dirs_exist_ok=True)
+        shutil.copytree(in_file.folder, folder, dirs_exist_ok=True)
         for path in (*folder.rglob("*"), folder):
             shutil.chown(path, 65534, 65534) if is_root() else None
             path.chmod(0o500 if path.is_dir() else 0o400)
@@ -215,11 +218,11 @@ def is_root() -> bool:
 
 
 def test_a_killed_writer_leaves_a_mirror_that_another_can_read_while_it_is_written(
-    place: Place,
+    in_file: Place,
 ) -> None:
-    finish(worker(place, "write", point="after_mirror_write", at=4))
-    place.lose_ledger()
+    finish(worker(in_file, "write", point="after_mirror_write", at=4))
+    in_file.lose_ledger()
     with pytest.raises(LedgerError, match="is missing"):
-        place.open()
-    ledger = place.keep(rebuild(place.path, place.mirror, host="night"))
+        in_file.open()
+    ledger = in_file.rebuild()
     assert sum(ledger.counts(CAMPAIGN.id).values()) == PEOPLE

@@ -4,7 +4,7 @@
 set -eu
 
 packages="simplesamlphp php8.2-cli php8.2-xml php8.2-mbstring nginx-light apache2
-libapache2-mod-auth-mellon libapache2-mod-shib chromium"
+libapache2-mod-auth-mellon libapache2-mod-shib chromium postgresql slapd"
 
 # Prints the names of the packages that are not installed, one a line.
 missing() {

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
 from conversion.config import Settings, load
 from conversion.config.shape import ConfigFile, Table
@@ -58,12 +59,50 @@ def test_a_good_file_gives_settings_with_paths_from_its_folder(folder: Path) -> 
     settings = loaded(folder, GOOD)
     assert settings.access.url == "https://chat.example.org"
     assert settings.access.token == TOKEN
-    assert settings.ledger.file == folder / "ledger" / "conversion.db"
+    assert settings.ledger.place == folder / "ledger" / "conversion.db"
     assert settings.ledger.mirror == folder / "elsewhere" / "mirror.jsonl"
     assert settings.campaign.converted is not None
     assert settings.campaign.converted.key == KEY
     assert settings.campaign.pilot == 5
     assert settings.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://tool:hidden@127.0.0.1:5433/campaigns",
+        "postgresql://tool:hidden@/campaigns?host=/run/postgresql",
+        "postgresql+psycopg://tool:hidden@db.example.org/campaigns?sslmode=verify-full",
+    ],
+)
+def test_the_ledger_may_be_a_database_that_hosts_share(folder: Path, url: str) -> None:
+    text = GOOD.replace("sqlite:///ledger/conversion.db", "env:LEDGER")
+    settings = loaded(folder, text, {"LEDGER": url})
+    assert isinstance(settings.ledger.place, URL)
+    assert settings.ledger.place.drivername == "postgresql+psycopg"
+    assert settings.ledger.place.password == "hidden"
+    assert settings.ledger.folder == settings.ledger.mirror.parent
+    assert "hidden" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://tool:hidden@db.example.org/c", "is another machine: add ?sslmode=verify-"),
+        ("postgresql://db.example.org/c?sslmode=require", "is another machine"),
+        ("postgresql://tool:hidden@localhost", "it names no database"),
+        ("mysql://tool:hidden@localhost/c", "a ledger of 'mysql' cannot be kept"),
+        ("nonsense hidden", "no database URL"),
+    ],
+)
+def test_a_database_that_is_no_place_for_a_ledger_is_told(
+    folder: Path, url: str, told: str
+) -> None:
+    text = GOOD.replace("sqlite:///ledger/conversion.db", "env:LEDGER")
+    (problem,) = problems(folder, text, {"LEDGER": url})
+    assert problem.startswith("ledger.url: ")
+    assert told in problem
+    assert "hidden" not in problem
 
 
 def test_no_secret_stands_in_a_representation(folder: Path) -> None:
@@ -104,7 +143,7 @@ converted_file = "converted.txt"
         "mattermost.token: cannot be read: 'missing': No such file",
         "mattermost.tls_ca: no such file: no-such.pem",
         "mattermost.concurrency: 0 is too small: at least 1",
-        "ledger.url: a ledger of 'postgresql' cannot be kept",
+        "ledger.url: db is another machine: add ?sslmode=verify-full",
         "ledger.mirror: missing",
         "ledger.host: 'two words' is no name",
         "campaign.pilots: unknown field; did you mean pilot?",

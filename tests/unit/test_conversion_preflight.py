@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conversion.config import CampaignSettings, LedgerSettings, Settings
+from conversion.config.settings import NotifySettings
 from conversion.decision.account import EMAIL, SAML, Account, Binding, Source
+from conversion.decision.deadline import Deadlines
 from conversion.decision.evidence import Evidence, Operator, Release, Severity
 from conversion.decision.preflight import findings
 from conversion.inventory import prepare
@@ -250,17 +252,18 @@ def test_names_are_cut_and_no_binding_is_told() -> None:
 
 def settings_for(tmp_path: Path, access: Access) -> Settings:
     campaign = CampaignSettings(
-        "olga", None, None, timedelta(0), 5.0, 25.0, timedelta(hours=26), 5, 6.0
+        "olga", None, None, timedelta(0), 5.0, 25.0, timedelta(hours=26), 5, 6.0, "it", Deadlines()
     )
+    notify = NotifySettings((), "en", timedelta(hours=4), timedelta(seconds=5))
     ledger = LedgerSettings(tmp_path / "l" / "c.db", tmp_path / "m" / "m", "h")
-    return Settings(tmp_path / "c.toml", access, ledger, campaign)
+    return Settings(tmp_path / "c.toml", access, ledger, campaign, notify)
 
 
 def looked_at(tmp_path: Path, server: MattermostServer, *, prepared: bool = False) -> Evidence:
     with in_thread(app(server)) as url:
         access = Access(url, server.admin_token)
         settings = settings_for(tmp_path, access)
-        ledger = open_ledger(settings.ledger.file, settings.ledger.mirror, host="h")
+        ledger = open_ledger(settings.ledger.place, settings.ledger.mirror, host="h")
         with Mattermost(access, sleep=lambda _s: None) as client:
             if prepared:
                 prepare(client, ledger, [], datetime.now(UTC))
