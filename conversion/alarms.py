@@ -54,6 +54,17 @@ def notice_of(
     )
 
 
+def written_off(campaign: str, people: int, now: datetime, command: str) -> Notice:
+    """That people were given up, which two operators decided."""
+    return Notice(
+        Kind.WRITTEN_OFF,
+        f"written_off:{campaign}:{now.isoformat()}",
+        {"campaign": campaign, "people": people, "cause": "agreed by two operators"},
+        next=command,
+        since=now,
+    )
+
+
 def tell(
     ledger: SqlLedger, settings: NotifySettings, notice: Notice | None, now: datetime, command: str
 ) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Rows whose account is at email and password, as far as is known. An intent is not among them:
 #: where nobody knows, Mattermost has the last word.
-AT_PASSWORD: Final = frozenset({RowState.CONVERTED, RowState.CLAIMED})
+AT_PASSWORD: Final = frozenset({RowState.CONVERTED, RowState.CLAIMED, RowState.WRITTEN_OFF})
 #: Octets a key must have (RFC 2104 section 3: not shorter than the digest).
 KEY_OCTETS: Final = 32
 

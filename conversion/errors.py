@@ -4,6 +4,7 @@ ConversionError
   ConfigError                 the configuration file: all problems at once
   PlanUnsafe                  objections that nobody has answered
   PlanStale                   the plan is older than it may be, or the world has changed
+  ConsentRefused              an operator who may not, or a second one who is missing
   ProofMissing                a return without proof that SSO works
   CampaignIncomplete          work is left open (exit code 3)
   LedgerError
@@ -62,6 +63,12 @@ class PlanStale(ConversionError):
     """The plan is too old, unknown, or not what its digest says."""
 
     code = "plan_stale"
+
+
+class ConsentRefused(ConversionError):
+    """These operators may not do this, or not alone; nothing was done."""
+
+    code = "consent_refused"
 
 
 class ProofMissing(ConversionError):

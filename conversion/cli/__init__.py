@@ -10,6 +10,7 @@ to stdout, progress, errors and warnings to stderr, and the last line is `next:`
     planning  plan
     moving    convert
     homeward  return, reconcile, verify
+    giving_up write-off
     records   report, backup, restore
 """
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from conversion.cli.giving_up import register as register_giving_up
 from conversion.cli.homeward import register as register_homeward
 from conversion.cli.looking import register as register_looking
 from conversion.cli.moving import register as register_moving
@@ -27,6 +29,7 @@ from conversion.cli.session import EXIT_REFUSED, StopAtOnce, program, shown_next
 from conversion.cli.telling import register as register_telling
 from conversion.errors import (
     ConfigError,
+    ConsentRefused,
     ConversionError,
     LedgerBusy,
     LedgerError,
@@ -46,6 +49,7 @@ for register in (
     register_planning,
     register_moving,
     register_homeward,
+    register_giving_up,
     register_records,
     register_telling,
 ):
@@ -55,6 +59,7 @@ _WAYS_OUT: tuple[tuple[type[ConversionError], tuple[str, ...]], ...] = (
     (PlanStale, ("plan", "--help")),
     (PlanUnsafe, ("plan", "--help")),
     (ProofMissing, ("return",)),
+    (ConsentRefused, ("status",)),
     (LedgerBusy, ("status",)),
     (LedgerError, ("status",)),
     (MattermostError, ("preflight",)),

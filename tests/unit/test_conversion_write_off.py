@@ -1,0 +1,338 @@
+"""Written off: two operators, the very same people, once. Everything else leaves them open."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from pyotp import TOTP
+from sqlalchemy import create_engine, inspect
+
+from conversion.config import OperatorsSettings
+from conversion.consent import Desk
+from conversion.errors import ConsentRefused, LedgerConflict, LedgerError
+from conversion.ledger.opening import open_ledger
+from conversion.writing_off import Subjects, subjects, write_off
+from idp_proxy.audit.log import rows as audit_rows
+from idp_proxy.audit.log import verify_log
+from idp_proxy.decision.approval import Role
+from idp_proxy.operators import Act, Credential, Wish, accounts
+from idp_proxy.store.database import Database
+from tests.support.conversion_stage import Stage
+from tests.unit.pager import Pager, running_pager
+from tests.unit.test_conversion_cli import Night, convert, night
+from tests.unit.test_operators import CHEAP, LOG, PASSWORD, SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["night"]
+
+NOW = datetime(2026, 3, 3, 3, 0, 10, tzinfo=UTC)
+KEY = bytes(range(100, 132))
+STEP = timedelta(seconds=30)
+PEOPLE = {"ann": (Role.OPERATOR,), "bob": (Role.APPROVER,), "sec": (Role.SECURITY,)}
+
+
+@dataclass
+class Proxy:
+    """The proxy's database with operators; `enter` signs one in, each time with a later code."""
+
+    url: str
+    desk: Desk = field(init=False)
+    _step: int = 0
+
+    def __post_init__(self) -> None:
+        self.desk = Desk(OperatorsSettings(self.url, (KEY,)), "ops-1")
+
+    def add(self, *names: str, at: datetime = NOW) -> None:
+        early = at - timedelta(hours=1)
+        ring = accounts.key_ring([KEY])
+        database = Database(self.url)
+        for name in names:
+            new = accounts.enrol(
+                name,
+                PEOPLE[name],
+                PASSWORD,
+                SECRET,
+                TOTP(SECRET).at(early),
+                passwords=CHEAP,
+                ring=ring,
+                now=early,
+            )
+            with database.writing() as connection:
+                accounts.add(connection, new, by="host:root", now=early, record=LOG.append)
+        database.close()
+
+    def enter(self, name: str, password: str = PASSWORD) -> str:
+        self._step += 1
+        at = NOW + self._step * STEP
+        return self.desk.sign_in(Credential(name, password, TOTP(SECRET).at(at)), at)
+
+
+@pytest.fixture
+def proxy(tmp_path: Path, empty_database: bytes) -> Iterator[Proxy]:
+    file = tmp_path / "store.db"
+    file.touch(mode=0o600)
+    file.write_bytes(empty_database)
+    it = Proxy(f"sqlite:///{file}")
+    yield it
+    it.desk.close()
+
+
+@pytest.fixture
+def pager() -> Iterator[Pager]:
+    yield from running_pager()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with Stage(tmp_path) as opened:
+        opened.convert("user000001", "user000002", "user000003")
+        yield opened
+
+
+def of(stage: Stage, *names: str) -> Subjects:
+    return subjects(stage.ledger, [stage.user(name).id for name in names])
+
+
+def proposed(proxy: Proxy, given_up: Subjects, by: str = "ann") -> str:
+    wish = Wish(Act.WRITTEN_OFF, given_up.target, "left the company")
+    return proxy.desk.propose(proxy.enter(by), wish, "p1", NOW).id
+
+
+def test_two_operators_write_off_exactly_whom_both_named(stage: Stage, proxy: Proxy) -> None:
+    proxy.add("ann", "bob")
+    given_up = of(stage, "user000001", "user000002")
+    proposal = proposed(proxy, given_up)
+    agreed = proxy.desk.agree(proxy.enter("bob"), proposal, Act.WRITTEN_OFF, given_up.target, NOW)
+    assert agreed.actor == "operator:ann (confirmed by operator:bob)"
+    assert write_off(stage.ledger, given_up, agreed.actor, agreed.reason, stage.now()) == ()
+    rows = list(stage.ledger.rows(given_up.campaign))
+    assert sorted(row.state.value for row in rows) == ["converted", "written_off", "written_off"]
+    assert [row.note for row in rows if row.state.value == "written_off"] == [
+        "left the company"
+    ] * 2
+    assert stage.ledger.verify_audit().ok
+    database = Database(proxy.url)
+    with database.reading() as connection:
+        assert verify_log(connection).ok
+        kinds = [row.kind for row in audit_rows(connection)]
+    database.close()
+    assert {"proposed", "proposal_confirmed"} <= set(kinds)
+
+
+@pytest.mark.parametrize(
+    ("attack", "said"),
+    [
+        ("the proposer agrees", "ann"),
+        ("somebody without a say", "may not begin"),
+        ("other people", "name the same people"),
+        ("too late", "expired"),
+        ("twice", "confirmed already"),
+        ("unknown", "there is no proposal"),
+    ],
+)
+def test_nobody_is_written_off_by_one_by_others_late_or_twice(
+    stage: Stage, proxy: Proxy, attack: str, said: str
+) -> None:
+    proxy.add("ann", "bob", "sec")
+    given_up, others = of(stage, "user000001"), of(stage, "user000002")
+    if attack == "somebody without a say":
+        with pytest.raises(ConsentRefused, match=said):
+            proposed(proxy, given_up, "sec")
+        return
+    proposal = proposed(proxy, given_up)
+    who = proxy.enter("ann" if attack == "the proposer agrees" else "bob")
+    target = others.target if attack == "other people" else given_up.target
+    at = NOW + timedelta(minutes=11) if attack == "too late" else NOW
+    if attack == "twice":
+        proxy.desk.agree(who, proposal, Act.WRITTEN_OFF, target, at)
+    with pytest.raises(ConsentRefused, match=said):
+        proxy.desk.agree(
+            who, "p9" if attack == "unknown" else proposal, Act.WRITTEN_OFF, target, at
+        )
+
+
+def test_before_there_are_operators_nobody_is_written_off(stage: Stage, proxy: Proxy) -> None:
+    wish = Wish(Act.WRITTEN_OFF, of(stage, "user000001").target, "because")
+    with pytest.raises(ConsentRefused, match="there are no operators yet"):
+        proxy.desk.propose("host:root", wish, "p1", NOW)
+
+
+def test_the_hosts_root_cannot_begin_it_alone(stage: Stage, proxy: Proxy) -> None:
+    proxy.add("ann", "bob")
+    wish = Wish(Act.WRITTEN_OFF, of(stage, "user000001").target, "because")
+    with pytest.raises(ConsentRefused, match="credential"):
+        proxy.desk.propose("host:root", wish, "p1", NOW)
+
+
+def test_a_wrong_password_and_an_unknown_name_are_refused_alike(proxy: Proxy) -> None:
+    proxy.add("ann")
+    said = []
+    for name, password in (("ann", "wrong password 1"), ("nobody", PASSWORD), ("bob", "x")):
+        with pytest.raises(ConsentRefused) as refused:
+            proxy.enter(name, password)
+        said.append(refused.value.detail)
+    assert len(set(said)) == 1
+
+
+@pytest.mark.parametrize("state", ["returned", "verified", "planned", "nobody"])
+def test_only_who_is_at_a_password_or_in_trouble_can_be_given_up(stage: Stage, state: str) -> None:
+    if state == "nobody":
+        with pytest.raises(LedgerConflict, match="no such person"):
+            subjects(stage.ledger, ["x" * 26])
+        return
+    campaign = of(stage, "user000001").campaign
+    with stage.ledger.database.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE person SET state = '{state}'")
+    with pytest.raises(LedgerConflict, match=f"is {state}, which cannot be written off"):
+        of(stage, "user000001")
+    assert campaign
+
+
+def test_a_row_that_changed_meanwhile_stays(stage: Stage) -> None:
+    given_up = of(stage, "user000001")
+    write_off(stage.ledger, of(stage, "user000001"), "a", "r", stage.now())
+    lost = write_off(stage.ledger, given_up, "a", "r", stage.now())
+    assert [row.user_id for row in lost] == [stage.user("user000001").id]
+
+
+def test_without_a_campaign_there_is_nobody_to_write_off(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "e.db", tmp_path / "e.mirror", host="h")
+    with pytest.raises(LedgerError, match="no campaign is open"):
+        subjects(ledger, ["x" * 26])
+    ledger.close()
+
+
+def test_the_target_names_nobody_and_does_not_depend_on_the_order(stage: Stage) -> None:
+    one = of(stage, "user000001", "user000002")
+    assert one.target == of(stage, "user000002", "user000001", "user000001").target
+    assert one.target != of(stage, "user000001", "user000003").target
+    assert not any(row.user_id in one.target for row in one.rows)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////nowhere/else/store.db", "nonsense", "sqlite:///", "oracle://u:s3cr3t@h/d"]
+)
+def test_a_database_that_is_not_the_proxys_is_told_without_its_secret(url: str) -> None:
+    with pytest.raises(ConsentRefused, match=r"operators\.url") as refused:
+        Desk(OperatorsSettings(url, (KEY,)), "ops-1").sign_in(Credential("ann", "p", "1"), NOW)
+    assert "s3cr3t" not in refused.value.detail
+
+
+# On the command line
+
+
+def configured(night: Night, proxy: Proxy, more: str = "") -> None:
+    (night.folder / "url").write_text(proxy.url)
+    (night.folder / "state.key").write_bytes(KEY)
+    for name in ("url", "state.key"):
+        (night.folder / name).chmod(0o600)
+    config = night.folder / "c.toml"
+    config.write_text(
+        config.read_text()
+        + '[operators]\nurl = "file:url"\nstate_keys = ["file:state.key"]\n'
+        + more
+    )
+
+
+def code(monkeypatch: pytest.MonkeyPatch, steps: int = 0) -> None:
+    at = datetime.now(UTC) + steps * STEP
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{TOTP(SECRET).at(at)}\n"))
+    monkeypatch.setenv("OPERATOR_PASSWORD", PASSWORD)
+
+
+def test_the_campaign_ends_without_whoever_two_operators_gave_up(
+    night: Night, proxy: Proxy, pager: Pager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.add("ann", "bob", at=datetime.now(UTC))
+    (night.folder / "pager.url").write_text(pager.json_url)
+    (night.folder / "pager.url").chmod(0o600)
+    configured(night, proxy, '[notify]\nurls = ["file:pager.url"]\n')
+    night.run("prepare")
+    convert(night, "--user", "user000001", "--user", "user000002")
+    words = ("--as", "ann", "--password-from", "env:OPERATOR_PASSWORD")
+    code(monkeypatch)
+    assert night.run("write-off", night.person(1), "--reason", "left the company", *words) == 3
+    assert "nothing has changed" in night.out
+    assert PASSWORD not in night.out + night.err
+    proposal = night.next()[night.next().index("--confirm") + 1]
+    assert night.server.users[night.person(1)].auth_service == ""
+
+    agreeing = ("--confirm", proposal, "--as", "bob", "--password-from", "env:OPERATOR_PASSWORD")
+    code(monkeypatch)
+    assert night.run("write-off", night.person(1), *agreeing) == 0, night.err
+    assert "1 people are written off, by operator:ann (confirmed by operator:bob)" in night.out
+    assert len(pager.messages) == 1
+
+    night.server.give_session("o" * 26, is_saml=True)
+    assert night.run("return", "--no-wait-for-login", "a test") == 0, night.out + night.err
+    assert night.run("report") == 0
+    assert "2 moved, 1 back, 0 left, 1 given up" in night.out
+    assert "user000001: written_off: left the company; owner: operator:ann" in night.out
+    # Who was given up cannot use the proxy: its list still says so.
+    assert len((night.folder / "converted.txt").read_text().split()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "said"),
+    [
+        (("--reason", "r", "--confirm", "p"), 2, "one of the two"),
+        ((), 2, "one of the two"),
+        (("--reason", "two\nlines"), 2, "one line"),
+        (("--reason", "r"), 1, "was not answered"),
+    ],
+)
+def test_a_half_said_write_off_changes_nothing(
+    night: Night,
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    exit_code: int,
+    said: str,
+) -> None:
+    proxy.add("ann", "bob", at=datetime.now(UTC))
+    configured(night, proxy)
+    night.run("prepare")
+    convert(night, "--user", "user000001")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    monkeypatch.setenv("OPERATOR_PASSWORD", PASSWORD)
+    reference = ("--password-from", "env:OPERATOR_PASSWORD")
+    assert night.run("write-off", night.person(1), "--as", "ann", *reference, *words) == exit_code
+    assert said in night.err
+
+
+def test_without_operators_in_the_configuration_the_field_is_named(night: Night) -> None:
+    assert night.run("write-off", night.person(1), "--as", "ann", "--reason", "r") == 2
+    assert "operators.url: missing" in night.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('url = "file:url"\n', "operators.state_keys: missing"),
+        ('state_keys = ["file:state.key"]\n', "operators.url: missing"),
+        ('url = "sqlite:///x"\nstate_keys = ["file:state.key"]\n', "a secret may not stand"),
+        ('url = "file:url"\nstate_keys = ["file:url"]\n', "[proxy] state_keys"),
+    ],
+)
+def test_half_a_configuration_of_operators_is_refused(
+    night: Night, proxy: Proxy, text: str, said: str
+) -> None:
+    configured(night, proxy)
+    config = night.folder / "c.toml"
+    config.write_text(config.read_text().partition("[operators]")[0] + "[operators]\n" + text)
+    assert night.run("status") == 2
+    assert said in night.err
+
+
+def test_the_tables_of_operators_are_where_this_tool_looks_for_them(proxy: Proxy) -> None:
+    engine = create_engine(proxy.url)
+    assert {"operator", "proposal", "sign_in_attempt"} <= set(inspect(engine).get_table_names())
+    engine.dispose()
