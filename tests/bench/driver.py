@@ -56,6 +56,12 @@ class Result:
     elapsed_s: float = 0.0
     driver_cpu_s: float = 0.0
 
+    def add(self, other: Result) -> None:
+        """Take in a run that followed this one."""
+        self.latencies += other.latencies
+        self.elapsed_s += other.elapsed_s
+        self.driver_cpu_s += other.driver_cpu_s
+
 
 def log_in(target: Target, number: int) -> float:
     """One whole login on a connection of its own; gives the seconds a person waited for the proxy.

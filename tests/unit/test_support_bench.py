@@ -6,12 +6,21 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from tests.bench import process_tree
 from tests.bench.driver import Result
-from tests.bench.login_bench import Figures, _missed, _percentiles
+from tests.bench.login_bench import (
+    Figures,
+    Half,
+    Window,
+    _memory_missed,
+    _missed,
+    _percentiles,
+)
+from tests.bench.machine import rsa_signature_ms
 
 
 def test_cpu_grows_with_work_and_not_with_sleep() -> None:
@@ -66,8 +75,43 @@ def test_percentiles_are_in_milliseconds() -> None:
     ],
 )
 def test_a_missed_bar_is_named(changes: dict[str, float], bars: int) -> None:
-    values = {"cpu_ms": 5.0, "rss_start_mib": 100.0, "rss_mib": 101.0, **changes}
-    figures = Figures(
-        logins=5000, driver_cpu_ms=2.0, per_s=200.0, full=(1, 2, 3), half=(1, 2, 3), **values
+    assert len(list(_missed(figures(**changes)))) == bars
+
+
+def figures(
+    cpu_ms: float = 5.0, rss_mib: float = 101.0, rss_start_mib: float = 100.0, rsa_ms: float = 0.25
+) -> Figures:
+    """With one window that something else on the machine spoiled."""
+    windows = [Window(cpu_ms, rsa_ms, rss_mib)] * 9
+    return Figures(
+        logins=5000,
+        windows=(*windows[:4], Window(3 * cpu_ms, 2 * rsa_ms, rss_mib), *windows[4:]),
+        driver_cpu_ms=2.0,
+        per_s=200.0,
+        full_ms=(1, 2, 3),
+        half=Half(4.5, (1, 2, 3)),
+        rss_start_mib=rss_start_mib,
     )
-    assert len(list(_missed(figures))) == bars
+
+
+def test_the_bar_is_held_against_the_median_and_the_mean_is_told() -> None:
+    told = figures().as_json()["login"]
+    assert (told["cpu_ms"], told["cpu_ms_mean"], told["cpu_ms_at_half"]) == (5.0, 6.0, 4.5)
+    assert told["rsa_2048_signature_ms"] == 0.25
+
+
+def test_only_memory_is_asked_about_its_own_bars() -> None:
+    alone = replace(figures(cpu_ms=60.0, rss_mib=109.0), half=None)
+    assert ["not flat" in line for line in _memory_missed(alone)] == [True]
+    assert "p99_ms" not in alone.as_json()["login"]
+
+
+def test_runs_that_follow_each_other_are_one() -> None:
+    whole = Result()
+    for number in (1, 2):
+        whole.add(Result(latencies=[number], elapsed_s=number, driver_cpu_s=number / 2))
+    assert whole == Result(latencies=[1, 2], elapsed_s=3, driver_cpu_s=1.5)
+
+
+def test_a_signature_takes_time_here() -> None:
+    assert 0.02 < rsa_signature_ms() < 50
