@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-#: Journeys of one worker at a time. More threads than one that computes and one that waits for
-#: the disk only take the interpreter's lock from each other (a seventh of a login's CPU).
-THREADS: Final = 2
+#: Journeys of one worker at a time. libxml2 and the database let go of the interpreter's lock for
+#: moments: with a second thread, each becomes a switch to it and back (4 % of a login's CPU), and
+#: workers wait for each other at SQLite's one write lock anyway.
+THREADS: Final = 1
 #: The same where the store is behind a network, which may be slow to answer or to refuse.
 THREADS_REMOTE: Final = 8
 #: Journeys after which all threads are replaced: hostile ones may leave 17 KiB each.
