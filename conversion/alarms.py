@@ -65,6 +65,12 @@ def written_off(campaign: str, people: int, now: datetime, command: str) -> Noti
     )
 
 
+def override_begun(override_id: str, what: str, reason: str, now: datetime, command: str) -> Notice:
+    """That somebody does alone what takes two: whoever hears of it may step in."""
+    facts = {"what": what, "cause": reason}
+    return Notice(Kind.OVERRIDE, f"override:{override_id}", facts, next=command, since=now)
+
+
 def tell(
     ledger: SqlLedger, settings: NotifySettings, notice: Notice | None, now: datetime, command: str
 ) -> bool:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from conversion.campaign import Manner
 from conversion.campaign import convert as carry_out
+from conversion.cli.agreeing import (
+    AsOption,
+    ConfirmOption,
+    Means,
+    OverrideOption,
+    PasswordOption,
+    agreed,
+)
 from conversion.cli.progress import people
 from conversion.cli.session import (
     EXIT_OPEN,
@@ -23,7 +32,9 @@ from conversion.cli.session import (
     tell,
 )
 from conversion.decision.lifecycle import INTENTS, RowState
+from conversion.errors import ConfigError
 from conversion.stored_plan import stored_plan
+from idp_proxy.operators import Act, Wish
 
 if TYPE_CHECKING:
     from conversion.bulk import Bulk
@@ -53,6 +64,10 @@ def convert(
         typer.Option("--plain", help="Let the server hash: slow, and everybody gets a mail."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_name: AsOption = "",
+    confirm: ConfirmOption = "",
+    password_from: PasswordOption = "",
+    override: OverrideOption = "",
     config: ConfigOption = None,
     *,
     as_json: JsonOption = False,
@@ -60,7 +75,9 @@ def convert(
     """Carry out a plan: its people log in with email and a password they set, until the return."""
     settings = settings_of(config)
     _confirm(settings, plan_digest, pilot, yes=yes)
-    with people() as step, opened_bulk(settings, step) as bulk:
+    by = _consent(settings, plan_digest, Means(as_name, confirm, password_from, override))
+    with people() as step, opened_bulk(settings, step) as opened:
+        bulk = replace(opened, actor=by or opened.actor)
         if plain:
             _warn_of_plain(bulk)
         told = carry_out(bulk, plan_digest, manner=Manner(pilot, wave, plain))
@@ -73,6 +90,26 @@ def convert(
         typer.echo(shown_next(*words))
     if not complete:
         raise typer.Exit(EXIT_OPEN)
+
+
+def _consent(settings: Settings, plan_digest: str, means: Means) -> str:
+    """Who does it, for the audit; empty where no operators are configured.
+
+    The first plan of a campaign confirms its envelope, as the rules of the proxy's operators ask;
+    later ones inside it take one person.
+    """
+    if settings.operators is None:
+        if means.as_name or means.confirm or means.override:
+            raise ConfigError(["operators.url: missing: nobody can sign in with --as"])
+        return ""
+    with opened_ledger(settings) as ledger:
+        head = stored_plan(ledger, plan_digest).head
+        opens = ledger.current_campaign() is None
+    act = Act.CAMPAIGN_ENVELOPE if opens else Act.CONVERT
+    until = f"{head.envelope.until:%Y-%m-%d %H:%M} UTC"
+    target = f"plan {plan_digest}: {head.people} people, at most {head.envelope.at_most} by {until}"
+    wish = Wish(act, target, "a conversion, as planned")
+    return agreed(settings, wish, means, "convert", "--plan", plan_digest).actor
 
 
 def _warn_of_plain(bulk: Bulk) -> None:

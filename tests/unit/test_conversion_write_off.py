@@ -20,11 +20,12 @@ from conversion.writing_off import Subjects, subjects, write_off
 from idp_proxy.audit.log import rows as audit_rows
 from idp_proxy.audit.log import verify_log
 from idp_proxy.decision.approval import Role
-from idp_proxy.operators import Act, Credential, Wish, accounts
+from idp_proxy.operators import Act, Credential, Proposal, Wish, accounts, overrides
+from idp_proxy.operators.overrides import Override, OverrideState
 from idp_proxy.store.database import Database
 from tests.support.conversion_stage import Stage
 from tests.unit.pager import Pager, running_pager
-from tests.unit.test_conversion_cli import Night, convert, night
+from tests.unit.test_conversion_cli import Night, convert, night, planned
 from tests.unit.test_operators import CHEAP, LOG, PASSWORD, SECRET
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ def of(stage: Stage, *names: str) -> Subjects:
 
 def proposed(proxy: Proxy, given_up: Subjects, by: str = "ann") -> str:
     wish = Wish(Act.WRITTEN_OFF, given_up.target, "left the company")
-    return proxy.desk.propose(proxy.enter(by), wish, "p1", NOW).id
+    made = proxy.desk.ask(proxy.enter(by), wish, "p1", NOW)
+    assert isinstance(made, Proposal)
+    return made.id
 
 
 def test_two_operators_write_off_exactly_whom_both_named(stage: Stage, proxy: Proxy) -> None:
@@ -162,14 +165,14 @@ def test_nobody_is_written_off_by_one_by_others_late_or_twice(
 def test_before_there_are_operators_nobody_is_written_off(stage: Stage, proxy: Proxy) -> None:
     wish = Wish(Act.WRITTEN_OFF, of(stage, "user000001").target, "because")
     with pytest.raises(ConsentRefused, match="there are no operators yet"):
-        proxy.desk.propose("host:root", wish, "p1", NOW)
+        proxy.desk.ask("host:root", wish, "p1", NOW)
 
 
 def test_the_hosts_root_cannot_begin_it_alone(stage: Stage, proxy: Proxy) -> None:
     proxy.add("ann", "bob")
     wish = Wish(Act.WRITTEN_OFF, of(stage, "user000001").target, "because")
     with pytest.raises(ConsentRefused, match="credential"):
-        proxy.desk.propose("host:root", wish, "p1", NOW)
+        proxy.desk.ask("host:root", wish, "p1", NOW)
 
 
 def test_a_wrong_password_and_an_unknown_name_are_refused_alike(proxy: Proxy) -> None:
@@ -254,9 +257,9 @@ def test_the_campaign_ends_without_whoever_two_operators_gave_up(
     proxy.add("ann", "bob", at=datetime.now(UTC))
     (night.folder / "pager.url").write_text(pager.json_url)
     (night.folder / "pager.url").chmod(0o600)
-    configured(night, proxy, '[notify]\nurls = ["file:pager.url"]\n')
     night.run("prepare")
     convert(night, "--user", "user000001", "--user", "user000002")
+    configured(night, proxy, '[notify]\nurls = ["file:pager.url"]\n')
     words = ("--as", "ann", "--password-from", "env:OPERATOR_PASSWORD")
     code(monkeypatch)
     assert night.run("write-off", night.person(1), "--reason", "left the company", *words) == 3
@@ -280,6 +283,126 @@ def test_the_campaign_ends_without_whoever_two_operators_gave_up(
     assert len((night.folder / "converted.txt").read_text().split()) == 1
 
 
+def test_the_first_plan_of_a_campaign_takes_two_and_a_later_one_takes_one(
+    night: Night, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.add("ann", "bob", at=datetime.now(UTC))
+    configured(night, proxy)
+    night.run("prepare")
+    reference = ("--password-from", "env:OPERATOR_PASSWORD")
+    digest = planned(night, "--user", "user000001")
+    words = ("convert", "--plan", digest, "--yes", *reference)
+    code(monkeypatch)
+    assert night.run(*words, "--as", "ann") == 3
+    assert "nothing has changed: another operator must agree to plan" in night.out
+    proposal = night.next()[night.next().index("--confirm") + 1]
+    assert night.on_saml() == 10
+
+    # What was agreed for one plan is not agreed for another one.
+    other = planned(night, "--user", "user000002")
+    code(monkeypatch)
+    assert night.run("convert", "--plan", other, "--yes", "--confirm", proposal, "--as", "bob",
+                     *reference) == 1  # fmt: skip
+    assert "is about plan" in night.err
+    code(monkeypatch, steps=1)
+    assert night.run(*words, "--confirm", proposal, "--as", "bob") == 0, night.err
+    assert night.on_saml() == 9
+
+    code(monkeypatch, steps=1)
+    assert night.run("convert", "--plan", other, "--yes", "--as", "ann", *reference) == 0, night.err
+    assert night.on_saml() == 8
+
+
+def test_without_operators_yet_the_hosts_user_converts_alone(night: Night, proxy: Proxy) -> None:
+    configured(night, proxy)
+    night.run("prepare")
+    convert(night, "--user", "user000001")
+    assert night.on_saml() == 9
+
+
+def test_once_there_are_operators_a_user_of_the_host_signs_in(
+    night: Night, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.add("ann", "bob", at=datetime.now(UTC))
+    configured(night, proxy)
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001")
+    for uid, said in ((1000, "sign in as an operator"), (0, "without an operator's credential")):
+        monkeypatch.setattr("os.getuid", lambda uid=uid: uid)
+        assert night.run("convert", "--plan", digest, "--yes") == 1
+        assert said in night.err
+    assert night.on_saml() == 10
+
+
+def test_alone_at_night_an_override_counts_down_and_everybody_is_told(
+    night: Night, proxy: Proxy, pager: Pager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.add("ann", "bob", at=datetime.now(UTC))
+    (night.folder / "pager.url").write_text(pager.json_url)
+    (night.folder / "pager.url").chmod(0o600)
+    configured(night, proxy, '[notify]\nurls = ["file:pager.url"]\n')
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001")
+    waited: list[float] = []
+    monkeypatch.setattr("conversion.cli.agreeing.pause", waited.append)
+    words = ("convert", "--plan", digest, "--yes", "--as", "ann", "--override", "nobody answers",
+             "--password-from", "env:OPERATOR_PASSWORD")  # fmt: skip
+    code(monkeypatch)
+    assert night.run(*words) == 0, night.err
+    assert sum(waited) == 60
+    assert len(pager.messages) == 1
+    assert "nobody answers" in pager.bodies[0]
+    assert "OVERRIDE" in night.err
+    assert night.on_saml() == 9
+    (used,) = overrides_of(proxy)
+    assert (used.state, used.people) == (OverrideState.OPEN, ("ann",))
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "disabled meanwhile"])
+def test_an_override_that_is_stopped_or_loses_its_person_moves_nobody(
+    night: Night, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    proxy.add("ann", "bob", at=datetime.now(UTC))
+    configured(night, proxy)
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001")
+
+    def stepped_in(_seconds: float) -> None:
+        if how == "ctrl-c":
+            raise KeyboardInterrupt
+        if not gone:
+            gone.append("ann")
+            database = Database(proxy.url)
+            now = datetime.now(UTC)
+            with database.writing() as connection:
+                accounts.disable(connection, "ann", "why", by="bob", now=now, record=LOG.append)
+            database.close()
+
+    gone: list[str] = []
+    monkeypatch.setattr("conversion.cli.agreeing.pause", stepped_in)
+    code(monkeypatch)
+    assert night.run("convert", "--plan", digest, "--yes", "--as", "ann", "--override", "alone",
+                     "--password-from", "env:OPERATOR_PASSWORD") == 1  # fmt: skip
+    assert night.on_saml() == 10
+    (used,) = overrides_of(proxy)
+    assert used.state is OverrideState.STOPPED
+
+
+def overrides_of(proxy: Proxy) -> tuple[Override, ...]:
+    database = Database(proxy.url)
+    with database.reading() as connection:
+        found = overrides.everything(connection)
+    database.close()
+    return found
+
+
+def test_nobody_can_sign_in_where_no_operators_are_configured(night: Night) -> None:
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001")
+    assert night.run("convert", "--plan", digest, "--yes", "--as", "ann") == 2
+    assert "operators.url: missing" in night.err
+
+
 @pytest.mark.parametrize(
     ("words", "exit_code", "said"),
     [
@@ -298,9 +421,9 @@ def test_a_half_said_write_off_changes_nothing(
     said: str,
 ) -> None:
     proxy.add("ann", "bob", at=datetime.now(UTC))
-    configured(night, proxy)
     night.run("prepare")
     convert(night, "--user", "user000001")
+    configured(night, proxy)
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     monkeypatch.setenv("OPERATOR_PASSWORD", PASSWORD)
     reference = ("--password-from", "env:OPERATOR_PASSWORD")
