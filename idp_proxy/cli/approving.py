@@ -21,29 +21,22 @@ from idp_proxy.cli import terminal
 from idp_proxy.cli.alarming import alarm
 from idp_proxy.cli.session import EXIT_OPEN, clock, shown_next, tell
 from idp_proxy.cli.signing_in import Means, signed_in, who
-from idp_proxy.decision.approval import (
-    BOUND_TO_EPOCH,
-    Act,
-    Granted,
-    Refused,
-    Verdict,
-    Waits,
-    judge,
-)
+from idp_proxy.decision.approval import BOUND_TO_EPOCH, Act, Granted, Waits
 from idp_proxy.decision.notices import Kind
-from idp_proxy.decision.proposal import Proposal, agreed_to, propose, why_not_confirmable
-from idp_proxy.operators import accounts, attempts, overrides, proposals
+from idp_proxy.operators import attempts, consent, overrides
 from idp_proxy.operators.accounts import Recorder, actor_of
-from idp_proxy.operators.overrides import Override
+from idp_proxy.operators.consent import Wish
 from idp_proxy.operators.refusals import ApprovalRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from datetime import timedelta
 
     from sqlalchemy import Connection
 
     from idp_proxy.config import Settings
+    from idp_proxy.decision.proposal import Proposal
+    from idp_proxy.operators.overrides import Override
     from idp_proxy.store.sql import SqlStore
 
 OverrideOption = Annotated[
@@ -58,15 +51,6 @@ OverrideOption = Annotated[
 _MOVES: Final = frozenset({Act.SWITCH, Act.SWITCH_INELIGIBLE, Act.FAILBACK})
 _SHOWN_EVERY_S: Final = 10
 _SHOWN_AT_LAST_S: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody wants to do. `target` stands in the audit and names no employee."""
-
-    act: Act
-    target: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +131,30 @@ def request(
     person = who(settings, store, means)
     epoch = desk.epoch(asked.act)
     with desk.writing() as connection:
-        verdict = desk.judge(connection, asked.act, (person.name,), override=override is not None)
+        verdict = consent.decide(
+            connection, asked.act, (person.name,), override=override is not None
+        )
         if isinstance(verdict, Waits):
-            return desk.propose(connection, asked, verdict, epoch, pending)
+            made = consent.propose(
+                connection, new_id(), asked, verdict, epoch=epoch, now=clock(), record=desk.record
+            )
+            if pending is not None:
+                pending(connection, made)
+            return Waiting(made, verdict.reason)
         if verdict.countdown is None:
             approved = Approved(verdict.people, epoch)
             if effect is not None:
                 effect(connection, approved)
             return approved
-        used = desk.begin_override(connection, asked, verdict, override or "")
+        used = consent.begin_override(
+            connection,
+            new_id(),
+            asked,
+            verdict.people,
+            override or "",
+            now=clock(),
+            record=desk.record,
+        )
     return desk.count_down(used, verdict.countdown, epoch, effect)
 
 
@@ -172,20 +171,18 @@ def confirm(
     It counts once: whoever then acts compares `Approved.epoch`, and if that fails proposes anew.
     """
     desk = _Desk(settings, store)
+    now = clock()
     with store.reading() as connection:
-        made = _wanted(connection, proposal_id, acts)
+        made = consent.wanted(connection, proposal_id, acts, now)
     tell(f"{actor_of(made.people[0])} asks: {made.act} {made.target}: {made.reason}")
     person = signed_in(settings, store, means)
     epoch = desk.epoch(made.act)
     now = clock()
     with desk.writing() as connection:
-        made = _wanted(connection, proposal_id, acts)
-        by = accounts.person_of(connection, person.name)
-        if (why_not := why_not_confirmable(made, by, epoch=epoch, now=now)) is not None:
-            raise ApprovalRefused(why_not)
-        verdict = desk.judge(connection, made.act, (*made.people, by.name))
-        after = agreed_to(made, verdict)
-        proposals.agree(connection, made, after, by=by.name, now=now, record=desk.record)
+        made = consent.wanted(connection, proposal_id, acts, now)
+        verdict = consent.agree(
+            connection, made, person.name, epoch=epoch, now=now, record=desk.record
+        )
         approved = Approved(verdict.people, epoch)
         if isinstance(verdict, Granted) and effect is not None:
             effect(connection, made, approved)
@@ -216,80 +213,32 @@ class _Desk:
         state = self._store.switch_state() if act in BOUND_TO_EPOCH else None
         return None if state is None else state.epoch
 
-    def judge(
-        self, connection: Connection, act: Act, names: Iterable[str], *, override: bool = False
-    ) -> Granted | Waits:
-        """The decision, on what the database says of these people in this transaction.
-
-        Raises `ApprovalRefused`.
-        """
-        verdict: Verdict = judge(
-            act,
-            [accounts.person_of(connection, name) for name in names],
-            approvers_enabled=accounts.approvers_enabled(connection),
-            override=override,
-            operators_exist=accounts.exist(connection),
-        )
-        if isinstance(verdict, Refused):
-            raise ApprovalRefused(f"{verdict.reason} (--as NAME, --override REASON)")
-        return verdict
-
-    def propose(
-        self,
-        connection: Connection,
-        wish: Wish,
-        verdict: Waits,
-        epoch: int | None,
-        pending: Pending | None,
-    ) -> Waiting:
-        """Keep the wish as a proposal."""
-        made = propose(
-            new_id(),
-            wish.act,
-            wish.target,
-            wish.reason,
-            epoch=epoch,
-            people=verdict.people,
-            now=clock(),
-        )
-        proposals.add(connection, made, self.record)
-        if pending is not None:
-            pending(connection, made)
-        return Waiting(made, verdict.reason)
-
-    def begin_override(
-        self, connection: Connection, wish: Wish, verdict: Granted, reason: str
-    ) -> Override:
-        """Put the override on record, before anything else happens."""
-        used = Override(new_id(), wish.act, wish.target, reason, verdict.people, clock())
-        overrides.begin(connection, used, self.record)
-        return used
-
     def count_down(
         self, used: Override, length: timedelta, epoch: int | None, effect: Effect | None
     ) -> Approved:
-        """Alarm everybody, wait, and judge again: somebody may have stopped it meanwhile."""
+        """Alarm everybody, wait, and decide again: somebody may have stopped it meanwhile."""
         what = f"{used.act} {used.target}"
         facts = {"what": what, "cause": used.reason}
         tell(f"OVERRIDE {used.id}: {what}; everybody is told, and somebody else must review it")
         try:
             alarm(self._settings, Kind.OVERRIDE, f"override:{used.id}", facts, "override", "list")
             _wait(int(length.total_seconds()), terminal.pause)
+            return self._act(used, epoch, effect)
         except KeyboardInterrupt:
             self._stop(used)
             raise ApprovalRefused(f"override {used.id} was stopped; nothing was done") from None
-        if self.epoch(used.act) != epoch:
-            self._stop(used)
-            raise ApprovalRefused("somebody switched during the countdown; nothing was done")
-        try:
-            with self.writing() as connection:
-                verdict = self.judge(connection, used.act, used.people, override=True)
-                approved = Approved(verdict.people, epoch, used.id)
-                if effect is not None:
-                    effect(connection, approved)
         except ApprovalRefused:
             self._stop(used)
             raise
+
+    def _act(self, used: Override, epoch: int | None, effect: Effect | None) -> Approved:
+        if self.epoch(used.act) != epoch:
+            raise ApprovalRefused("somebody switched during the countdown; nothing was done")
+        with self.writing() as connection:
+            verdict = consent.decide(connection, used.act, used.people, override=True)
+            approved = Approved(verdict.people, epoch, used.id)
+            if effect is not None:
+                effect(connection, approved)
         return approved
 
     def _stop(self, used: Override) -> None:
@@ -300,20 +249,6 @@ class _Desk:
 def new_id() -> str:
     """The id of a proposal or an override: short enough for the phone, and no secret."""
     return secrets.token_hex(4)
-
-
-def _wanted(connection: Connection, proposal_id: str, acts: Collection[Act]) -> Proposal:
-    found = proposals.find(connection, proposal_id)
-    if found is None:
-        open_ones = (
-            f"{one.id} ({one.act} {one.target})" for one in proposals.waiting(connection, clock())
-        )
-        raise ApprovalRefused(
-            f"there is no proposal {proposal_id!a}; open are: {', '.join(open_ones) or 'none'}"
-        )
-    if found.act not in acts:
-        raise ApprovalRefused(f"proposal {found.id} is about {found.act}: another command confirms")
-    return found
 
 
 def _wait(seconds: int, pause: Callable[[float], None]) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.cli import approving, terminal
-from idp_proxy.cli.approving import Approved, OverrideOption, Waiting, Wish
+from idp_proxy.cli.approving import Approved, OverrideOption, Waiting
 from idp_proxy.cli.session import (
     ConfigOption,
     JsonOption,
@@ -26,10 +26,11 @@ from idp_proxy.cli.session import (
     shown_next,
     tell,
 )
-from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption, key_ring, referred
+from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption, referred
 from idp_proxy.decision.approval import Act, Role
-from idp_proxy.operators import accounts
+from idp_proxy.operators import accounts, attempts
 from idp_proxy.operators.accounts import Enrolment, Operator, State, actor_of
+from idp_proxy.operators.consent import Wish
 from idp_proxy.operators.factor import enrolment_uri, new_secret, step_of
 from idp_proxy.operators.passwords import SHORTEST, Passwords, check_password
 from idp_proxy.operators.refusals import OperatorInvalid
@@ -172,7 +173,8 @@ def list_operators(config: ConfigOption = None, *, as_json: JsonOption = False) 
     settings = settings_of(config)
     with opened_store(settings) as store, store.reading() as connection:
         everyone = accounts.everyone(connection)
-        unreadable = accounts.unreadable(connection, key_ring(settings))
+        locked = attempts.locked(connection, clock())
+        unreadable = accounts.unreadable(connection, accounts.key_ring(settings.proxy.state_keys))
     pending = [one for one in everyone if one.state is State.PENDING and one.proposal]
     words: tuple[str, ...] = ("status",)
     if pending:
@@ -180,13 +182,18 @@ def list_operators(config: ConfigOption = None, *, as_json: JsonOption = False) 
     if not everyone:
         words = ("operator", "add", "NAME", "--role", "operator", "--role", "approver")
     if as_json:
-        listed = [_as_json(one, can_sign_in=one.name not in unreadable) for one in everyone]
+        unable = {*unreadable, *locked}
+        listed = [_as_json(one, can_sign_in=one.name not in unable) for one in everyone]
         typer.echo(json.dumps({"operators": listed, "next": command_line(*words)}, indent=2))
         return
     if not everyone:
         typer.echo("there is no operator: the host's user acts alone")
     else:
-        _show(everyone, unreadable)
+        _show(everyone)
+        for name in sorted(unreadable):
+            tell(f"warning: {name} cannot sign in: the state key that sealed their factor is gone")
+        for name, until in locked.items():
+            tell(f"warning: {name} is locked until {until:%H:%M:%S} UTC, after too many failures")
     typer.echo(shown_next(*words))
 
 
@@ -227,7 +234,7 @@ def _enrol(
         secret,
         _code_of(secret),
         passwords=Passwords(),
-        ring=key_ring(settings),
+        ring=accounts.key_ring(settings.proxy.state_keys),
         now=clock(),
     )
 
@@ -276,12 +283,10 @@ def _as_json(one: Operator, *, can_sign_in: bool) -> dict[str, Any]:
     }
 
 
-def _show(everyone: tuple[Operator, ...], unreadable: frozenset[str]) -> None:
+def _show(everyone: tuple[Operator, ...]) -> None:
     table = Table("operator", "roles", "state", "last sign-in (UTC)", "added by")
     for one in everyone:
         state = f"waits for {one.proposal}" if one.proposal else one.state.value
         last = "never" if one.last_login is None else f"{one.last_login:%Y-%m-%d %H:%M:%S}"
         table.add_row(one.name, ", ".join(sorted(one.roles)), state, last, one.created_by)
     screen.print(table)
-    for name in sorted(unreadable):
-        tell(f"warning: {name} cannot sign in: the state key that sealed their factor is gone")

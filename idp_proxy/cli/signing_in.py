@@ -17,11 +17,9 @@ from idp_proxy.config.material import Reader
 from idp_proxy.decision.approval import Person
 from idp_proxy.errors import ConfigError
 from idp_proxy.operators import accounts
-from idp_proxy.operators.accounts import PURPOSE
 from idp_proxy.operators.passwords import Passwords
 from idp_proxy.operators.refusals import ApprovalRefused, OperatorRefused
 from idp_proxy.operators.sign_in import Credential, SignIn
-from idp_proxy.seal import KeyRing
 
 if TYPE_CHECKING:
     from idp_proxy.config import Settings
@@ -78,18 +76,15 @@ def signed_in(settings: Settings, store: SqlStore, means: Means) -> Person:
     credential = Credential(name, password, terminal.line("code of the authenticator"))
     record = AuditLog(settings.proxy.host).append
     try:
-        door = SignIn(store.writing, key_ring(settings), Passwords(), record)
+        door = SignIn(
+            store.writing, accounts.key_ring(settings.proxy.state_keys), Passwords(), record
+        )
         return door.authenticate(credential, clock()).person
     except OperatorRefused as error:
         # Its detail is for the audit: here everything that may be wrong sounds the same.
         tell("error:", error.public)
         tell(shown_next("operator", "list"))
         raise typer.Exit(EXIT_REFUSED) from None
-
-
-def key_ring(settings: Settings) -> KeyRing:
-    """What the factors of operators are sealed by."""
-    return KeyRing(settings.proxy.state_keys, PURPOSE)
 
 
 def referred(option: str, reference: str) -> str:

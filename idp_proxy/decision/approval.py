@@ -238,7 +238,8 @@ def _lacking(act: Act, rule: Rule, agreed: Sequence[Person]) -> Verdict:
     signed_in = [person for person in agreed if not person.by_host]
     if not signed_in:
         return Refused(
-            f"{act} without an operator's credential takes an override; or sign in as an operator"
+            f"{act} without an operator's credential takes an override (--override REASON); "
+            "or sign in as an operator (--as NAME)"
         )
     roles = rule.confirm if _has_approver(signed_in) else frozenset({Role.APPROVER})
     return Waits(

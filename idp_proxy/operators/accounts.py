@@ -20,15 +20,15 @@ from idp_proxy.operators.factor import step_of
 from idp_proxy.operators.passwords import check_password
 from idp_proxy.operators.refusals import OperatorInvalid
 from idp_proxy.operators.tables import operator
+from idp_proxy.seal import KeyRing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
 
     from idp_proxy.operators.passwords import Passwords
-    from idp_proxy.seal import KeyRing
 
 #: For what the factors are sealed.
 PURPOSE: Final = "operator"
@@ -98,6 +98,11 @@ class Enrolment:
 def actor_of(name: str) -> str:
     """The audit's name for an operator; one of the host is named `host:USER` already."""
     return name if name.startswith(_BY_HOST) else f"operator:{name}"
+
+
+def key_ring(keys: Sequence[bytes]) -> KeyRing:
+    """What the factors of operators are sealed by, from the state keys: the first one seals."""
+    return KeyRing(keys, PURPOSE)
 
 
 def is_name(name: str) -> bool:

@@ -64,6 +64,16 @@ def forget(connection: Connection, name: str) -> None:
     connection.execute(delete(sign_in_attempt).where(sign_in_attempt.c.name == name))
 
 
+def locked(connection: Connection, now: datetime) -> dict[str, datetime]:
+    """Who is locked now, and until when."""
+    rows = connection.execute(
+        select(sign_in_attempt).where(
+            sign_in_attempt.c.locked_until > now, sign_in_attempt.c.name != NOBODY
+        )
+    )
+    return {row.name: row.locked_until for row in rows}
+
+
 def take_turn(connection: Connection, now: datetime) -> None:
     """Wait for whoever changes operators or agrees to something, until the transaction ends.
 

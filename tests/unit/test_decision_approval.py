@@ -210,7 +210,7 @@ def test_who_waits_is_told_for_whom() -> None:
     [
         ([VERA], "vera may not begin switch: that takes role operator or approver"),
         ([GONE, ANNA], "gone began this and is disabled: begin again"),
-        ([ROOT], "switch without an operator's credential takes an override; or sign in"),
+        ([ROOT], "switch without an operator's credential takes an override (--over"),
         ([], "nobody asked for this"),
     ],
 )

@@ -25,7 +25,7 @@ from idp_proxy.adapters import open_store
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.cli import approving, terminal
 from idp_proxy.cli.alarming import alarm
-from idp_proxy.cli.approving import Approved, Waiting, Wish
+from idp_proxy.cli.approving import Approved, Waiting
 from idp_proxy.cli.signing_in import Means, signed_in, who
 from idp_proxy.config import load
 from idp_proxy.decision.approval import Act
@@ -33,6 +33,7 @@ from idp_proxy.decision.notices import Kind
 from idp_proxy.decision.proposal import PROPOSAL_LASTS, ProposalState
 from idp_proxy.errors import ConfigError, StoreConflict
 from idp_proxy.operators import overrides, proposals
+from idp_proxy.operators.consent import Wish
 from idp_proxy.operators.passwords import Passwords
 from idp_proxy.operators.refusals import ApprovalRefused, OperatorRefused
 from tests.conformance.rooms import state
@@ -354,7 +355,7 @@ def test_root_without_a_credential_acts_by_override_only(bench: Bench) -> None:
     done = bench(*words)
     assert done.code == 1
     assert "without an operator's credential takes an override" in done.err
-    assert "--as NAME, --override REASON" in done.err
+    assert "(--override REASON); or sign in as an operator (--as NAME)" in done.err
     done = bench(*words, "--override", "nobody else is awake")
     assert (done.code, bench.paused) == (0, 60.0)
     assert bench.told == [
@@ -402,6 +403,8 @@ def test_every_sign_in_that_fails_sounds_the_same(bench: Bench) -> None:
     }
     after = f"next: idp-proxy operator list --config {bench.program.file}"
     assert said == {f"error: {OperatorRefused.public}\n{after}\n"}
+    assert "warning: olga is locked until " in bench("operator", "list").err
+    assert bench.listed()["olga"]["can_sign_in"] is False
     kinds = [kind for kind, _ in bench.audit()]
     assert (kinds.count("operator_login_failed"), kinds.count("operator_locked")) == (9, 1)
 
