@@ -14,6 +14,7 @@ from conversion.cli.session import (
     EXIT_OPEN,
     ConfigOption,
     JsonOption,
+    audit_in_words,
     command_line,
     opened_bulk,
     settings_of,
@@ -91,6 +92,8 @@ def verify(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     settings = settings_of(config)
     with people() as step, opened_bulk(settings, step) as bulk:
         told = look_again(bulk)
+        audit = audit_in_words(settings, bulk.ledger)
+    tell(audit)
     _finish(told, as_json=as_json)
 
 

@@ -28,7 +28,8 @@ from conversion.cli.session import (
 from conversion.config import secret_of
 from conversion.decision.evidence import Severity
 from conversion.decision.preflight import findings
-from conversion.inventory import from_export, read_csv, read_sql
+from conversion.errors import ConfigError
+from conversion.inventory import from_export, read_csv, read_directory, read_sql
 from conversion.inventory import prepare as learn
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def prepare(
         bool,
         typer.Option("--export", help="Run the bulk export job; long on a server with many posts."),
     ] = False,
+    ldap: Annotated[
+        bool, typer.Option("--ldap", help="Ask the directory of [ldap] for everybody's Id.")
+    ] = False,
     config: ConfigOption = None,
     *,
     as_json: JsonOption = False,
@@ -72,6 +76,10 @@ def prepare(
         said += read_csv(file, at)
     if sql:
         said += read_sql(secret_of("--sql", sql, Path.cwd()), at)
+    if ldap:
+        if settings.ldap is None:
+            raise ConfigError(["--ldap: there is no [ldap] in the configuration; set ldap.urls"])
+        said += read_directory(settings.ldap, at)
     with opened_server(settings) as (ledger, client):
         if export:
             said += from_export(client.export_users(settings.ledger.folder), at)

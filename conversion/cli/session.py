@@ -23,9 +23,11 @@ from rich.console import Console
 from conversion.bulk import Bulk, Limits
 from conversion.config import CONFIG_VARIABLE, load
 from conversion.converted_file import ConvertedFile
-from conversion.errors import ConfigError
+from conversion.errors import ConfigError, LedgerError
+from conversion.ledger.database import errors_translated
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import Mattermost, capabilities_of
+from idp_proxy.audit.checkpoint import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 
     from conversion.bulk import Progress
     from conversion.config import Settings
+    from conversion.ledger.base import Ledger
     from conversion.ledger.sql import SqlLedger
+    from idp_proxy.audit.checkpoint import Checkpoint
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
@@ -168,7 +172,7 @@ def opened_bulk(settings: Settings, tell_progress: Callable[[Progress], None]) -
             tell("warning:", capabilities.warning)
         campaign = settings.campaign
         converted = campaign.converted
-        yield Bulk(
+        bulk = Bulk(
             server=client,
             capabilities=capabilities,
             ledger=ledger,
@@ -183,6 +187,37 @@ def opened_bulk(settings: Settings, tell_progress: Callable[[Progress], None]) -
             stop=stop,
             tell=tell_progress,
         )
+        try:
+            yield bulk
+        finally:
+            _sign_the_end(settings, ledger)
+
+
+def _sign_the_end(settings: Settings, ledger: SqlLedger) -> None:
+    """A checkpoint behind each command, failed ones too: what it did stays done either way."""
+    signed = settings.checkpoints
+    if signed is None:
+        return
+    try:
+        ledger.checkpoint(signed.file, signed.key, clock())
+    except LedgerError as error:
+        tell("warning:", f"audit.checkpoint_file: no checkpoint was written: {error.detail}")
+
+
+def audit_in_words(settings: Settings, ledger: Ledger) -> str:
+    """What the audit is found to be. Raises `LedgerError` when it is not what was written."""
+    signed = settings.checkpoints
+    known: tuple[Checkpoint, ...] = ()
+    if signed is not None and signed.file.exists():
+        with errors_translated(signed.file):
+            known = read_file(signed.file, signed.key.public_key()).checkpoints
+    verdict = ledger.verify_audit(known)
+    if verdict.broken is not None:
+        raise LedgerError(
+            f"the audit is not what was written: {verdict.broken}; keep the ledger and the file of"
+            " checkpoints as they are, and treat this as tampering"
+        )
+    return f"audit: {verdict.rows} rows are what was written, {verdict.checkpoints} checkpoints"
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from typing import Final
 from conversion.config.loading import load, secret_of
 from conversion.config.settings import (
     CampaignSettings,
+    Checkpoints,
     Converted,
+    LdapSettings,
     LedgerSettings,
     NotifySettings,
     OperatorsSettings,
@@ -24,7 +26,9 @@ CONFIG_VARIABLE: Final = "SSO_CONVERSION_CONFIG"
 __all__ = [
     "CONFIG_VARIABLE",
     "CampaignSettings",
+    "Checkpoints",
     "Converted",
+    "LdapSettings",
     "LedgerSettings",
     "NotifySettings",
     "OperatorsSettings",

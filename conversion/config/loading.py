@@ -26,6 +26,7 @@ from conversion.config.settings import (
     Settings,
 )
 from conversion.config.shape import read_shape
+from conversion.config.sources import read_checkpoints, read_ldap
 from conversion.decision.deadline import Deadlines
 from conversion.errors import ConfigError
 from conversion.ledger.postgresql import tls_problem
@@ -66,10 +67,12 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     campaign = _campaign(file.campaign, references)
     notify = _notify(file.notify, references)
     operators = _operators(file.operators, references)
+    ldap = read_ldap(file.ldap, references)
+    checkpoints = read_checkpoints(file.audit, references)
     if references.problems or access is None or ledger is None:
         raise ConfigError(references.problems)
     warnings = tuple(_warnings(path, ledger, campaign))
-    return Settings(path, access, ledger, campaign, notify, operators, warnings)
+    return Settings(path, access, ledger, campaign, notify, operators, ldap, checkpoints, warnings)
 
 
 def secret_of(

@@ -10,6 +10,10 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -78,6 +82,23 @@ class References:
             )
             return None
         return content
+
+    def ed25519_key(self, where: str, reference: str) -> Ed25519PrivateKey | None:
+        """A private Ed25519 key as PEM, without a password: its file is for its owner alone."""
+        content = self._content(where, reference)
+        if content is None:
+            return None
+        try:
+            key = load_pem_private_key(content, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            key = None
+        if isinstance(key, Ed25519PrivateKey):
+            return key
+        self._problem(
+            where,
+            f"{reference} must hold an Ed25519 key as PEM: openssl genpkey -algorithm ed25519",
+        )
+        return None
 
     def _content(self, where: str, reference: str) -> bytes | None:
         kind, _, name = reference.partition(":")

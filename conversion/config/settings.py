@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from sqlalchemy import URL
 
     from conversion.decision.deadline import Deadlines
@@ -93,6 +94,33 @@ class OperatorsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LdapSettings:
+    """`[ldap]`: the directory behind the identity provider. `urls` are tried in turn, `ldap://` by
+    StartTLS. `id_attribute` holds what the provider sends as Id; by `email` or `username`, the one
+    that is set, an entry is met with an account. `timeout_s` bounds each step.
+    """
+
+    urls: tuple[str, ...]
+    base: str
+    filter: str
+    id_attribute: str
+    email: str
+    username: str
+    bind_dn: str
+    bind_password: str = field(repr=False)
+    tls_ca: Path | None
+    timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """`[audit]`: the file of signed checkpoints, in a second place, and the key that signs them."""
+
+    file: Path
+    key: Ed25519PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole file at `path`. `warnings` never stop a command."""
 
@@ -102,4 +130,6 @@ class Settings:
     campaign: CampaignSettings
     notify: NotifySettings
     operators: OperatorsSettings | None = None
+    ldap: LdapSettings | None = None
+    checkpoints: Checkpoints | None = None
     warnings: tuple[str, ...] = ()

@@ -73,6 +73,28 @@ class NotifyTable(Table):
     timeout_s: Annotated[float, Field(ge=1, le=60)] = 10.0
 
 
+class LdapTable(Table):
+    """`[ldap]`."""
+
+    urls: list[str] = Field(default_factory=list)
+    base: str = ""
+    filter: str = "(objectClass=person)"
+    id_attribute: str = ""
+    email: str = ""
+    username: str = ""
+    bind_dn: str = ""
+    bind_password: str = ""
+    tls_ca: str = ""
+    timeout_s: Annotated[int, Field(ge=1, le=300)] = 10
+
+
+class AuditTable(Table):
+    """`[audit]`."""
+
+    checkpoint_file: str = ""
+    checkpoint_key: str = ""
+
+
 class OperatorsTable(Table):
     """`[operators]`."""
 
@@ -88,6 +110,8 @@ class ConfigFile(Table):
     campaign: CampaignTable = Field(default_factory=CampaignTable)
     notify: NotifyTable = Field(default_factory=NotifyTable)
     operators: OperatorsTable = Field(default_factory=OperatorsTable)
+    ldap: LdapTable = Field(default_factory=LdapTable)
+    audit: AuditTable = Field(default_factory=AuditTable)
 
 
 _TABLES: Final[dict[str, type[Table]]] = {
@@ -96,6 +120,8 @@ _TABLES: Final[dict[str, type[Table]]] = {
     "campaign": CampaignTable,
     "notify": NotifyTable,
     "operators": OperatorsTable,
+    "ldap": LdapTable,
+    "audit": AuditTable,
 }
 
 _TYPES: Final = {

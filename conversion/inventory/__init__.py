@@ -2,11 +2,13 @@
 
 merge      what several sources say becomes one inventory, with its conflicts; pure
 csv_file   a list of an identity provider or of a database, read strictly
+directory  the directory behind the identity provider, by LDAP
 sql        Mattermost's own database, read only
 prepare    the run as a whole
 """
 
 from conversion.inventory.csv_file import read_csv
+from conversion.inventory.directory import read_directory
 from conversion.inventory.merge import Conflict, Key, Merge, Prepared, Said
 from conversion.inventory.prepare import age_of, from_export, prepare
 from conversion.inventory.sql import read_sql
@@ -21,5 +23,6 @@ __all__ = [
     "from_export",
     "prepare",
     "read_csv",
+    "read_directory",
     "read_sql",
 ]

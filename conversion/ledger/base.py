@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from conversion.decision.account import Binding, Source
     from conversion.decision.lifecycle import RowState
     from idp_proxy.audit.chain import Event
+    from idp_proxy.audit.checkpoint import Checkpoint
+    from idp_proxy.audit.verification import Verdict
 
 #: A fact of a row: since when the account was at a password, at the earliest (ISO 8601, UTC).
 MOVED: Final = "moved"
@@ -141,6 +146,12 @@ class Ledger(Protocol):
 
     def record(self, event: Event) -> None:
         """An event that concerns no row."""
+
+    def checkpoint(self, file: Path, key: Ed25519PrivateKey, now: datetime) -> None:
+        """Sign the end of this host's audit chain, and append it to the checkpoints in `file`."""
+
+    def verify_audit(self, checkpoints: Iterable[Checkpoint] = ()) -> Verdict:
+        """Whether the audit is what was written, as far as these checkpoints remember it."""
 
     def close(self) -> None:
         """Give back files and connections."""

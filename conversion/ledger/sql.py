@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from sqlalchemy import Connection
 
     from conversion.decision.account import Source
     from conversion.ledger.base import Campaign, Change, InventoryRow, Row
     from conversion.ledger.database import Database
     from idp_proxy.audit.chain import Fact
+    from idp_proxy.audit.checkpoint import Checkpoint
     from idp_proxy.audit.verification import Verdict
 
 _AT_ONCE: Final = 500
@@ -221,10 +223,15 @@ class SqlLedger:
         with self._work() as work:
             work.event(event)
 
-    def verify_audit(self) -> Verdict:
-        """Whether the ledger's audit chain is what was written."""
+    def checkpoint(self, file: Path, key: Ed25519PrivateKey, now: datetime) -> None:
+        """See `base.Ledger`."""
         with self.database.reading() as connection:
-            return verify_log(connection)
+            self._audit.write_checkpoint(connection, file, key, now)
+
+    def verify_audit(self, checkpoints: Iterable[Checkpoint] = ()) -> Verdict:
+        """See `base.Ledger`."""
+        with self.database.reading() as connection:
+            return verify_log(connection, checkpoints)
 
     def close(self) -> None:
         """See `base.Ledger`."""
