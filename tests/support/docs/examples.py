@@ -16,6 +16,7 @@ from conversion.config.shape import ConfigFile as ConversionFile
 from conversion.config.shape import read_shape as read_conversion_shape
 from idp_proxy.cli.session import program as proxy_program
 from idp_proxy.config.findings import Findings
+from idp_proxy.config.shape import ConfigFile as ProxyFile
 from idp_proxy.config.shape import read_shape
 from tests.support.docs.markdown import Fence, Page
 
@@ -125,8 +126,11 @@ def _toml_problems(text: str) -> Iterator[str]:
     except tomllib.TOMLDecodeError as error:
         yield f"no TOML: {error}"
         return
-    if document.keys() & ConversionFile.model_fields.keys():
-        yield from read_conversion_shape(document)[1]
-        return
     read_shape(document, findings)
-    yield from findings.problems
+    of_conversion = len(document.keys() & ConversionFile.model_fields.keys())
+    of_proxy = len(document.keys() & ProxyFile.model_fields.keys())
+    problems = read_conversion_shape(document)[1] if of_conversion else findings.problems
+    # Sections that both programs have are right if they are for one of them.
+    if of_proxy > of_conversion or (of_proxy == of_conversion and not findings.problems):
+        problems = findings.problems
+    yield from problems
