@@ -183,23 +183,40 @@ class Restoring:
             server.clear_mfa(row.user_id)
             self._remark(row, "MFA was enrolled while converted; it was cleared")
         if capabilities.put_auth_ends_sessions:
+            self._remark_tokens(
+                row, len([one for one in server.tokens(row.user_id) if one.is_active])
+            )
+        else:
+            self._end_password_logins(row)
+
+    def _end_password_logins(self, row: Row) -> None:
+        """Logins of before the outage go on; who came in by the password of the outage goes."""
+        since = datetime.fromisoformat(row.facts[MOVED]) if MOVED in row.facts else row.updated_at
+        now, tokens, ended = self._bulk.clock(), 0, 0
+        for session in self._bulk.server.sessions(row.user_id):
+            if session.created_at < since:
+                continue
+            if session.is_token:
+                tokens += 1
+            elif session.live(now) and not session.is_saml:
+                self._bulk.server.revoke_session(row.user_id, session.id)
+                ended += 1
+        if ended:
+            self._remark(row, f"had logged in by password; {ended} such logins were ended")
+        self._remark_tokens(row, tokens)
+
+    def _remark_tokens(self, row: Row, tokens: int) -> None:
+        """A token outlives the return and all logins: only a person can tell whether it is good."""
+        if not tokens:
             return
-        if self._has_password_login(row):
-            server.revoke_sessions(row.user_id)
-            self._remark(row, "had logged in by password; all their logins were ended")
+        known = "" if not self._bulk.capabilities.put_auth_ends_sessions else ", perhaps before"
+        says = f"{tokens} personal access tokens came into use while converted{known}"
+        self._remark(row, f"{says}: look at them, they go on working")
 
     def _enrolled(self, row: Row) -> bool:
         """Whether MFA is active now and was not by the inventory: then it came by the password."""
         account = self.accounts.get(row.user_id)
         return account is not None and account.mfa_active and not row.mfa_active
-
-    def _has_password_login(self, row: Row) -> bool:
-        since = datetime.fromisoformat(row.facts[MOVED]) if MOVED in row.facts else row.updated_at
-        now = self._bulk.clock()
-        return any(
-            session.live(now) and not session.is_saml and session.created_at >= since
-            for session in self._bulk.server.sessions(row.user_id)
-        )
 
     def _holder(self, auth_data: str) -> str:
         """Who holds the binding, as far as this server tells."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from conversion.decision.account import Account
     from conversion.decision.scope import Scope
-    from conversion.mattermost.rows import Session
+    from conversion.mattermost.rows import Session, Token
 
 
 class Server(Protocol):
@@ -52,5 +52,8 @@ class Server(Protocol):
     def verify_email(self, user_id: str) -> None:
         """Count the person's address as verified."""
 
-    def revoke_sessions(self, user_id: str) -> None:
-        """End all logins of the person."""
+    def revoke_session(self, user_id: str, session_id: str) -> None:
+        """End one login of the person."""
+
+    def tokens(self, user_id: str) -> Sequence[Token]:
+        """The personal access tokens of a person."""

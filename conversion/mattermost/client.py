@@ -232,9 +232,9 @@ class Mattermost:
         """Count the person's address as verified. The answer (5.37 shows the hash) is dropped."""
         self._of("POST", user_id, "/email/verify/member")
 
-    def revoke_sessions(self, user_id: str) -> None:
-        """End all sessions of the person; personal access tokens stay."""
-        self._of("POST", user_id, "/sessions/revoke/all")
+    def revoke_session(self, user_id: str, session_id: str) -> None:
+        """End one session of the person. `Rejected` where there is no such session any more."""
+        self._of("POST", user_id, "/sessions/revoke", {"session_id": session_id})
 
     # The export
 

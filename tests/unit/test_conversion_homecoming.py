@@ -319,6 +319,46 @@ def test_people_deactivated_meanwhile_are_returned_and_told(stage: Stage) -> Non
 # --- MFA, sessions, profiles ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("version", ["5.37", "10.11"])
+def test_a_login_of_before_the_outage_goes_on_where_one_by_password_is_ended(
+    tmp_path: Path, version: str
+) -> None:
+    with Stage(tmp_path, version=version) as stage:
+        person = stage.user("user000001").id
+        before = stage.server.give_session(person)
+        stage.sleep(60)
+        stage.convert("user000001")
+        stage.sleep(60)
+        during = [stage.server.give_session(person) for _ in range(2)]
+        told = return_people(stage.bulk, stage.orders())
+        assert stage.server.session_by(before.token) is not None
+        assert [stage.server.session_by(one.token) for one in during] == [None, None]
+    (remark,) = [one for one in told.remarks if one.user_id == person]
+    assert remark.says == "had logged in by password; 2 such logins were ended"
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        ("10.11", "1 personal access tokens came into use while converted: look at them"),
+        ("11.10", "came into use while converted, perhaps before: look at them"),
+    ],
+)
+def test_a_token_that_outlives_the_return_is_told(tmp_path: Path, version: str, says: str) -> None:
+    with Stage(tmp_path, version=version) as stage:
+        person = stage.user("user000001").id
+        stage.convert("user000001", "user000002")
+        stage.sleep(60)
+        token = stage.server.give_token(person)
+        assert stage.server.session_by(token.token) is not None
+        told = return_people(stage.bulk, stage.orders())
+        assert token.token in stage.server.tokens
+    (remark,) = [one for one in told.remarks if "token" in one.says]
+    assert remark.user_id == person
+    assert says in remark.says
+    assert token.token not in remark.says
+
+
 def test_mfa_enrolled_while_converted_is_cleared_and_older_mfa_is_never_touched(
     stage: Stage,
 ) -> None:

@@ -35,7 +35,7 @@ from conversion.errors import (
 )
 from conversion.homecoming import Homecoming, Orders, return_people, verify
 from conversion.ledger.opening import open_ledger
-from conversion.mattermost import Session, capabilities_of
+from conversion.mattermost import Session, Token, capabilities_of
 from conversion.mattermost.roll import Roll
 from conversion.mattermost.version import Version
 from conversion.planning import OUT, Choice, Surroundings, draw_up
@@ -129,9 +129,14 @@ class Direct:
         with self._fate():
             self._server.change(user_id, email_verified=True)
 
-    def revoke_sessions(self, user_id: str) -> None:
+    def revoke_session(self, user_id: str, session_id: str) -> None:
         with self._fate():
-            self._server.end_sessions(user_id)
+            for row in self._server.sessions.of(user_id):
+                if row.id == session_id:
+                    self._server.sessions.end(row)
+
+    def tokens(self, _user_id: str) -> Sequence[Token]:
+        return ()
 
     def _fate(self) -> _Fate:
         return _Fate(self._script.pop(0) if self._script else "fine")

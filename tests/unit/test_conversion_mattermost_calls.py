@@ -223,15 +223,18 @@ def test_mfa_verification_and_sessions_are_changed(
     mattermost: Mattermost, server: MattermostServer
 ) -> None:
     user = server.add("alice", mfa_active=True, mfa_secret="S" * 32)
-    server.give_session(user.id)
+    first = server.give_session(user.id)
 
     mattermost.clear_mfa(user.id)
     mattermost.verify_email(user.id)
-    mattermost.revoke_sessions(user.id)
+    kept = server.give_session(user.id)
+    mattermost.revoke_session(user.id, first.id)
 
     row = server.users[user.id]
     assert (row.mfa_active, row.email_verified) == (False, True)
-    assert server.sessions.of(user.id) == []
+    assert server.sessions.of(user.id) == [kept]
+    with pytest.raises(Rejected):
+        mattermost.revoke_session(user.id, first.id)
 
 
 def test_the_policy_of_plain_passwords_is_the_server_s(

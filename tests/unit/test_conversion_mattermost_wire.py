@@ -257,7 +257,7 @@ def test_an_id_that_is_none_is_never_sent(user_id: str) -> None:
             lambda: mattermost.set_binding(user_id, "x"),
             lambda: mattermost.patch_empty(user_id),
             lambda: mattermost.clear_mfa(user_id),
-            lambda: mattermost.revoke_sessions(user_id),
+            lambda: mattermost.revoke_session(user_id, "s" * 26),
             lambda: mattermost.verify_email(user_id),
         ]
         for change in changes:
