@@ -132,17 +132,17 @@ class FleetStore(Protocol):
     def reports(self) -> tuple[HostReport, ...]:
         """The last report of every registered host, in order of names."""
 
-    def forget_host(self, host: str) -> bool:
+    def forget_host(self, name: str) -> bool:
         """Take a host that will not come back off the register; False if there is none."""
 
     def canaries(self) -> tuple[Canary, ...]:
         """Every canary that ever ran, in order of upstream and name."""
 
-    def lease_canary(self, upstream: str, name: str, host: str, until: datetime) -> bool:
-        """Whether `host` got the lease: nobody else's runs at the store's clock (one row, CAS)."""
+    def lease_canary(self, upstream: str, name: str, host_name: str, until: datetime) -> bool:
+        """Whether `host_name` got the lease: nobody else's runs, by the store's clock."""
 
-    def save_canary(self, canary: Canary) -> bool:
-        """Write the track of a canary whose lease `canary.host` holds, and end the lease; False,
+    def save_canary(self, done: Canary) -> bool:
+        """Write the track of a canary whose lease `done.host` holds, and end the lease; False,
         and nothing is written, when the lease went to another host meanwhile.
         """
 
@@ -155,7 +155,7 @@ class FleetStore(Protocol):
     def evidence(self, kind: Evidence) -> dict[str, datetime]:
         """The newest of this kind, by upstream."""
 
-    def add_traffic(self, host: str, counts: Iterable[TrafficCount]) -> None:
+    def add_traffic(self, host_name: str, counts: Iterable[TrafficCount]) -> None:
         """Add what the workers of a host counted: one row a host, upstream and minute (L3)."""
 
     def traffic(self, since: datetime) -> tuple[TrafficCount, ...]:

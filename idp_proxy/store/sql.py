@@ -19,6 +19,7 @@ from idp_proxy.audit.prepared import Prepared
 from idp_proxy.errors import ReplayDetected, StoreConflict
 from idp_proxy.store import schema
 from idp_proxy.store.database import Database
+from idp_proxy.store.fleet import SqlFleet
 from idp_proxy.store.records import (
     person_from,
     person_record,
@@ -164,8 +165,8 @@ class SqlTransaction:
         return self._audit.adopt(self._connection, rows, people)
 
 
-class SqlStore:
-    """The `store.base.Store` in a SQL database whose shape is up to date."""
+class SqlStore(SqlFleet):
+    """The `store.base.Store` and `FleetStore` in a SQL database whose shape is up to date."""
 
     def __init__(self, url: str | URL, audit: AuditLog) -> None:
         """Open the database. Raises `StoreError` when it is away, missing or of another shape."""

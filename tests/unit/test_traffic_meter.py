@@ -23,10 +23,10 @@ class Ledger:
         self.told: list[TrafficCount] = []
         self.away = False
 
-    def add_traffic(self, host: str, counts: Iterable[TrafficCount]) -> None:
+    def add_traffic(self, host_name: str, counts: Iterable[TrafficCount]) -> None:
         if self.away:
             raise StoreError("away")
-        assert host == "proxy-1"
+        assert host_name == "proxy-1"
         self.told += counts
 
 
