@@ -210,7 +210,8 @@ def may_run(
     if track.at is None:
         return True
     unsure = bool(track.failures) and track.verdict is not Verdict.DOWN
-    if now - track.at < (retry if unsure else interval):
+    # A time ahead is of a clock that jumped back: waiting for it could take for ever.
+    if track.at <= now < track.at + (retry if unsure else interval):
         return False
     others = set(fresh_hosts) - {canary.host}
     return not (track.failures and canary.host == host and others)

@@ -1,0 +1,98 @@
+"""One verdict of what all hosts see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from idp_proxy.decision.fleet import HostReport, judge_fleet
+from idp_proxy.decision.health import Canary, Track, Verdict
+
+NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
+FRESH = timedelta(seconds=30)
+LONG = NOW - timedelta(hours=1)
+TRACKS = {
+    "u": Track(Verdict.UP, 9, 0, LONG, NOW, NOW, "answers"),
+    "s": Track(Verdict.SUSPECT, 0, 2, NOW, NOW, LONG, "slow"),
+    "d": Track(Verdict.DOWN, 0, 9, NOW, NOW, LONG, "no answer"),
+    "?": Track(),
+}
+
+
+def hosts(seen: str, isolated: str = "", at: datetime = NOW) -> list[HostReport]:
+    """A host for each letter of `seen`; those at the places of an x in `isolated` see nothing."""
+    cut = isolated.ljust(len(seen))
+    return [
+        HostReport(
+            f"proxy-{number}", at, {"okta": TRACKS[sign]}, {"okta": "cut"} if x == "x" else {}
+        )
+        for number, (sign, x) in enumerate(zip(seen, cut, strict=True))
+    ]
+
+
+def verdict(reports: list[HostReport], canaries: tuple[Canary, ...] = ()) -> Verdict:
+    return judge_fleet(["okta"], reports, canaries, FRESH, NOW).health["okta"].verdict
+
+
+@pytest.mark.parametrize(
+    ("seen", "isolated", "expected"),
+    [
+        ("u", "", Verdict.UP),
+        ("d", "", Verdict.DOWN),
+        ("ud", "", Verdict.SUSPECT),
+        ("udd", "", Verdict.DOWN),
+        ("uud", "", Verdict.UP),
+        ("usd", "", Verdict.SUSPECT),
+        ("dd?", "", Verdict.DOWN),
+        ("???", "", Verdict.UNKNOWN),
+        ("udd", " xx", Verdict.UP),
+        ("uddd", "x   ", Verdict.DOWN),
+        ("ddd", "xxx", Verdict.UNKNOWN),
+        ("", "", Verdict.UNKNOWN),
+    ],
+)
+def test_the_majority_of_those_who_see_has_the_say(
+    seen: str, isolated: str, expected: Verdict
+) -> None:
+    assert verdict(hosts(seen, isolated)) is expected
+
+
+def test_when_nobody_sees_it_the_fleet_is_isolated() -> None:
+    fleet = judge_fleet(["okta"], hosts("dd", "xx"), (), FRESH, NOW)
+    assert fleet.isolated == {"okta": "cut"}
+    assert judge_fleet(["okta"], hosts("dd", "x"), (), FRESH, NOW).isolated == {}
+
+
+@pytest.mark.parametrize(
+    ("age_s", "counts"), [(0, True), (30, True), (31, False), (-5, True), (-6, False)]
+)
+def test_only_who_was_heard_of_late_counts_and_nobody_from_the_future(
+    age_s: int, counts: bool
+) -> None:
+    at = NOW - timedelta(seconds=age_s)
+    fleet = judge_fleet(["okta"], hosts("d", at=at), (), FRESH, NOW)
+    assert (fleet.seen == ("proxy-0",)) is counts
+    assert fleet.few is not counts
+    assert fleet.registered == 1
+
+
+def test_a_canary_speaks_for_the_whole_fleet() -> None:
+    down = Canary("okta", "staff", TRACKS["d"])
+    other = replace(down, upstream="entra")
+    assert verdict(hosts("uuu"), (down,)) is Verdict.DOWN
+    assert verdict(hosts("uuu"), (other,)) is Verdict.UP
+    assert verdict(hosts("ddd"), (Canary("okta", "staff", TRACKS["u"]),)) is Verdict.DOWN
+    health = judge_fleet(["okta"], hosts("u"), (down,), FRESH, NOW).health["okta"]
+    assert health.reasons == ("answers", "canary staff: no answer")
+
+
+def test_every_population_s_canary_must_have_passed() -> None:
+    older = replace(TRACKS["u"], passed_at=LONG, since=LONG + timedelta(minutes=5))
+    both = (Canary("okta", "staff", TRACKS["u"]), Canary("okta", "guests", older))
+    health = judge_fleet(["okta"], hosts("u"), both, FRESH, NOW).health["okta"]
+    assert (health.canary_passed_at, health.up_since) == (LONG, LONG + timedelta(minutes=5))
+    never = (*both, Canary("okta", "new", Track(refused="expired")))
+    health = judge_fleet(["okta"], hosts("u"), never, FRESH, NOW).health["okta"]
+    assert (health.canary_passed_at, health.refused) == (None, ("canary new: expired",))
