@@ -147,12 +147,12 @@ def _judge(number: Callable[[str], float], table: FailoverTable, reader: Reader)
         problem(
             "failover.rehearsed_by_canary_s",
             "must be longer than canary_interval_standby_s, or no standby is ever rehearsed "
-            "(FO-07)",
+            "(FO-15)",
         )
     if table.rehearsal_max_age_s > _RARELY_REHEARSED_S:
         reader.findings.warning(
             "failover.rehearsal_max_age_s",
-            "more than a day: a standby may take over by logins long ago (FO-07)",
+            "more than a day: a standby may take over by logins long ago (FO-15)",
         )
 
 

@@ -1,4 +1,4 @@
-"""Who may take over, and what a decision about it is made from (FO-07, FO-15)."""
+"""Who may take over, and what a decision about it is made from (FO-15)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Situation:
 
 
 def why_ineligible(state: SwitchState, name: str, situation: Situation) -> tuple[str, ...]:
-    """Every reason why `name` may not take over by itself; empty if it may (FO-07, FO-15).
+    """Every reason why `name` may not take over by itself; empty if it may (FO-15).
 
     Eligible is what is enabled, UP, rehearsed, without a blocking finding, and has valid metadata
     and certificates.
@@ -97,7 +97,7 @@ def why_ineligible(state: SwitchState, name: str, situation: Situation) -> tuple
 
 
 def _not_rehearsed(candidate: Candidate, health: Health, situation: Situation) -> str | None:
-    """A standby that nobody ever logged in by is a guess (FO-07)."""
+    """A standby that nobody ever logged in by is a guess (FO-15)."""
     limits = situation.limits
     if health.has_canary:
         proven, lasts = health.canary_passed_at, limits.rehearsed_by_canary

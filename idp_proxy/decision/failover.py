@@ -3,13 +3,14 @@
 `decide` is a function of the switch's state, of what the fleet sees, and of the store's clock. It
 never acts: `after` gives the state that a decision leads to, and the watch writes it by
 compare-and-swap. What switches is the verdict on an upstream, never a failed authentication
-(FO-02), never traffic, and never the sight of a host that is cut off (FO-06).
+(FO-02), never traffic that nobody authenticated (FO-06), never the sight of a host that is cut off.
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from idp_proxy.decision.eligibility import (
@@ -241,11 +242,8 @@ def decide(state: SwitchState | None, situation: Situation) -> Decision:
     """
     if state is None:
         return _stay("store_unreadable", "the store cannot be read", alarm=Alarm.STORE)
-    for rule in RULES:
-        decision = rule(state, situation)
-        if decision is not None:
-            return decision
-    raise AssertionError("the last rule always decides")
+    found = (rule(state, situation) for rule in RULES)
+    return next(decision for decision in found if decision is not None)
 
 
 def after(
@@ -293,9 +291,7 @@ def _down(state: SwitchState, situation: Situation) -> str:
 
 def _preferred(state: SwitchState, situation: Situation) -> tuple[str, Health] | None:
     """The most preferred eligible upstream before the serving one."""
-    for name in situation.candidates:
-        if name == state.serving:
-            return None
+    for name in takewhile(lambda name: name != state.serving, situation.candidates):
         health = situation.health(name)
         if health is not None and not why_ineligible(state, name, situation):
             return name, health

@@ -38,7 +38,7 @@ class Thresholds:
     """How many outcomes in a row change a verdict.
 
     `fall` failures ask for `confirm` more at once, on fresh connections; only when these fail too
-    it is DOWN. A day of noise therefore switches nothing, and a real outage is seen no later.
+    it is DOWN (FO-07). A day of noise therefore switches nothing, and an outage is seen no later.
     """
 
     suspect_after: int
@@ -151,7 +151,7 @@ def isolation(
     fresh: timedelta,
     now: datetime,
 ) -> dict[str, str]:
-    """The upstreams that this host has no way to see, each with the reason (FO-06).
+    """The upstreams that this host has no way to see, each with the reason.
 
     `references` has, by upstream, what its neutral addresses answered; `configured` says whether
     there are any. `refused_by_proxy`: what the outbound proxy itself said to the last probe.

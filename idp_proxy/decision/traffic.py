@@ -1,7 +1,7 @@
 """L3: the share of logins that were begun and never answered. Advisory: it warns and proposes.
 
 The proxy never sees an upstream's own error page, so an unanswered question is the one passive
-sign it has. Nobody authenticated who began these logins: they never switch anything.
+sign it has. Nobody authenticated who began these logins: they never switch anything (FO-06).
 """
 
 from __future__ import annotations

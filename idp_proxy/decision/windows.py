@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -31,19 +31,19 @@ class Window:
 
     def opening(self, now: datetime) -> datetime:
         """`now` while it is open; else when it opens next."""
-        local = now.astimezone(self.zone)
-        for back in (1, 0, *range(-1, -8, -1)):
-            day = local.date() - timedelta(days=back)
-            if day.weekday() not in self.days:
-                continue
-            opens = datetime.combine(day, self.start, self.zone)
-            until = day if self.end > self.start else day + timedelta(days=1)
-            closes = datetime.combine(until, self.end, self.zone)
-            if opens.timestamp() <= now.timestamp() < closes.timestamp():
-                return now
-            if opens.timestamp() > now.timestamp():
-                return opens.astimezone(now.tzinfo)
-        raise AssertionError("a window opens every week")
+        today = now.astimezone(self.zone).date()
+        days = [today + timedelta(days=ahead) for ahead in range(-1, 8)]
+        spans = [self._span(day) for day in days if day.weekday() in self.days]
+        opens = next(opens for opens, closes in spans if now.timestamp() < closes.timestamp())
+        return max(now, opens.astimezone(now.tzinfo))
+
+    def _span(self, day: date) -> tuple[datetime, datetime]:
+        """When the window of `day` opens and closes."""
+        until = day if self.end > self.start else day + timedelta(days=1)
+        return (
+            datetime.combine(day, self.start, self.zone),
+            datetime.combine(until, self.end, self.zone),
+        )
 
 
 def next_opening(windows: Iterable[Window], now: datetime) -> datetime | None:

@@ -19,8 +19,11 @@ from idp_proxy.decision.switching import (
     Unchanged,
     disable,
     enable,
+    fail_back_by_hand,
     first_state,
+    hold,
     refuses_answer,
+    release,
     route,
     switch_by_hand,
 )
@@ -244,3 +247,47 @@ class Switch(RuleBasedStateMachine):
 
 Switch.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestAnyOrderOfActsKeepsTheSwitchSound = Switch.TestCase
+
+
+def test_a_hold_keeps_everything_but_the_mode_and_is_no_news_twice() -> None:
+    held = changed(hold(first_state(NAMES, NOW), cause="maintenance", actor="host:op"))
+    assert (held.mode, held.serving, held.epoch, held.cause) == (
+        Mode.HELD,
+        "okta",
+        2,
+        "maintenance",
+    )
+    assert hold(held, cause="again", actor="host:op") == Unchanged(
+        "held already, by host:op: maintenance"
+    )
+
+
+@pytest.mark.parametrize("mode", [Mode.HELD, Mode.LATCHED])
+def test_a_release_gives_the_watch_its_hands_and_a_fresh_budget(mode: Mode) -> None:
+    bound = replace(first_state(NAMES, NOW), mode=mode, recent_switches=(NOW, NOW))
+    free = changed(release(bound, cause="the cause is known", actor="host:op"))
+    assert (free.mode, free.epoch, free.recent_switches) == (Mode.AUTO, 2, ())
+    assert isinstance(release(free, cause="again", actor="host:op"), Unchanged)
+
+
+def back(state: SwitchState, usable: dict[str, str | None] | None = None) -> Changed | Unchanged:
+    return fail_back_by_hand(
+        state, usable or USABLE, cause="okta is back", actor="host:op", now=NOW
+    )
+
+
+def test_a_failback_by_hand_returns_to_the_active_and_lets_the_watch_switch_again() -> None:
+    away = replace(switched(first_state(NAMES, NOW), "entra", NOW), recent_switches=(NOW,))
+    home = changed(back(away))
+    assert (home.serving, home.mode, home.recent_switches) == ("okta", Mode.AUTO, ())
+    assert home.left["entra"].how is Departure.PLANNED
+    assert back(away, {**USABLE, "okta": "no metadata"}) == Unchanged(
+        "okta cannot serve: no metadata"
+    )
+
+
+def test_where_the_active_serves_a_failback_is_a_release_or_nothing() -> None:
+    first = first_state(NAMES, NOW)
+    assert isinstance(back(first), Unchanged)
+    held = changed(hold(first, cause="c", actor="host:op"))
+    assert changed(back(held)).mode is Mode.AUTO
