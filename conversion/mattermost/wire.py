@@ -6,6 +6,7 @@ before anything is done; after anything else nobody knows, and `Unreachable` say
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -102,6 +103,11 @@ class Wire:
         self._pace = pace
         self._base = access.base
         self._headers = access.headers()
+        self._headers_of_changes = [
+            (b"Host", httpx.URL(access.base).netloc),
+            *self._headers.raw,
+            (b"Content-Type", b"application/json"),
+        ]
         self._extensions = {"timeout": access.timeouts()}
         self._transport = transport or access.transport()
         self._retrying = Retrying(
@@ -159,12 +165,23 @@ class Wire:
         """Straight to the transport: no cookies are kept, no redirect can be followed with the
         token, and a call costs a third less processor time than by `httpx.Client`.
         """
+        url = f"{self._base}{call.path}"
+        if call.body is None:
+            request = httpx.Request(
+                call.method,
+                url,
+                params=call.params,
+                headers=self._headers,
+                extensions=self._extensions,
+            )
+            return self._transport.handle_request(request)
+        # A change, ten thousand times: with its headers given, httpx has none to work out.
+        content = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode()
         request = httpx.Request(
             call.method,
-            f"{self._base}{call.path}",
-            params=call.params,
-            headers=self._headers,
-            json=call.body,
+            url,
+            headers=[*self._headers_of_changes, (b"Content-Length", b"%d" % len(content))],
+            stream=httpx.ByteStream(content),
             extensions=self._extensions,
         )
         return self._transport.handle_request(request)
