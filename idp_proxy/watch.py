@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -256,8 +257,25 @@ class Watch:
         return asyncio.get_running_loop().run_in_executor(self._threads, act)
 
 
-def start(watch: Watch) -> threading.Thread:
-    """Run the watch in a thread of its own, beside what the parent process does."""
-    thread = threading.Thread(target=lambda: asyncio.run(watch.run()), name="watch", daemon=True)
+def start(watch: Watch) -> Callable[[], None]:
+    """Run the watch in a thread of its own, beside what the parent process does.
+
+    What it gives stops the watch, and waits until it has stopped.
+    """
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(watch.run())
+
+    def run() -> None:
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(task)
+        loop.close()
+
+    thread = threading.Thread(target=run, name="watch", daemon=True)
     thread.start()
-    return thread
+
+    def stop() -> None:
+        if thread.is_alive():
+            loop.call_soon_threadsafe(task.cancel)
+            thread.join()
+
+    return stop

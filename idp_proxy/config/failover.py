@@ -103,6 +103,7 @@ def read_failover(table: FailoverTable, reader: Reader) -> FailoverSettings:
         return int(number(name))
 
     _judge(number, table, reader)
+    _not_in_force("failover", table, reader)
     return FailoverSettings(
         profile=table.profile,
         tick=span("tick_s"),
@@ -174,8 +175,17 @@ def _read_windows(table: FailoverTable, reader: Reader) -> tuple[Window, ...]:
     return tuple(windows)
 
 
+def _not_in_force(where: str, table: FailoverTable | HealthTable, reader: Reader) -> None:
+    """Nobody may rely on what does not run yet."""
+    if table.model_fields_set:
+        reader.findings.warning(
+            where, "not in force yet: this version switches only when an operator says so"
+        )
+
+
 def read_health(table: HealthTable, reader: Reader, *, insecure_loopback: bool) -> HealthSettings:
     """`[health]`."""
+    _not_in_force("health", table, reader)
     for index, url in enumerate(table.references):
         problem = addresses.url_problem(url, loopback_http=insecure_loopback)
         if problem is not None:

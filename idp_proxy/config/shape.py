@@ -202,6 +202,8 @@ _TABLES: dict[str, type[Table]] = {
     "roster": RosterTable,
     "audit": AuditTable,
     "notify": NotifyTable,
+    "failover": FailoverTable,
+    "health": HealthTable,
 }
 
 #: The rule that a limit comes from.

@@ -1,0 +1,74 @@
+"""`[failover]` and `[health]`: profiles, numbers of one's own, and what does not fit together."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from idp_proxy.decision.eligibility import Failback
+from idp_proxy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tests.unit.config_folder import Folder
+
+
+def more(folder: Folder, text: str) -> None:
+    """Add sections at the end of the file, where a header ends the table before it."""
+    folder.text += f"\n{text}"
+
+
+def test_without_the_section_the_default_profile_holds_and_nothing_is_warned(
+    folder: Folder,
+) -> None:
+    settings = folder.read()
+    found = settings.failover
+    assert (found.profile, found.tick, found.thresholds.down_after) == (
+        "default",
+        timedelta(seconds=2),
+        6,
+    )
+    assert (found.limits.failback, found.limits.automatic) == (Failback.APPROVE, 2)
+    assert settings.health.references == ()
+    assert settings.warnings == ()
+
+
+def test_a_profile_gives_the_numbers_and_each_may_be_set(folder: Folder) -> None:
+    more(
+        folder,
+        '[failover]\nprofile = "fast"\nfall = 3\ndwell_s = 60\nfailback = "scheduled"\n'
+        'windows = ["Sat 02:00-04:00"]\n[health]\nreferences = ["https://example.net/"]\n',
+    )
+    settings = folder.read()
+    found = settings.failover
+    assert (found.cadence.interval, found.thresholds.fall) == (timedelta(seconds=1), 3)
+    assert (found.limits.dwell, len(found.limits.windows)) == (timedelta(minutes=1), 1)
+    assert [one.partition(":")[0] for one in settings.warnings] == ["failover", "health"]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("connect_timeout_s = 6", "failover.connect_timeout_s: longer than timeout_s"),
+        ("suspect_after = 4", "failover.suspect_after: more than fall"),
+        ("rehearsed_by_canary_s = 300", "failover.rehearsed_by_canary_s: must be longer"),
+        ('windows = ["Sat"]', "failover.windows[0]: not a window: 'Sat'"),
+        ('failback = "scheduled"', "failover.windows: missing"),
+        ('profile = "brave"', "failover.profile: unknown value 'brave'"),
+        ("interval_s = 0", "failover.interval_s: 0"),
+        ('tick_s = "2"', "failover.tick_s: must be a number without quotes"),
+        ("fail = 3", "failover.fail: unknown field; did you mean fall?"),
+        ('[health]\nreferences = ["ftp://x"]', "health.references[0]: "),
+    ],
+)
+def test_what_does_not_fit_is_named(folder: Folder, line: str, problem: str) -> None:
+    more(folder, f"[failover]\n{line}\n")
+    with pytest.raises(ConfigError) as refused:
+        folder.read()
+    assert any(one.startswith(problem) for one in refused.value.problems), refused.value.problems
+
+
+def test_a_rehearsal_that_may_be_long_ago_is_a_warning(folder: Folder) -> None:
+    more(folder, "[failover]\nrehearsal_max_age_s = 604800\n")
+    assert any("failover.rehearsal_max_age_s" in one for one in folder.read().warnings)
