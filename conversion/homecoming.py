@@ -148,8 +148,10 @@ class _Return:
         settle_everybody(self._bulk, self._campaign, accounts)
         self._withdraw()
         restoring = Restoring(self._bulk, self._campaign, accounts)
+        # Each later look takes the place of this one; two lists of everybody are one too many.
+        del accounts
         restoring.check()
-        tally = self._pilot(restoring, accounts)
+        tally = self._pilot(restoring)
         if (tally is None or not tally.stopped) and self._may_go_on():
             tally = self._rest(restoring) or tally
         self._told.held_back = self._held_back()
@@ -172,8 +174,9 @@ class _Return:
         for changes in change_each(self._bulk, self._campaign, withdrawn, *states):
             self._told.withdrawn += len(changes)
 
-    def _pilot(self, restoring: Restoring, accounts: Mapping[str, Account]) -> Tally | None:
+    def _pilot(self, restoring: Restoring) -> Tally | None:
         """Bring the pilot back, unless one is back already."""
+        accounts = restoring.accounts
         if any(True for _ in self._pilots()):
             return None
         first, size = self._orders.first, self._orders.pilot
@@ -182,6 +185,7 @@ class _Return:
         able = (one for one in self._returnable() if _can_log_in(accounts, one))
         others = (one for one in able if one not in first)
         ids = People([*volunteers, *islice(others, max(0, size - len(volunteers)))])
+        del accounts, able, others
         began = self._bulk.clock().isoformat()
         tally = restoring.bring_back(ids, {PILOT: "yes", BEGAN: began})
         # Before anybody is told to log in by SSO, the proxy must let them.

@@ -97,6 +97,7 @@ class Restoring:
         all that were undone, and those of `ids` whom the call never reached.
         """
         self._bulk.settle()
+        self.accounts = {}
         self.accounts = look(self._bulk)
         settle_rows(self._bulk, self._campaign, self.accounts, *INTENTS)
         undone = [row.user_id for row in self._of(ids, RowState.CONVERTED)]

@@ -29,7 +29,7 @@ from conversion.config import secret_of
 from conversion.decision.evidence import Severity
 from conversion.decision.preflight import findings
 from conversion.errors import ConfigError
-from conversion.inventory import from_export, read_csv, read_directory, read_sql
+from conversion.inventory import from_export, read_csv, read_sql
 from conversion.inventory import prepare as learn
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ def prepare(
     if ldap:
         if settings.ldap is None:
             raise ConfigError(["--ldap: there is no [ldap] in the configuration; set ldap.urls"])
+        # Its library takes 6 MiB, which no other command shall pay.
+        from conversion.inventory.directory import read_directory  # noqa: PLC0415 - see above
+
         said += read_directory(settings.ldap, at)
     with opened_server(settings) as (ledger, client):
         if export:

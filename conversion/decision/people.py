@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Set as AbstractSet
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ class People(AbstractSet[str]):
     __slots__ = ("_count", "_octets", "_width")
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
-        ordered = sorted(set(map(octets, ids)))
-        self._count = len(ordered)
-        self._width = max(map(len, ordered), default=0)
-        self._octets = b"".join(one.ljust(self._width, b"\0") for one in ordered)
+        ordered = sorted(map(octets, ids))
+        width = self._width = max(map(len, ordered), default=0)
+        self._octets = b"".join(one.ljust(width, b"\0") for one, _ in groupby(ordered))
+        self._count = len(self._octets) // width if width else 0
 
     def position(self, user_id: str) -> int | None:
         """The how-manieth this one is, from 0; None for somebody else."""

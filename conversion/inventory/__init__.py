@@ -8,7 +8,6 @@ prepare    the run as a whole
 """
 
 from conversion.inventory.csv_file import read_csv
-from conversion.inventory.directory import read_directory
 from conversion.inventory.merge import Conflict, Key, Merge, Prepared, Said
 from conversion.inventory.prepare import age_of, from_export, prepare
 from conversion.inventory.sql import read_sql
@@ -23,6 +22,5 @@ __all__ = [
     "from_export",
     "prepare",
     "read_csv",
-    "read_directory",
     "read_sql",
 ]

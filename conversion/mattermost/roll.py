@@ -44,8 +44,9 @@ class Roll(Mapping[str, Account]):
         # Sorting keeps the order of equals, so that the last of them is the one read last.
         order = sorted(range(len(ids)), key=ids.__getitem__)
         last = [one for one, after in zip_longest(order, order[1:]) if _differ(ids, one, after)]
+        del order
         self._offsets = array("Q", (starts[one] for one in last))
-        self.people = People(ids)
+        self.people = People(ids[one] for one in last)
         self._last: tuple[str, Account] | None = None
 
     def __getitem__(self, user_id: str) -> Account:

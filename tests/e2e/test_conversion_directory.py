@@ -15,7 +15,8 @@ import pytest
 from conversion.config import LdapSettings
 from conversion.decision.account import Binding, Source
 from conversion.errors import ConfigError
-from conversion.inventory import Key, Said, read_directory
+from conversion.inventory import Key, Said
+from conversion.inventory.directory import read_directory
 from tests.e2e.peers.authority import Authority
 from tests.support.directory import BASE, PASSWORD, READER, Certificates, running_slapd
 from tests.support.keys import tls_pair
