@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 class ApprovalRefused(ProxyError):
     """`metadata approve` with nothing to approve, or with the digest of another diff."""
 
-    code = "approval_refused"
+    code = "metadata_not_approved"
     public = "Nothing was approved."
     http_status = 409
 

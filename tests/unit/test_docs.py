@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.docs import rules
+from tests.support.docs.errors import errors_page
 from tests.support.docs.examples import command_problem, example_problems
 from tests.support.docs.links import link_problems
 from tests.support.docs.markdown import Page
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     return tmp_path / "page.md"
+
+
+def test_each_kind_of_error_has_a_code_of_its_own() -> None:
+    codes = [line for line in errors_page().splitlines() if line.startswith("### ")]
+    assert len(codes) == len(set(codes))
 
 
 @pytest.mark.parametrize("path", printed(), ids=lambda path: path.name)
