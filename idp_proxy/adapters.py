@@ -13,6 +13,9 @@ from idp_proxy.audit.log import AuditLog
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.sql import SqlStore
 from idp_proxy.switch import Switchboard
+from idp_proxy.upstream.dialling import Dialler
+from idp_proxy.upstream.reach import Reach
+from idp_proxy.upstream.reference import NeutralReference
 from idp_proxy.upstream.saml import SamlUpstream
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.config.settings import Settings
     from idp_proxy.store.base import Store
+    from idp_proxy.upstream.probing import Probe, ReferenceProbe
 
 
 def utc_now() -> datetime:
@@ -52,6 +56,32 @@ def open_spool(settings: Settings, store: SqlStore) -> LocalSpool | None:
 def open_upstreams(settings: Settings) -> dict[str, SamlUpstream]:
     """The upstreams in order of preference, each with its last good metadata."""
     return {upstream.name: SamlUpstream(upstream, settings) for upstream in settings.upstreams}
+
+
+def open_probes(settings: Settings, upstreams: Mapping[str, SamlUpstream]) -> dict[str, Probe]:
+    """L1 of each upstream, by name."""
+    return {
+        wanted.name: Reach(
+            wanted,
+            upstreams[wanted.name].feed,
+            upstreams[wanted.name],
+            Dialler(wanted.outbound),
+            new_id,
+            insecure_loopback=settings.proxy.insecure_loopback,
+        )
+        for wanted in settings.upstreams
+    }
+
+
+def open_references(settings: Settings) -> dict[str, tuple[ReferenceProbe, ...]]:
+    """The neutral addresses as each upstream's path reaches them, by the upstream's name."""
+    return {
+        wanted.name: tuple(
+            NeutralReference(url, Dialler(wanted.outbound, beside_system=True))
+            for url in settings.health.references
+        )
+        for wanted in settings.upstreams
+    }
 
 
 def open_switchboard(

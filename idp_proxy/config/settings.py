@@ -159,6 +159,19 @@ class UpstreamLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """`[upstream.probe]`. `url` empty: the metadata's address, else the sign-on endpoint.
+
+    `expect` is a text that must stand in the page; `redirects` are hosts that may be led to.
+    """
+
+    url: str = ""
+    status: int = 200
+    expect: str | None = None
+    redirects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamSettings:
     """One `[[upstream]]`. `attributes`: canonical name = attribute Name there, or "NameID".
 
@@ -180,6 +193,7 @@ class UpstreamSettings:
     limits: UpstreamLimits
     outbound: Outbound
     base_url: str
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
 
     @property
     def entity_id(self) -> str:

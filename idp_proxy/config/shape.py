@@ -92,6 +92,15 @@ class LimitsTable(Table):
     max_assertion_lifetime_s: Annotated[int, Field(ge=1, le=3600)] = 3600
 
 
+class ProbeTable(Table):
+    """`[upstream.probe]`."""
+
+    url: str = ""
+    status: Annotated[int, Field(ge=200, le=499)] = 200
+    expect: str = ""
+    redirects: list[str] = Field(default_factory=list)
+
+
 class UpstreamTable(Table):
     """`[[upstream]]`. None: as in `[proxy]`."""
 
@@ -112,6 +121,7 @@ class UpstreamTable(Table):
     tls_ca: str | None = None
     attributes: dict[str, str] = Field(default_factory=dict)
     limits: LimitsTable = Field(default_factory=LimitsTable)
+    probe: ProbeTable = Field(default_factory=ProbeTable)
 
 
 class RosterTable(Table):
@@ -199,6 +209,7 @@ _TABLES: dict[str, type[Table]] = {
     "upstream": UpstreamTable,
     "metadata": MetadataTable,
     "limits": LimitsTable,
+    "probe": ProbeTable,
     "roster": RosterTable,
     "audit": AuditTable,
     "notify": NotifyTable,

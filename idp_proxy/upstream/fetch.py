@@ -52,7 +52,7 @@ def _body(url: str, response: httpx.Response, limit: int, deadline: float) -> by
 
 
 def _client(url: str, outbound: Outbound) -> httpx.Client:
-    through = outbound.proxy and not _is_direct(urlsplit(url).hostname or "", outbound.no_proxy)
+    through = outbound.proxy and not is_direct(urlsplit(url).hostname or "", outbound.no_proxy)
     context: ssl.SSLContext | bool = True
     if outbound.tls_ca is not None:
         context = ssl.create_default_context(cafile=str(outbound.tls_ca))
@@ -66,7 +66,7 @@ def _client(url: str, outbound: Outbound) -> httpx.Client:
     )
 
 
-def _is_direct(host: str, no_proxy: tuple[str, ...]) -> bool:
+def is_direct(host: str, no_proxy: tuple[str, ...]) -> bool:
     """Whether `host` is one of these names or lies under one of them."""
     name = host.lower().rstrip(".")
     domains = [entry.lower().strip().strip(".") for entry in no_proxy]

@@ -697,7 +697,7 @@ def test_the_configured_proxy_is_used_unless_the_host_is_excepted(server: str) -
     ],
 )
 def test_no_proxy_names_a_host_or_what_lies_under_it(host: str, *, direct: bool) -> None:
-    assert fetching._is_direct(host, (" .example.org", "")) is direct
+    assert fetching.is_direct(host, (" .example.org", "")) is direct
 
 
 def test_a_certificate_authority_that_cannot_be_read_is_a_failed_fetch(tmp_path: Path) -> None:
