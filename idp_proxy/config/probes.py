@@ -20,6 +20,10 @@ def read_probe(
     where: str, table: ProbeTable, reader: Reader, *, loopback_http: bool
 ) -> ProbeSettings:
     """`[upstream.probe]` at `where`."""
+    if table.model_fields_set:
+        reader.findings.warning(
+            where, "not in force yet: this version switches only when an operator says so"
+        )
     if table.url:
         problem = addresses.url_problem(table.url, loopback_http=loopback_http)
         require(reader, f"{where}.url", problem)

@@ -1,4 +1,4 @@
-"""A neutral address: does this host reach anything at all, on the path of an upstream (FO-06)."""
+"""A neutral address: does this host reach anything at all, on the path of an upstream."""
 
 from __future__ import annotations
 

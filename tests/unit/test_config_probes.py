@@ -16,7 +16,9 @@ PLACE = "[audit]\n"
 
 
 def test_without_the_table_the_upstream_is_asked_as_a_login_would(folder: Folder) -> None:
-    assert [one.probe for one in folder.read().upstreams] == [ProbeSettings(), ProbeSettings()]
+    settings = folder.read()
+    assert [one.probe for one in settings.upstreams] == [ProbeSettings(), ProbeSettings()]
+    assert not any("probe" in one for one in settings.warnings)
 
 
 def test_each_field_has_its_effect(folder: Folder) -> None:
@@ -25,7 +27,9 @@ def test_each_field_has_its_effect(folder: Folder) -> None:
         '[upstream.probe]\nurl = "https://idp.example.org/health"\nstatus = 403\n'
         f'expect = "IdP is fine"\nredirects = ["login.example.org"]\n{PLACE}',
     )
-    assert folder.read().upstreams[1].probe == ProbeSettings(
+    settings = folder.read()
+    assert any(one.startswith("upstream[1].probe: not in force yet") for one in settings.warnings)
+    assert settings.upstreams[1].probe == ProbeSettings(
         url="https://idp.example.org/health",
         status=403,
         expect="IdP is fine",
