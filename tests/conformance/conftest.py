@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.ledgers import Place
 from tests.conformance.rooms import Room
-from tests.support.postgresql import running_postgresql
+from tests.support.postgresql import PostgreSQL, running_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
+def server() -> Iterator[PostgreSQL]:
+    """A real server for everybody; who stops or freezes one has one of their own."""
+    with running_postgresql() as running:
+        yield running
+
+
+@pytest.fixture
+def postgresql(server: PostgreSQL) -> str:
     """The URL of a database on a real server."""
-    with running_postgresql() as url:
-        yield url
+    return server.url
 
 
 @pytest.fixture
