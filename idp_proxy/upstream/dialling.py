@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
 from idp_proxy.upstream.fetch import is_direct
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import timedelta
     from pathlib import Path
 
@@ -120,13 +122,44 @@ class Dialler:
         return found[:_TRIED]
 
 
+class _Remembering(httpcore.AsyncNetworkBackend):
+    """Closes every connection in the end, also one whose TLS handshake was given up.
+
+    httpcore drops such a socket without closing it when the wait is cancelled, and the loop holds
+    on to it: an upstream that hangs would take one file descriptor of the watch at each look.
+    """
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
+        self._backend = backend
+        self._streams: list[httpcore.AsyncNetworkStream] = []
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        self._streams.append(stream)
+        return stream
+
+    async def sleep(self, seconds: float) -> None:
+        await self._backend.sleep(seconds)
+
+    async def aclose(self) -> None:
+        while self._streams:
+            await self._streams.pop().aclose()
+
+
 class _Transport(httpx.AsyncBaseTransport):
     """Connects to an address, and asks and verifies by name: Host, SNI and certificate."""
 
     def __init__(self, dialler: Dialler, context: ssl.SSLContext) -> None:
         self._dialler = dialler
         self._context = context
-        self._opened: list[httpx.AsyncHTTPTransport] = []
+        self._opened: list[httpx.AsyncHTTPTransport | _Remembering] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         proxy = self._dialler.proxy_for(request.url.host)
@@ -168,12 +201,16 @@ class _Transport(httpx.AsyncBaseTransport):
             limits=httpx.Limits(max_keepalive_connections=0),
             proxy=None if proxy is None else httpx.Proxy(proxy),
         )
-        self._opened.append(transport)
+        pool = transport._pool  # noqa: SLF001 - httpx has no parameter for the backend, and is pinned
+        backend = _Remembering(pool._network_backend)  # noqa: SLF001 - as above: it stands behind
+        pool._network_backend = backend  # noqa: SLF001 - as above: it is put in front
+        self._opened += [transport, backend]
         return transport
 
     async def aclose(self) -> None:
-        while self._opened:
-            await self._opened.pop().aclose()
+        for opened in self._opened:
+            await opened.aclose()
+        self._opened.clear()
 
 
 def _towards(request: httpx.Request, address: str) -> httpx.Request:

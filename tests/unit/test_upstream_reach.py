@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import socket
 import ssl
 import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -27,7 +29,6 @@ from tests.support.upstream_metadata import ENTITY_ID, upstream_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from idp_proxy.config import UpstreamSettings
     from idp_proxy.saml.metadata import UpstreamMetadata
@@ -285,6 +286,29 @@ def test_a_body_that_drips_is_given_up_in_time(
     seen = look(probe(peer[0], tmp_path, path), SHORT)
     assert seen.reason == "no answer within 0.4 s"
     assert time.monotonic() - began < 2
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_handshake_that_hangs_leaves_no_socket_open(tmp_path: Path) -> None:
+    tls_pair("sso.example.org").write(tmp_path, "server")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        base = f"https://sso.example.org:{silent.getsockname()[1]}"
+        stuck = probe(base, tmp_path, "/login")
+        cadence = Cadence(SHORT, SHORT, timeout=SHORT, connect=SHORT)
+
+        async def looks() -> tuple[int, int, set[str]]:
+            first = await stuck.look(cadence, NOW)
+            before = open_files()
+            more = await asyncio.gather(*(stuck.look(cadence, NOW) for _ in range(8)))
+            after = open_files()
+            return before, after, {first.reason, *(one.reason for one in more)}
+
+        before, after, reasons = asyncio.run(looks())
+    assert reasons == {"no answer within 0.4 s"}
+    assert after <= before
 
 
 def test_expiries_come_with_a_look_that_fails_too(
