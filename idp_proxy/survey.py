@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from idp_proxy.decision.eligibility import Candidate, Situation, why_ineligible
 from idp_proxy.decision.failover import decide
 from idp_proxy.decision.fleet import judge_fleet
+from idp_proxy.decision.health import Canary
 from idp_proxy.store.base import Evidence
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from idp_proxy.decision.eligibility import FailoverLimits
     from idp_proxy.decision.failover import Decision
     from idp_proxy.decision.fleet import HostReport
-    from idp_proxy.decision.health import Canary
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import FleetStore, Store
 
@@ -63,9 +63,9 @@ class Survey:
 def survey(store: WatchedStore, state: SwitchState, standards: Standards, now: datetime) -> Survey:
     """What the hosts reported, judged at `now` by the store's clock. Raises `StoreError`."""
     reports = store.reports()
-    canaries = tuple(
-        one for one in store.canaries() if (one.upstream, one.name) in standards.canaries
-    )
+    known = {(one.upstream, one.name): one for one in store.canaries()}
+    # One that never ran has no row, and vouches for nobody: it must not look like none at all.
+    canaries = tuple(known.get(key, Canary(*key)) for key in sorted(standards.canaries))
     usable = standards.usable(now)
     names = tuple(usable)
     fleet = judge_fleet(names, reports, canaries, standards.fresh, now)

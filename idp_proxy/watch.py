@@ -24,7 +24,7 @@ import structlog
 
 from idp_proxy.audit.chain import Event
 from idp_proxy.decision.failover import Action, after
-from idp_proxy.decision.health import Canary, follow, may_run
+from idp_proxy.decision.health import follow, may_run
 from idp_proxy.errors import StoreConflict, StoreError
 from idp_proxy.survey import survey
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import TypeVar
 
-    from idp_proxy.decision.health import Thresholds
+    from idp_proxy.decision.health import Canary, Thresholds
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.observer import Observer
     from idp_proxy.survey import Standards, Survey, WatchedStore
@@ -234,12 +234,7 @@ class Watch:
         if last is None:
             return None
         known = next(
-            (
-                one
-                for one in last.canaries
-                if (one.upstream, one.name) == (login.upstream, login.name)
-            ),
-            Canary(login.upstream, login.name),
+            one for one in last.canaries if (one.upstream, one.name) == (login.upstream, login.name)
         )
         serves = last.state.serving == login.upstream
         mine = may_run(

@@ -236,3 +236,13 @@ def test_a_canary_runs_by_lease_and_the_fleet_knows_how_it_went(store: SqlStore)
     assert (canary.host, canary.lease_host, canary.track.refused) == ("proxy-1", None, "refused")
     assert canary.track.failures == 0
     assert login.runs == 1
+
+
+def test_a_configured_canary_that_never_ran_vouches_for_nobody(store: SqlStore) -> None:
+    watching = watch(store, Login(Outcome.PASSED))
+    watching.observer.tracks = {"okta": DOWN, "entra": UP}
+    turn = watching.turn()
+    assert turn.survey is not None
+    assert turn.survey.decision.rule == "nobody_eligible"
+    assert "never rehearsed" in turn.survey.decision.reason
+    assert serving(store) == ("okta", 1)
