@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from idp_proxy.decision.health import Verdict
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from idp_proxy.decision.fleet import Fleet, Health
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.decision.windows import Window
+
+
+#: Evidence may be dated by a host's own clock; further ahead of the store's it proves nothing.
+CLOCK_TOLERANCE: Final = timedelta(minutes=2)
 
 
 class Failback(enum.StrEnum):
@@ -105,6 +109,8 @@ def _not_rehearsed(candidate: Candidate, health: Health, situation: Situation) -
         proven, lasts = candidate.proven_at, limits.rehearsal_max_age
     if proven is None:
         return "it was never rehearsed: no login by it was ever verified"
+    if proven - situation.now > CLOCK_TOLERANCE:
+        return f"its last rehearsal is dated {proven:%Y-%m-%d %H:%M} UTC: a host's clock is wrong"
     if situation.now - proven > lasts:
         return f"it was last rehearsed {proven:%Y-%m-%d %H:%M} UTC, more than {in_words(lasts)} ago"
     return None

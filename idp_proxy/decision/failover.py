@@ -14,6 +14,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from idp_proxy.decision.eligibility import (
+    CLOCK_TOLERANCE,
     Failback,
     budget_left,
     eligible,
@@ -173,7 +174,7 @@ def _failback_waits(
     proofs = (health.canary_passed_at, situation.candidates[name].failback_test_at)
     proven = max(filter(None, proofs), default=None)
     up_until = (health.up_since or now) + limits.hold_down
-    if proven is None or now - proven > limits.proven_for_failback:
+    if proven is None or not -CLOCK_TOLERANCE <= now - proven <= limits.proven_for_failback:
         why = f"{name} is up, but no login by it was proven in the last minutes"
         return _stay("failback_unproven", f"{why}: idp-proxy failback test")
     if now < up_until:

@@ -157,13 +157,16 @@ def isolation(
     there are any. `refused_by_proxy`: what the outbound proxy itself said to the last probe.
     """
     failing = {name for name, track in tracks.items() if track.failures}
-    found = {name: why for name, why in refused_by_proxy.items() if name in failing}
     if not configured:
+        found = {name: why for name, why in refused_by_proxy.items() if name in failing}
         if failing and failing == tracks.keys():
             why = "every upstream fails at once, and no neutral reference is configured"
             found = dict.fromkeys(failing, why) | found
         return found
-    for name in failing - found.keys():
+    # An outbound proxy also refuses when the upstream is dead: the references, asked by the same
+    # proxy, tell the two apart.
+    found = {}
+    for name in failing:
         recent = [one for one in references.get(name, ()) if now - one.at <= fresh]
         if not recent:
             found[name] = "no neutral reference was asked yet"

@@ -45,7 +45,8 @@ class SwitchState:
 
     `epoch` counts every change. `left` has an entry for each upstream that served before;
     `disabled` names upstreams whose logins stop at once. `recent_switches` are the times of the
-    automatic switches that count against the budget, oldest first.
+    automatic switches that count against the budget, oldest first; `hold_until` is the end of the
+    dwell that the last of them began.
     """
 
     epoch: int

@@ -355,6 +355,15 @@ ROWS: list[tuple[str, SwitchState | None, Situation, str, Action, str | None, Al
         None,
     ),
     (
+        "failback: proven in the future",
+        AWAY,
+        situation(UP, candidates={"okta": replace(GOOD, failback_test_at=NOW + HOUR)}),
+        "failback_unproven",
+        Action.STAY,
+        None,
+        None,
+    ),
+    (
         "failback: proven by a canary",
         AWAY,
         situation(
@@ -455,6 +464,8 @@ BY_CANARY = replace(UP, has_canary=True, canary_passed_at=NOW - 14 * MINUTE)
         (UP, replace(GOOD, findings=("FO-04",)), "finding FO-04"),
         (UP, replace(GOOD, proven_at=None), "never rehearsed"),
         (UP, replace(GOOD, proven_at=NOW - 25 * HOUR), "more than 24 h ago"),
+        (UP, replace(GOOD, proven_at=NOW + MINUTE), ""),
+        (UP, replace(GOOD, proven_at=NOW + HOUR), "a host's clock is wrong"),
         (BY_CANARY, Candidate(), ""),
         (replace(BY_CANARY, canary_passed_at=None), GOOD, "never rehearsed"),
         (replace(BY_CANARY, canary_passed_at=NOW - 16 * MINUTE), GOOD, "more than 15 min ago"),

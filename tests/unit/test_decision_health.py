@@ -130,7 +130,8 @@ OLD = replace(YES, at=NOW - timedelta(minutes=5))
         ({"okta": BROKEN, "entra": BROKEN}, {"okta": [NO, YES], "entra": [YES]}, {}, set()),
         ({"okta": BROKEN, "entra": FINE}, {"okta": [OLD]}, {}, {"okta"}),
         ({"okta": BROKEN, "entra": FINE}, {}, {}, {"okta"}),
-        ({"okta": BROKEN, "entra": FINE}, {"okta": [YES]}, {"okta": "502"}, {"okta"}),
+        ({"okta": BROKEN, "entra": FINE}, {"okta": [YES]}, {"okta": "502"}, set()),
+        ({"okta": BROKEN, "entra": FINE}, {"okta": [NO]}, {"okta": "502"}, {"okta"}),
     ],
 )
 def test_who_cannot_see_says_so(
