@@ -62,21 +62,27 @@ class Observer:
     def report(self, host: str) -> HostReport:
         """What this host sees now; the store puts its own time on it."""
         now, fresh = self.now(), self.sights.fresh
+        # Copies: the loops go on in another thread.
+        tracks, references, by_proxy = (
+            dict(self.tracks),
+            dict(self._references),
+            dict(self._by_proxy),
+        )
         return HostReport(
             host=host,
             at=now,
-            tracks=dict(self.tracks),
+            tracks=tracks,
             isolated=isolation(
-                self.tracks,
-                self._references,
-                self._by_proxy,
+                tracks,
+                references,
+                by_proxy,
                 configured=any(self.sights.references.values()),
                 fresh=fresh,
                 now=now,
             ),
             reference_answers=any(
                 one.answered and now - one.at <= fresh
-                for found in self._references.values()
+                for found in references.values()
                 for one in found
             ),
         )
@@ -95,7 +101,10 @@ class Observer:
         count = 1
         while True:
             began = loop.time()
-            await self._look(name, count)
+            try:
+                await self._look(name, count)
+            except Exception:  # noqa: BLE001 - a fault at one look must not blind the host for ever
+                _log.exception("look_failed", upstream=name)
             sights = self.sights
             plan = next_probe(self.tracks[name], sights.thresholds, sights.cadence, sights.chance())
             count = plan.count

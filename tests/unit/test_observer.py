@@ -142,6 +142,20 @@ def test_a_fault_of_our_own_proves_nothing_about_the_upstream() -> None:
     assert observer.tracks["okta"].failures == 0
 
 
+def test_a_fault_outside_of_the_probe_ends_no_loop() -> None:
+    probe = Scripted("okta", [PASSED])
+    observer = eyes(probe)
+    faults = iter([ValueError("ours")])
+
+    def clock() -> datetime:
+        for fault in faults:
+            raise fault
+        return NOW
+
+    observer.now = clock
+    watched(observer, lambda: observer.tracks["okta"].verdict is Verdict.UP, within_s=60)
+
+
 def test_with_the_references_failing_too_this_host_is_isolated() -> None:
     for answers, isolated in ((False, True), (True, False)):
         neutral = Neutral(answers)
