@@ -134,17 +134,3 @@ traffic = Table(
     Column("begun", Integer, nullable=False),
     Column("answered", Integer, nullable=False),
 )
-
-drill = Table(
-    "drill",
-    metadata,
-    Column("id", String(22), primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("upstream", Text, nullable=False),
-    Column("started_at", UtcDateTime, nullable=False),
-    Column("ends_at", UtcDateTime, nullable=False),
-    Column("stopped_at", UtcDateTime, nullable=True),
-    Column("actor", Text, nullable=False),
-    # The cohort's link keys, or the shadow state and the score of a run.
-    Column("body", JSON, nullable=False),
-)

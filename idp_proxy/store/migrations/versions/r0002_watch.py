@@ -1,4 +1,4 @@
-"""The tables of the watch: hosts, canaries, evidence, traffic, drills."""
+"""The tables of the watch: hosts, canaries, evidence, traffic."""
 
 from __future__ import annotations
 
@@ -43,15 +43,4 @@ def upgrade() -> None:
         sa.Column("minute", _TIME, primary_key=True),
         sa.Column("begun", sa.Integer, nullable=False),
         sa.Column("answered", sa.Integer, nullable=False),
-    )
-    op.create_table(
-        "drill",
-        sa.Column("id", sa.String(22), primary_key=True),
-        sa.Column("kind", sa.String(16), nullable=False),
-        sa.Column("upstream", sa.Text, nullable=False),
-        sa.Column("started_at", _TIME, nullable=False),
-        sa.Column("ends_at", _TIME, nullable=False),
-        sa.Column("stopped_at", _TIME, nullable=True),
-        sa.Column("actor", sa.Text, nullable=False),
-        sa.Column("body", sa.JSON, nullable=False),
     )
