@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from idp_proxy.config import addresses
@@ -35,7 +36,7 @@ def read_probe(
             )
     if table.expect and not table.expect.isprintable():
         reader.findings.problem(f"{where}.expect", "must be one line of text")
-    if 300 <= table.status < 400:  # noqa: PLR2004 - RFC 9110 section 15.4: redirection
+    if HTTPStatus.MULTIPLE_CHOICES <= table.status < HTTPStatus.BAD_REQUEST:
         reader.findings.problem(
             f"{where}.status",
             f"{table.status} is a redirect, which is followed: set the status of the page behind",
