@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import http.server
 import os
 import stat
 import threading
@@ -9,35 +8,25 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography import x509
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from lxml import etree
 
 from idp_proxy.config import MetadataFile, MetadataUrl, Outbound, Trust
 from idp_proxy.errors import UpstreamUnavailable
 from idp_proxy.saml.metadata import MAX_METADATA, UpstreamMetadata, read_metadata
-from idp_proxy.saml.metadata_copy import kept_copy
 from idp_proxy.saml.signature import sign
 from idp_proxy.saml.xml import parse
-from idp_proxy.upstream import fetch as fetching
 from idp_proxy.upstream import last_good
-from idp_proxy.upstream.fetch import FetchFailed, fetch
-from idp_proxy.upstream.metadata_change import diff, settle
+from idp_proxy.upstream.fetch import FetchFailed
+from idp_proxy.upstream.metadata_change import diff
 from idp_proxy.upstream.metadata_feed import ApprovalRefused, MetadataFeed
-from tests.support.keys import KeyPair, ec_pair, rsa_pair, self_signed
+from tests.support.keys import KeyPair, rsa_pair
 from tests.support.rsa_keys import private
 from tests.support.upstream_metadata import (
-    ENTITY_ID,
-    POST,
-    REDIRECT,
     SSO_URL,
-    service,
     upstream_metadata,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -58,166 +47,6 @@ def keys(metadata: UpstreamMetadata | None) -> tuple[bytes, ...]:
 
 def ders(*pairs: KeyPair) -> tuple[bytes, ...]:
     return tuple(pair.certificate_der for pair in pairs)
-
-
-# --- the decision, pure --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("before", "offered", "after", "waits"),
-    [
-        ((A,), (A,), (A,), ()),
-        ((A,), (A, B), (A,), ("+",)),
-        ((A, B), (A,), (A,), ()),
-        ((A, B), (B, C), (B,), ("+",)),
-        ((A, B), (B, A), (A, B), ()),
-        ((A,), (B,), (A,), ("+", "-")),
-        ((A, B), (C,), (A, B), ("+", "-", "-")),
-    ],
-)
-def test_removed_keys_drop_at_once_and_added_ones_wait(
-    before: tuple[KeyPair, ...],
-    offered: tuple[KeyPair, ...],
-    after: tuple[KeyPair, ...],
-    waits: tuple[str, ...],
-) -> None:
-    settled = settle("okta", said(*before), said(*offered))
-    assert keys(settled.effective) == ders(*after)
-    lines = settled.waiting.lines if settled.waiting else ()
-    assert tuple(line[0] for line in lines) == waits
-    assert all(" key sha256:" in line for line in lines)
-    vanished = not set(before) & set(offered)
-    assert bool(settled.alarm) is vanished
-
-
-def test_the_first_document_waits_as_a_whole() -> None:
-    settled = settle("okta", None, said(A))
-    assert settled.effective is None
-    assert settled.waiting is not None
-    kinds = [line.split()[0] + " " + line.split()[1] for line in settled.waiting.lines]
-    assert kinds == ["entity ID:", "+ key", "+ address", "+ address"]
-
-
-def test_another_entity_id_changes_nothing_by_itself_not_even_a_removal() -> None:
-    before = said(A, B)
-    settled = settle("okta", before, said(A, entity_id="https://evil.example.org/"))
-    assert settled.effective is before
-    assert settled.waiting is not None
-    assert settled.waiting.lines[0] == f"entity ID: {ENTITY_ID} -> https://evil.example.org/"
-    assert settled.alarm is None
-
-
-def addresses(**by_binding: str) -> tuple[str, ...]:
-    return tuple(
-        service({"redirect": REDIRECT, "post": POST}[name], url) for name, url in by_binding.items()
-    )
-
-
-@pytest.mark.parametrize(
-    ("offered", "after", "waits"),
-    [
-        ({"redirect": SSO_URL}, {REDIRECT: SSO_URL}, []),
-        (
-            {"redirect": "https://new.example.org/", "post": SSO_URL},
-            {POST: SSO_URL},
-            ["+ address HTTP-Redirect https://new.example.org/"],
-        ),
-        (
-            {"post": "https://new.example.org/"},
-            {REDIRECT: SSO_URL, POST: SSO_URL},
-            [
-                "+ address HTTP-POST https://new.example.org/",
-                f"- address HTTP-Redirect {SSO_URL}",
-                f"- address HTTP-POST {SSO_URL}",
-            ],
-        ),
-    ],
-)
-def test_addresses_follow_the_same_rule(
-    offered: dict[str, str], after: dict[str, str], waits: list[str]
-) -> None:
-    settled = settle("okta", said(A), said(A, services=addresses(**offered)))
-    assert settled.effective is not None
-    assert settled.effective.sso == after
-    assert list(settled.waiting.lines if settled.waiting else ()) == waits
-
-
-def test_what_adds_no_trust_is_taken_at_once() -> None:
-    offered = said(
-        A,
-        attributes='validUntil="2026-05-05T00:00:00Z"',
-        role_attributes='WantAuthnRequestsSigned="true"',
-    )
-    settled = settle("okta", said(A), offered)
-    assert settled.effective == offered
-    assert settled.waiting is None
-
-
-def test_a_certificate_renewed_around_the_same_key_adds_no_trust() -> None:
-    renewed = self_signed("renewed", private(A))
-    settled = settle("okta", said(A), said(renewed))
-    assert (settled.waiting, settled.alarm) == (None, None)
-    assert keys(settled.effective) == ders(A)
-    twice = settle("okta", said(A, renewed), said(renewed))
-    assert keys(twice.effective) == ders(A)
-
-
-def test_the_digest_is_of_exactly_the_lines_shown_and_of_this_upstream() -> None:
-    change = diff("okta", said(A), said(A, B))
-    assert change is not None
-    assert change.digest.startswith("sha256:")
-    others = [
-        diff("entra", said(A), said(A, B)),
-        diff("okta", said(A), said(A, C)),
-        diff("okta", said(A), said(A, B, services=addresses(redirect="https://x.example.org/"))),
-        diff("okta", None, said(A, B)),
-    ]
-    assert len({change.digest} | {other.digest for other in others if other}) == 5
-
-
-def test_a_diff_shows_what_an_operator_compares() -> None:
-    change = diff("okta", said(A), said(A, ec_pair("feed-ec")))
-    assert change is not None
-    (line,) = change.lines
-    fingerprint = ec_pair("feed-ec").certificate.fingerprint(
-        x509.load_pem_x509_certificate(A.certificate_pem).signature_hash_algorithm  # type: ignore[arg-type] # SHA-256, never None here
-    )
-    assert line.startswith(f"+ key sha256:{fingerprint.hex()} (EC secp256r1, certificate until 20")
-
-
-PAIRS = [A, B, C]
-SETS = st.lists(st.sampled_from(PAIRS), min_size=1, max_size=3, unique=True)
-
-
-@settings(deadline=None)
-@given(SETS, st.lists(SETS, min_size=1, max_size=5))
-def test_no_sequence_of_documents_ever_adds_a_key_or_leaves_none(
-    first: list[KeyPair], offers: list[list[KeyPair]]
-) -> None:
-    approved = said(*first)
-    for offer in offers:
-        settled = settle("okta", approved, said(*offer))
-        assert settled.effective is not None
-        assert settled.effective.signing_certificates
-        assert set(keys(settled.effective)) <= set(keys(approved))
-        approved = settled.effective
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        lambda: said(A, B),
-        lambda: said(A, attributes='validUntil="2026-05-05T00:00:00.123456Z"'),
-        lambda: said(A, entity_id="urn:a&amp;b&lt;c"),
-        lambda: said(A, services=[service(POST, "https://x.example.org/?a=1&amp;b=2")]),
-        lambda: said(A, role_attributes='WantAuthnRequestsSigned="true"'),
-    ],
-)
-def test_the_kept_copy_reads_as_the_same_value(metadata: Callable[[], UpstreamMetadata]) -> None:
-    value = metadata()
-    again = read_metadata(kept_copy(value))
-    assert again == value
-    assert again.keys == value.keys
 
 
 # --- the feed: from a file -----------------------------------------------------------------------
@@ -592,116 +421,3 @@ def test_a_refresh_waits_while_somebody_approves(tmp_path: Path, peer: Peer) -> 
     feed.approve(waiting.digest, NOW)
     by_tls(tmp_path, peer).refresh(NOW)
     assert keys(feed.current(NOW)) == ders(A)
-
-
-# --- fetching ------------------------------------------------------------------------------------
-
-
-class Answers(http.server.BaseHTTPRequestHandler):
-    """`/metadata` answers; the other paths do what a hostile or broken peer does."""
-
-    def do_GET(self) -> None:
-        paths: dict[str, Callable[[], None]] = {
-            "/metadata": lambda: self._send(200, b"<metadata/>"),
-            "/redirect": lambda: self._send(302, b"", Location="/metadata"),
-            "/large": lambda: self._send(200, b"x" * 5000),
-            "/error": lambda: self._send(503, b"<metadata/>"),
-            "/gzip": lambda: self._send(200, b"\x1f\x8b", **{"Content-Encoding": "gzip"}),
-            "/slow": self._slowly,
-        }
-        paths[self.path]()
-
-    def _send(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _slowly(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        for _ in range(40):
-            try:
-                self.wfile.write(b".")
-            except OSError:
-                return
-            time.sleep(0.05)
-
-    def log_message(self, *_: object) -> None:
-        """Tests are quiet."""
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
-
-
-def test_fetches_a_plain_answer(server: str) -> None:
-    assert fetch(f"{server}/metadata", Outbound(), 100) == b"<metadata/>"
-
-
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [
-        ("/redirect", "answered 302"),
-        ("/error", "answered 503"),
-        ("/large", "larger than 1000"),
-        ("/gzip", "compressed"),
-        ("/slow", "did not arrive"),
-    ],
-)
-def test_anything_else_is_refused(
-    server: str, path: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fetching, "WHOLE_TIMEOUT", 0.3)
-    with pytest.raises(FetchFailed, match=reason):
-        fetch(f"{server}{path}", Outbound(), 1000)
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://[::1", "gopher://127.0.0.1/"])
-def test_nobody_there_is_a_failed_fetch(url: str) -> None:
-    with pytest.raises(FetchFailed):
-        fetch(url, Outbound(), 100)
-
-
-def test_the_environment_chooses_no_proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.setitem(os.environ, name, "http://127.0.0.1:1")
-    assert fetch(f"{server}/metadata", Outbound(), 100) == b"<metadata/>"
-
-
-def test_the_configured_proxy_is_used_unless_the_host_is_excepted(server: str) -> None:
-    through = Outbound(proxy="http://127.0.0.1:1")
-    with pytest.raises(FetchFailed):
-        fetch(f"{server}/metadata", through, 100)
-    direct = Outbound(proxy="http://127.0.0.1:1", no_proxy=("example.org", "127.0.0.1"))
-    assert fetch(f"{server}/metadata", direct, 100) == b"<metadata/>"
-
-
-@pytest.mark.parametrize(
-    ("host", "direct"),
-    [
-        ("idp.example.org", True),
-        ("IDP.Example.org.", True),
-        ("example.org", True),
-        ("evilexample.org", False),
-        ("example.org.evil.net", False),
-        ("", False),
-    ],
-)
-def test_no_proxy_names_a_host_or_what_lies_under_it(host: str, *, direct: bool) -> None:
-    assert fetching.is_direct(host, (" .example.org", "")) is direct
-
-
-def test_a_certificate_authority_that_cannot_be_read_is_a_failed_fetch(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("no certificate")
-    for name in ("ca.pem", "missing.pem"):
-        with pytest.raises(FetchFailed):
-            fetch("https://127.0.0.1:1/", Outbound(tls_ca=tmp_path / name), 100)
