@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from idp_proxy.config.material import Reader
-    from idp_proxy.config.shape import FailoverTable, HealthTable
+    from idp_proxy.config.shape import FailoverTable, HealthTable, Table
     from idp_proxy.decision.windows import Window
 
 
@@ -85,6 +85,7 @@ _FAST: Final = _Profile(
     dwell_s=900,
 )
 _RARELY_REHEARSED_S: Final = 86400
+_REPORTS_WHILE_FRESH: Final = 3
 _PROFILES: Final = {"default": _DEFAULT, "fast": _FAST}
 
 
@@ -103,7 +104,7 @@ def read_failover(table: FailoverTable, reader: Reader) -> FailoverSettings:
         return int(number(name))
 
     _judge(number, table, reader)
-    _not_in_force("failover", table, reader)
+    warn_not_in_force("failover", table, reader)
     return FailoverSettings(
         profile=table.profile,
         tick=span("tick_s"),
@@ -175,7 +176,7 @@ def _read_windows(table: FailoverTable, reader: Reader) -> tuple[Window, ...]:
     return tuple(windows)
 
 
-def _not_in_force(where: str, table: FailoverTable | HealthTable, reader: Reader) -> None:
+def warn_not_in_force(where: str, table: Table, reader: Reader) -> None:
     """Nobody may rely on what does not run yet."""
     if table.model_fields_set:
         reader.findings.warning(
@@ -183,11 +184,19 @@ def _not_in_force(where: str, table: FailoverTable | HealthTable, reader: Reader
         )
 
 
-def read_health(table: HealthTable, reader: Reader, *, insecure_loopback: bool) -> HealthSettings:
-    """`[health]`."""
-    _not_in_force("health", table, reader)
+def read_health(
+    table: HealthTable, tick: timedelta, reader: Reader, *, insecure_loopback: bool
+) -> HealthSettings:
+    """`[health]`; `tick` is how often a host reports."""
+    warn_not_in_force("health", table, reader)
     for index, url in enumerate(table.references):
         problem = addresses.url_problem(url, loopback_http=insecure_loopback)
         if problem is not None:
             reader.findings.problem(f"health.references[{index}]", problem)
+    if table.fresh_s < _REPORTS_WHILE_FRESH * tick.total_seconds():
+        reader.findings.problem(
+            "health.fresh_s",
+            f"must be at least {_REPORTS_WHILE_FRESH} times failover.tick_s, or a host that is a "
+            "little late counts as gone",
+        )
     return HealthSettings(tuple(table.references), timedelta(seconds=table.fresh_s))

@@ -60,7 +60,9 @@ def load(
     roster, audit = read_roster(file.roster), read_audit(file.audit, reader)
     notify = read_notify(file.notify, reader)
     failover = read_failover(file.failover, reader)
-    health = read_health(file.health, reader, insecure_loopback=file.proxy.insecure_loopback)
+    health = read_health(
+        file.health, failover.tick, reader, insecure_loopback=file.proxy.insecure_loopback
+    )
     judge_together(file, reader)
     usable = tuple(upstream for upstream in upstreams if upstream is not None)
     if findings.problems or proxy is None or store is None or len(usable) != len(upstreams):

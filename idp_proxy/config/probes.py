@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from idp_proxy.config import addresses
+from idp_proxy.config.failover import warn_not_in_force
 from idp_proxy.config.sections import require
 from idp_proxy.config.settings import ProbeSettings
 
@@ -21,10 +22,7 @@ def read_probe(
     where: str, table: ProbeTable, reader: Reader, *, loopback_http: bool
 ) -> ProbeSettings:
     """`[upstream.probe]` at `where`."""
-    if table.model_fields_set:
-        reader.findings.warning(
-            where, "not in force yet: this version switches only when an operator says so"
-        )
+    warn_not_in_force(where, table, reader)
     if table.url:
         problem = addresses.url_problem(table.url, loopback_http=loopback_http)
         require(reader, f"{where}.url", problem)

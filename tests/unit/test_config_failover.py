@@ -59,6 +59,7 @@ def test_a_profile_gives_the_numbers_and_each_may_be_set(folder: Folder) -> None
         ("interval_s = 0", "failover.interval_s: 0"),
         ('tick_s = "2"', "failover.tick_s: must be a number without quotes"),
         ("fail = 3", "failover.fail: unknown field; did you mean fall?"),
+        ("tick_s = 20", "health.fresh_s: must be at least 3 times"),
         ('[health]\nreferences = ["ftp://x"]', "health.references[0]: "),
     ],
 )
