@@ -267,7 +267,7 @@ def _tell_of_approvers(store: SqlStore) -> None:
     if approvers == 0:
         tell("warning: nobody is an approver: what takes two people takes an override")
     elif approvers == 1:
-        tell("with one approver a switch takes one person; with two it takes two")
+        tell("with one approver, what goes by approvals takes one person; with two it takes two")
 
 
 def _as_json(one: Operator, *, can_sign_in: bool) -> dict[str, Any]:

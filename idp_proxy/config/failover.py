@@ -86,12 +86,12 @@ _FAST: Final = _Profile(
 )
 _RARELY_REHEARSED_S: Final = 86400
 _REPORTS_WHILE_FRESH: Final = 3
-_PROFILES: Final = {"default": _DEFAULT, "fast": _FAST}
+PROFILES: Final = {"default": _DEFAULT, "fast": _FAST}
 
 
 def read_failover(table: FailoverTable, reader: Reader) -> FailoverSettings:
     """`[failover]`: what is set there, and the profile's number for the rest."""
-    profile = _PROFILES[table.profile]
+    profile = PROFILES[table.profile]
 
     def number(name: str) -> float:
         own = getattr(table, name)

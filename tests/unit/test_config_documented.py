@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from idp_proxy.config import shape
+from idp_proxy.config import failover, shape
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 TABLES: list[type[shape.Table]] = [
@@ -17,6 +18,8 @@ TABLES: list[type[shape.Table]] = [
     shape.RosterTable,
     shape.AuditTable,
     shape.NotifyTable,
+    shape.FailoverTable,
+    shape.HealthTable,
 ]
 
 
@@ -26,3 +29,20 @@ def test_every_field_has_its_place_in_the_manual(table: type[shape.Table]) -> No
     named = " ".join(row.split("|")[1] for row in rows).replace("`", " ").replace(".", " ")
     words = set(named.replace(",", " ").split())
     assert set(table.model_fields) - {"limits", "probe"} <= words
+
+
+def test_the_manual_has_the_numbers_of_both_profiles() -> None:
+    checked = 0
+    for line in PAGE.read_text("utf-8").splitlines():
+        if not line.startswith("| `failover."):
+            continue
+        names, default, fast = (
+            cell.replace("`", "").replace("failover.", "").strip().split(", ")
+            for cell in line.split("|")[1:4]
+        )
+        for position, name in enumerate(names):
+            if hasattr(failover.PROFILES["default"], name):
+                for profile, said in (("default", default), ("fast", fast)):
+                    assert float(said[position]) == getattr(failover.PROFILES[profile], name)
+                    checked += 1
+    assert checked == 2 * len(fields(failover.PROFILES["default"]))

@@ -207,7 +207,7 @@ def test_the_first_operator_is_added_by_the_host_without_a_credential(bench: Ben
     assert (done.code, bench.paused) == (0, 0.0)
     assert done.out.startswith("olga is an operator: approver, operator\n")
     assert done.next == f"next: idp-proxy operator list --config {bench.program.file}"
-    assert "with one approver a switch takes one person" in done.err
+    assert "with one approver, what goes by approvals takes one person" in done.err
     assert bench.asked == [
         "a new password for olga, at least 12 characters (twice)",
         "the code that it shows",
