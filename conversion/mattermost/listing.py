@@ -28,6 +28,8 @@ T = TypeVar("T")
 PAGE_SIZE: Final = 200
 #: Passes before giving up: each takes about 3 s for 100,000 accounts.
 MOST_PASSES: Final = 6
+#: The fewest that can agree.
+_PASSES_THAT_AGREE: Final = 2
 
 _log = structlog.get_logger("conversion.mattermost")
 
@@ -67,12 +69,12 @@ def walk(
     """
     names = ids or (lambda number: [one.id for one in page(number)])
     before = _fingerprint(People(_one_pass(names, str)))
-    for passes in range(2, MOST_PASSES + 1):
+    for passes in range(_PASSES_THAT_AGREE, MOST_PASSES + 1):
         found = Roll(_one_pass(page, _id))
         fingerprint = _fingerprint(found.people)
         counted = total()
         # A short list gets one pass more: two passes can miss the same row to the same rename.
-        enough = len(found) >= counted or passes > 2  # noqa: PLR2004 - "two passes" is the rule
+        enough = len(found) >= counted or passes > _PASSES_THAT_AGREE
         if fingerprint == before and enough:
             listing = Listing(found, counted, passes)
             _tell(listing)

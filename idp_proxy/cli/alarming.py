@@ -24,7 +24,7 @@ def alarm(
         tell("warning: notify.urls: no channel is set, so nobody was told")
         return
     # Templates and channels are for few commands: every other one is back sooner without them.
-    from idp_proxy import notify  # noqa: PLC0415 - see above
+    from idp_proxy import notify  # noqa: PLC0415 - few commands tell: the others start without it
 
     timeout_s = settings.notify.timeout.total_seconds()
     message = notify.write(

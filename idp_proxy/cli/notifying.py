@@ -65,7 +65,7 @@ def try_out(config: ConfigOption = None, *, as_json: JsonOption = False) -> None
 
 def _send(settings: Settings) -> tuple[Delivery, ...]:
     # Templates and channels are this command's alone: every other one is back sooner without.
-    from idp_proxy import notify  # noqa: PLC0415 - see above
+    from idp_proxy import notify  # noqa: PLC0415 - this command's alone: the others start without it
 
     wanted, host = settings.notify, settings.proxy.host
     timeout_s = wanted.timeout.total_seconds()

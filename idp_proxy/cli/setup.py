@@ -109,7 +109,7 @@ def _judge_channels(settings: Settings) -> None:
     `ConfigError`.
     """
     if settings.notify.urls:
-        from idp_proxy.notify import problems  # noqa: PLC0415 - see above
+        from idp_proxy.notify import problems  # noqa: PLC0415 - Apprise's import is slow
 
         if found := problems(settings.notify.urls):
             raise ConfigError(found)
@@ -152,7 +152,7 @@ def _described(upstream: UpstreamSettings) -> str:
 def serve(config: ConfigOption = None) -> None:
     """Serve logins until stopped."""
     # The web server's import is this command's alone: every other one is back sooner without it.
-    from idp_proxy.serve import serve as run_until_stopped  # noqa: PLC0415 - see above
+    from idp_proxy.serve import serve as run_until_stopped  # noqa: PLC0415 - the slowest import
 
     settings = settings_of(config)
     warn(settings)

@@ -120,7 +120,7 @@ class _Attempt:
     def run(self, service: NotifyBase, message: Message) -> None:
         """In the channel's thread: hand the message to Apprise."""
         # Apprise takes a third of a second to import, which only who sends needs to wait for.
-        from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - see above
+        from apprise import NotifyFormat, NotifyType  # noqa: PLC0415 - a third of a second
 
         _heard.status = None
         try:
@@ -167,7 +167,7 @@ def open_channels(urls: Sequence[str], timeout_s: float) -> tuple[Channel, ...]:
     """
     if not urls:
         return ()
-    from apprise import AppriseAsset  # noqa: PLC0415 - slow, see above
+    from apprise import AppriseAsset  # noqa: PLC0415 - a third of a second
 
     _silence()
     asset = AppriseAsset(
@@ -203,7 +203,7 @@ def problems(urls: Sequence[str]) -> list[str]:
 
 
 def _service(url: str, asset: AppriseAsset, timeout_s: float) -> NotifyBase | None:
-    from apprise import Apprise  # noqa: PLC0415 - slow, see above
+    from apprise import Apprise  # noqa: PLC0415 - a third of a second
 
     try:
         service: Any = Apprise.instantiate(url, asset=asset)
