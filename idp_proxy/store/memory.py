@@ -6,17 +6,18 @@ import secrets
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from idp_proxy.audit.chain import PersonKey, append, host_of, news, pseudonym, start
 from idp_proxy.audit.verification import verify
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
+from idp_proxy.store.memory_fleet import MemoryFleet
 from idp_proxy.store.records import used_id_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from datetime import datetime
 
     from idp_proxy.audit.chain import Event, Head, Row
     from idp_proxy.audit.checkpoint import Checkpoint
@@ -121,12 +122,20 @@ class _MemoryTransaction:
         return name
 
 
-class MemoryStore:
-    """The `store.base.Store` of one process, gone with it."""
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryStore(MemoryFleet):
+    """The `store.base.Store` of one process, gone with it; `now` is the clock of its fleet."""
 
     def __init__(
-        self, chain: str = "memory", random_bytes: Callable[[int], bytes] = secrets.token_bytes
+        self,
+        chain: str = "memory",
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
+        super().__init__(now)
         self._chain = chain
         self._random_bytes = random_bytes
         self._contents = _Contents()

@@ -15,6 +15,7 @@ from idp_proxy.decision.health import Canary, Track, Verdict
 from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.errors import StoreError
 from idp_proxy.store.base import Evidence
+from idp_proxy.store.memory import MemoryStore
 from idp_proxy.store.schema import migrate
 from idp_proxy.store.sql import SqlStore
 from idp_proxy.store.tables import host
@@ -24,30 +25,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from idp_proxy.store.base import FleetStore
+
 SOON = timedelta(seconds=30)
 THEN = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 TRACK = Track(Verdict.SUSPECT, 0, 3, THEN, THEN, None, "no answer", "expired")
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[SqlStore]:
+def sqlite(tmp_path: Path) -> Iterator[SqlStore]:
     migrate(sqlite_url(tmp_path))
     store = SqlStore(sqlite_url(tmp_path), AuditLog("proxy-1"))
     yield store
     store.close()
 
 
+@pytest.fixture(params=["sqlite", "memory"])
+def fleet(request: pytest.FixtureRequest) -> FleetStore:
+    if request.param == "memory":
+        return MemoryStore()
+    kept: SqlStore = request.getfixturevalue("sqlite")
+    return kept
+
+
 def report(name: str = "proxy-1", track: Track = TRACK) -> HostReport:
     return HostReport(name, THEN, {"okta": track}, {"okta": "no reference"}, reference_answers=True)
 
 
-def test_a_new_store_knows_no_host_and_no_canary(fleet: SqlStore) -> None:
+def test_a_new_store_knows_no_host_and_no_canary(fleet: FleetStore) -> None:
     assert (fleet.reports(), fleet.canaries(), fleet.traffic(THEN)) == ((), (), ())
     assert fleet.evidence(Evidence.REHEARSAL) == {}
 
 
 def test_a_report_comes_back_as_it_was_with_the_store_s_time_and_replaces_the_last(
-    fleet: SqlStore,
+    fleet: FleetStore,
 ) -> None:
     fleet.publish(report())
     fleet.publish(report(track=Track()))
@@ -57,25 +68,25 @@ def test_a_report_comes_back_as_it_was_with_the_store_s_time_and_replaces_the_la
     assert replace(known, at=THEN) == report()
 
 
-def test_sqlite_is_for_one_host_and_the_refusal_says_what_to_do(fleet: SqlStore) -> None:
-    fleet.publish(report())
+def test_sqlite_is_for_one_host_and_the_refusal_says_what_to_do(sqlite: SqlStore) -> None:
+    sqlite.publish(report())
     with pytest.raises(StoreError, match=r"host proxy-1 uses this SQLite store too.*PostgreSQL"):
-        fleet.publish(report("proxy-2"))
-    assert [one.host for one in fleet.reports()] == ["proxy-1"]
-    assert fleet.forget_host("proxy-1")
-    assert not fleet.forget_host("proxy-1")
-    fleet.publish(report("proxy-2"))
+        sqlite.publish(report("proxy-2"))
+    assert [one.host for one in sqlite.reports()] == ["proxy-1"]
+    assert sqlite.forget_host("proxy-1")
+    assert not sqlite.forget_host("proxy-1")
+    sqlite.publish(report("proxy-2"))
 
 
-def test_a_host_that_was_renamed_long_ago_is_no_second_one(fleet: SqlStore) -> None:
-    fleet.publish(report())
-    with fleet.writing() as connection:
-        connection.execute(host.update().values(at=fleet.clock() - timedelta(minutes=11)))
-    fleet.publish(report("proxy-2"))
-    assert [one.host for one in fleet.reports()] == ["proxy-1", "proxy-2"]
+def test_a_host_that_was_renamed_long_ago_is_no_second_one(sqlite: SqlStore) -> None:
+    sqlite.publish(report())
+    with sqlite.writing() as connection:
+        connection.execute(host.update().values(at=sqlite.clock() - timedelta(minutes=11)))
+    sqlite.publish(report("proxy-2"))
+    assert [one.host for one in sqlite.reports()] == ["proxy-1", "proxy-2"]
 
 
-def test_of_many_who_want_a_lease_one_gets_it_until_it_ends(fleet: SqlStore) -> None:
+def test_of_many_who_want_a_lease_one_gets_it_until_it_ends(fleet: FleetStore) -> None:
     until = fleet.clock() + SOON
 
     def wants(name: str) -> bool:
@@ -89,7 +100,7 @@ def test_of_many_who_want_a_lease_one_gets_it_until_it_ends(fleet: SqlStore) -> 
 
 
 def test_a_lease_that_ran_out_is_free_and_its_former_holder_writes_nothing(
-    fleet: SqlStore,
+    fleet: FleetStore,
 ) -> None:
     assert fleet.lease_canary("okta", "staff", "proxy-1", fleet.clock() - SOON)
     assert fleet.lease_canary("okta", "staff", "proxy-2", fleet.clock() + SOON)
@@ -101,7 +112,7 @@ def test_a_lease_that_ran_out_is_free_and_its_former_holder_writes_nothing(
     assert fleet.canaries()[0].track == TRACK
 
 
-def test_canaries_that_are_no_longer_configured_are_forgotten(fleet: SqlStore) -> None:
+def test_canaries_that_are_no_longer_configured_are_forgotten(fleet: FleetStore) -> None:
     for name in ("staff", "guests"):
         fleet.lease_canary("okta", name, "proxy-1", fleet.clock())
     assert fleet.forget_canaries([("okta", "staff")]) == 1
@@ -109,7 +120,7 @@ def test_canaries_that_are_no_longer_configured_are_forgotten(fleet: SqlStore) -
     assert fleet.forget_canaries([]) == 1
 
 
-def test_of_each_kind_of_evidence_the_newest_is_kept(fleet: SqlStore) -> None:
+def test_of_each_kind_of_evidence_the_newest_is_kept(fleet: FleetStore) -> None:
     fleet.note_evidence(Evidence.REHEARSAL, "okta", THEN + SOON)
     fleet.note_evidence(Evidence.REHEARSAL, "okta", THEN)
     fleet.note_evidence(Evidence.FAILBACK_TEST, "entra", THEN)
@@ -117,7 +128,7 @@ def test_of_each_kind_of_evidence_the_newest_is_kept(fleet: SqlStore) -> None:
     assert fleet.evidence(Evidence.FAILBACK_TEST) == {"entra": THEN}
 
 
-def test_traffic_is_summed_over_hosts_and_tellings_and_old_counts_go(fleet: SqlStore) -> None:
+def test_traffic_is_summed_over_hosts_and_tellings_and_old_counts_go(fleet: FleetStore) -> None:
     later = THEN + timedelta(minutes=1)
     fleet.add_traffic(
         "proxy-1", [TrafficCount("okta", THEN, 3, 1), TrafficCount("okta", later, 1, 0)]
