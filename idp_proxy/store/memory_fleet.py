@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from idp_proxy.decision.health import Canary
-from idp_proxy.decision.traffic import TrafficCount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from idp_proxy.decision.fleet import HostReport
+    from idp_proxy.decision.traffic import TrafficCount
     from idp_proxy.store.base import Evidence
 
 
