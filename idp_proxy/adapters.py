@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.sql import SqlStore
+from idp_proxy.survey import Standards
 from idp_proxy.switch import Switchboard
 from idp_proxy.upstream.dialling import Dialler
 from idp_proxy.upstream.reach import Reach
@@ -84,12 +86,24 @@ def open_references(settings: Settings) -> dict[str, tuple[ReferenceProbe, ...]]
     }
 
 
+def open_standards(settings: Settings, upstreams: Mapping[str, SamlUpstream]) -> Standards:
+    """By what the fleet is judged: by the watch, by `status`, and before an operator's switch."""
+    return Standards(
+        usable=partial(usable_at, upstreams),
+        limits=settings.failover.limits,
+        fresh=settings.health.fresh,
+        canaries=frozenset(),
+        findings=dict,
+    )
+
+
+def usable_at(upstreams: Mapping[str, SamlUpstream], at: datetime) -> dict[str, str | None]:
+    """Each upstream in order of preference, with None or the reason why it cannot serve."""
+    return {name: upstream.why_unusable(at) for name, upstream in upstreams.items()}
+
+
 def open_switchboard(
     store: Store, upstreams: Mapping[str, SamlUpstream], now: Callable[[], datetime] = utc_now
 ) -> Switchboard:
     """What an operator switches by."""
-
-    def usable(at: datetime) -> dict[str, str | None]:
-        return {name: upstream.why_unusable(at) for name, upstream in upstreams.items()}
-
-    return Switchboard(store, usable, now)
+    return Switchboard(store, partial(usable_at, upstreams), now)

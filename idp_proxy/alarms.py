@@ -127,8 +127,12 @@ def _of_mode(turn: Turn, seen: Survey) -> Iterator[Notice]:
 def _of_decision(turn: Turn, seen: Survey) -> Iterator[Notice]:
     decision, state = seen.decision, seen.state
     kind = None if decision.alarm is None else _ALARMS.get(decision.alarm)
-    if kind is not None:
-        facts = {"serving": state.serving, "cause": decision.reason}
+    facts: dict[str, Fact] = {"serving": state.serving, "cause": decision.reason}
+    if kind is Kind.OUTAGE and decision.action is Action.PROPOSE and decision.target is not None:
+        facts["target"] = decision.target
+        key = f"decide:{state.serving}:{decision.target}"
+        yield Notice(Kind.DECIDE, key, facts, _way_out(turn, decision))
+    elif kind is not None:
         yield Notice(kind, f"{decision.alarm}:{state.serving}", facts, _way_out(turn, decision))
     elif decision.action is Action.PROPOSE and decision.target is not None:
         facts = {"target": decision.target, "cause": decision.reason}

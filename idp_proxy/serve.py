@@ -1,4 +1,4 @@
-"""The parent process: brings the database up to date, keeps house, and runs the workers.
+"""The parent process: database, housekeeping, the watch, and the workers.
 
 Each worker builds its own application from the same configuration file; none of them survives this
 process, and a worker that dies is replaced.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from idp_proxy import logs, upkeep
+from idp_proxy import logs, lookout, upkeep
 from idp_proxy.adapters import (
     open_spool,
     open_store,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def serve(settings: Settings) -> None:
-    """Run the proxy until it is told to stop: database, housekeeping, workers.
+    """Run the proxy until it is told to stop: database, housekeeping, watch, workers.
 
     Raises `StoreError` when the store cannot be brought up to date.
     """
@@ -46,7 +46,8 @@ def serve(settings: Settings) -> None:
     store = open_store(settings)
     upstreams = open_upstreams(settings)
     open_switchboard(store, upstreams).current()
-    stop = upkeep.start(_jobs(settings, store, upstreams))
+    stop_upkeep = upkeep.start(_jobs(settings, store, upstreams))
+    stop_watch = lookout.start(settings, store, upstreams)
     os.environ[CONFIG_VARIABLE] = str(settings.path)
     proxy = settings.proxy
     try:
@@ -69,7 +70,8 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=10,
         )
     finally:
-        stop.set()
+        stop_watch()
+        stop_upkeep.set()
         store.close()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from idp_proxy.config.material import Reader
-    from idp_proxy.config.shape import FailoverTable, HealthTable, Table
+    from idp_proxy.config.shape import FailoverTable, HealthTable
     from idp_proxy.decision.windows import Window
 
 
@@ -104,7 +104,6 @@ def read_failover(table: FailoverTable, reader: Reader) -> FailoverSettings:
         return int(number(name))
 
     _judge(number, table, reader)
-    warn_not_in_force("failover", table, reader)
     return FailoverSettings(
         profile=table.profile,
         tick=span("tick_s"),
@@ -176,19 +175,10 @@ def _read_windows(table: FailoverTable, reader: Reader) -> tuple[Window, ...]:
     return tuple(windows)
 
 
-def warn_not_in_force(where: str, table: Table, reader: Reader) -> None:
-    """Nobody may rely on what does not run yet."""
-    if table.model_fields_set:
-        reader.findings.warning(
-            where, "not in force yet: this version switches only when an operator says so"
-        )
-
-
 def read_health(
     table: HealthTable, tick: timedelta, reader: Reader, *, insecure_loopback: bool
 ) -> HealthSettings:
     """`[health]`; `tick` is how often a host reports."""
-    warn_not_in_force("health", table, reader)
     for index, url in enumerate(table.references):
         problem = addresses.url_problem(url, loopback_http=insecure_loopback)
         if problem is not None:

@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from idp_proxy.config import addresses
-from idp_proxy.config.failover import warn_not_in_force
 from idp_proxy.config.sections import require
 from idp_proxy.config.settings import ProbeSettings
 
@@ -22,7 +21,6 @@ def read_probe(
     where: str, table: ProbeTable, reader: Reader, *, loopback_http: bool
 ) -> ProbeSettings:
     """`[upstream.probe]` at `where`."""
-    warn_not_in_force(where, table, reader)
     if table.url:
         problem = addresses.url_problem(table.url, loopback_http=loopback_http)
         require(reader, f"{where}.url", problem)

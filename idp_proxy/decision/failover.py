@@ -69,6 +69,17 @@ class Decision:
     due_at: datetime | None = None
 
 
+#: The rule by which a return is proposed to people.
+_RETURN: Final = "failback_approve"
+
+
+def is_return(decision: Decision) -> bool:
+    """Whether what is proposed is a failback: whoever confirms it hands the switch back to the
+    watch, while a switch by hand is held.
+    """
+    return decision.rule == _RETURN
+
+
 # --- the table ------------------------------------------------------------------------------------
 
 
@@ -162,7 +173,7 @@ def _failback(state: SwitchState, situation: Situation) -> Decision | None:
         return waits
     why = f"{name} is preferred to {state.serving}, and is up again"
     if situation.limits.failback is Failback.APPROVE:
-        return _propose("failback_approve", why, name)
+        return _propose(_RETURN, why, name)
     return Decision(Action.FAILBACK, f"failback_{situation.limits.failback}", why, name)
 
 

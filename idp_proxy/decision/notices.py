@@ -34,6 +34,7 @@ class Kind(enum.StrEnum):
     CANARY = "canary"
     STORE = "store"
     OUTAGE = "outage"
+    DECIDE = "decide"
     DISABLED = "disabled"
     HELD = "held"
     ISOLATED = "isolated"
@@ -58,6 +59,7 @@ FACTS: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
         Kind.CANARY: frozenset({"upstream", "outcome", "cause"}),
         Kind.STORE: frozenset({"cause"}),
         Kind.OUTAGE: frozenset({"serving", "cause"}),
+        Kind.DECIDE: frozenset({"serving", "target", "cause"}),
         Kind.DISABLED: frozenset({"serving", "cause"}),
         Kind.HELD: frozenset({"serving", "cause"}),
         Kind.ISOLATED: frozenset({"host", "cause"}),

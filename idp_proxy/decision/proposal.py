@@ -43,7 +43,8 @@ class Proposal:
     """An act that waits for its second person.
 
     `target` never names an employee: it stands in the audit. `epoch` is the switch's at the time,
-    for acts of `BOUND_TO_EPOCH`; `people` said yes so far, in order; `version` counts changes.
+    for acts of `BOUND_TO_EPOCH`; `people` said yes so far, in order, nobody yet where the watch
+    proposes; `version` counts changes.
     """
 
     id: str
@@ -85,6 +86,11 @@ def why_not_confirmable(
             f"proposal {proposal.id} was made for epoch {proposal.epoch}, and the switch is at "
             f"{epoch} by now: look at the status and begin again"
         )
+    # Where the watch proposes, the first person begins it, and is judged like any who begins.
+    return _why_not_the_next(proposal, by) if proposal.people else None
+
+
+def _why_not_the_next(proposal: Proposal, by: Person) -> str | None:
     confirm = RULES[proposal.act].confirm
     if by.by_host or not by.enabled or not by.roles & confirm:
         return f"to agree takes an operator's credential and role {named(confirm)}"

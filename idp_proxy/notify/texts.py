@@ -41,6 +41,7 @@ SEVERITY: Final[Mapping[Kind, Severity]] = {
     Kind.CANARY: "warning",
     Kind.STORE: "failure",
     Kind.OUTAGE: "failure",
+    Kind.DECIDE: "failure",
     Kind.DISABLED: "failure",
     Kind.HELD: "info",
     Kind.ISOLATED: "failure",

@@ -73,7 +73,38 @@ def propose(
         people=verdict.people,
         now=now,
     )
-    proposals.add(connection, made, record)
+    proposals.add(connection, made, record, actor=accounts.actor_of(made.people[0]))
+    return made
+
+
+def waiting(connection: Connection, wish: Wish, epoch: int, now: datetime) -> Proposal | None:
+    """The proposal of the same at this epoch that waits already, whoever made it."""
+    wanted = (wish.act, wish.target, epoch)
+    found = proposals.waiting(connection, now)
+    return next((one for one in found if (one.act, one.target, one.epoch) == wanted), None)
+
+
+def propose_by_watch(
+    connection: Connection,
+    proposal_id: str,
+    wish: Wish,
+    *,
+    actor: str,
+    epoch: int,
+    now: datetime,
+    record: Recorder,
+) -> Proposal:
+    """Keep what the watch proposes. It agrees to nothing: whoever confirms it first begins it.
+
+    One that waits for the same already is given back: all hosts propose one thing once.
+    """
+    known = waiting(connection, wish, epoch, now)
+    if known is not None:
+        return known
+    made = proposing.propose(
+        proposal_id, wish.act, wish.target, wish.reason, epoch=epoch, people=(), now=now
+    )
+    proposals.add(connection, made, record, actor=actor)
     return made
 
 

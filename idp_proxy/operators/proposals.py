@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from idp_proxy.operators.accounts import Recorder
 
 
-def add(connection: Connection, new: Proposal, record: Recorder) -> None:
-    """Keep a new proposal."""
+def add(connection: Connection, new: Proposal, record: Recorder, *, actor: str) -> None:
+    """Keep a new proposal, made by `actor`."""
     connection.execute(
         insert(proposal).values(
             id=new.id,
@@ -38,7 +38,7 @@ def add(connection: Connection, new: Proposal, record: Recorder) -> None:
             version=new.version,
         )
     )
-    record(connection, _event("proposed", new, new.people[0], new.created_at))
+    record(connection, _event("proposed", new, actor, new.created_at))
 
 
 def find(connection: Connection, proposal_id: str) -> Proposal | None:
@@ -83,7 +83,7 @@ def agree(
     )
     if done.rowcount != 1:
         raise StoreConflict(f"proposal {before.id} was confirmed by somebody else just now")
-    record(connection, _event("proposal_confirmed", after, by, now))
+    record(connection, _event("proposal_confirmed", after, actor_of(by), now))
 
 
 def _from(row: RowMapping) -> Proposal:
@@ -101,7 +101,7 @@ def _from(row: RowMapping) -> Proposal:
     )
 
 
-def _event(kind: str, about: Proposal, by: str, now: datetime) -> Event:
+def _event(kind: str, about: Proposal, actor: str, now: datetime) -> Event:
     facts: dict[str, Fact] = {
         "id": about.id,
         "act": about.act.value,
@@ -109,4 +109,4 @@ def _event(kind: str, about: Proposal, by: str, now: datetime) -> Event:
         "cause": about.reason,
         "state": about.state.value,
     }
-    return Event(kind, actor_of(by), now, facts=facts)
+    return Event(kind, actor, now, facts=facts)

@@ -78,13 +78,15 @@ def test_with_both_down_people_are_led_to_the_conversion() -> None:
 def test_in_held_an_outage_is_told_with_the_proposal_to_confirm() -> None:
     held = state(mode=Mode.HELD, actor="host:eve", cause="maintenance")
     notices = told(turn(held, okta=DOWN, proposal="k7m2"))
-    assert notices[Kind.OUTAGE].next == "idp-proxy switch confirm k7m2"
+    assert Kind.OUTAGE not in notices
+    assert notices[Kind.DECIDE].facts["target"] == "entra"
+    assert notices[Kind.DECIDE].next == "idp-proxy switch confirm k7m2"
     assert notices[Kind.HELD].since == held.since
 
 
 def test_without_a_proposal_the_command_itself_is_there_to_copy() -> None:
     held = state(mode=Mode.HELD)
-    assert told(turn(held, okta=DOWN))[Kind.OUTAGE].next.startswith("idp-proxy switch to entra ")
+    assert told(turn(held, okta=DOWN))[Kind.DECIDE].next.startswith("idp-proxy switch to entra ")
 
 
 def test_a_latch_says_how_to_release_it() -> None:

@@ -28,7 +28,6 @@ def test_each_field_has_its_effect(folder: Folder) -> None:
         f'expect = "IdP is fine"\nredirects = ["login.example.org"]\n{PLACE}',
     )
     settings = folder.read()
-    assert any(one.startswith("upstream[1].probe: not in force yet") for one in settings.warnings)
     assert settings.upstreams[1].probe == ProbeSettings(
         url="https://idp.example.org/health",
         status=403,

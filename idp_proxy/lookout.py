@@ -1,0 +1,181 @@
+"""From settings to the watch of this host: what `serve` starts beside the workers.
+
+It puts together what looks (probes, references, canaries), what is decided by (`Standards`), what
+is proposed to people, and who is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from idp_proxy import adapters, watch
+from idp_proxy.alarms import Alarms
+from idp_proxy.audit.log import AuditLog
+from idp_proxy.decision.approval import Act
+from idp_proxy.decision.failover import is_return
+from idp_proxy.decision.traffic import TrafficLimits, judge_traffic
+from idp_proxy.errors import StoreError
+from idp_proxy.notify import Manner, Notifier, open_channels
+from idp_proxy.observer import Observer, Sights
+from idp_proxy.operators import attempts, consent
+from idp_proxy.operators.consent import Wish
+from idp_proxy.watch import CanaryPlan, StoreClock, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from idp_proxy.config.settings import Settings
+    from idp_proxy.decision.traffic import Unanswered
+    from idp_proxy.store.sql import SqlStore
+    from idp_proxy.survey import Survey
+    from idp_proxy.upstream.probing import Expiry
+    from idp_proxy.upstream.saml import SamlUpstream
+
+#: Unanswered logins are counted by the minute: to look more often would show nothing new.
+_TRAFFIC_EVERY_S: Final = 15.0
+#: What is on its way to a pager when the host stops still goes out, for so long.
+_LAST_WORDS_S: Final = 5.0
+
+
+def start(
+    settings: Settings, store: SqlStore, upstreams: Mapping[str, SamlUpstream]
+) -> Callable[[], None]:
+    """Start the watch of this host in a thread of its own; what it gives stops it."""
+    notifier = _notifier(settings, store)
+    stop_watch = watch.start(_watch(settings, store, upstreams, notifier))
+
+    def stop() -> None:
+        stop_watch()
+        notifier.close(_LAST_WORDS_S)
+
+    return stop
+
+
+def _watch(
+    settings: Settings,
+    store: SqlStore,
+    upstreams: Mapping[str, SamlUpstream],
+    notifier: Notifier,
+) -> Watch:
+    failover, host = settings.failover, settings.proxy.host
+    clock = StoreClock(time.monotonic, adapters.utc_now)
+    sights = Sights(
+        probes=adapters.open_probes(settings, upstreams),
+        references=adapters.open_references(settings),
+        cadence=failover.cadence,
+        thresholds=failover.thresholds,
+        fresh=settings.health.fresh,
+        chance=random.random,
+    )
+    observer = Observer(sights, clock.now, asyncio.Event())
+    return Watch(
+        host=host,
+        store=store,
+        current=adapters.open_switchboard(store, upstreams).current,
+        standards=adapters.open_standards(settings, upstreams),
+        observer=observer,
+        canaries=CanaryPlan(
+            logins=(),
+            thresholds=failover.canary_thresholds,
+            serving=failover.canary_times.serving,
+            standby=failover.canary_times.standby,
+            retry=failover.canary_times.retry,
+            timeout=failover.canary_times.timeout,
+        ),
+        clock=clock,
+        tick=failover.tick,
+        told=Alarms(
+            host=host,
+            notifier=notifier,
+            expiries=lambda: _expiries(observer),
+            traffic=TrafficSight(store, tuple(upstreams), time.monotonic),
+            now=clock.now,
+        ).told,
+        propose=Proposer(store, host),
+    )
+
+
+def _expiries(observer: Observer) -> Iterable[Expiry]:
+    # A copy: the loops go on in another thread.
+    return [one for found in dict(observer.expiries).values() for one in found]
+
+
+def _notifier(settings: Settings, store: SqlStore) -> Notifier:
+    wanted = settings.notify
+    manner = Manner(
+        language=wanted.language,
+        repeat=wanted.repeat,
+        held_reminder=wanted.held_reminder,
+        timeout=wanted.timeout,
+        source=f"{settings.proxy.public_url.partition('://')[2]} ({settings.proxy.host})",
+    )
+    channels = open_channels(wanted.urls, wanted.timeout.total_seconds())
+    return Notifier(channels, store.writing, manner, adapters.utc_now)
+
+
+@dataclass(slots=True)
+class TrafficSight:
+    """The share of unanswered logins by upstream (L3), read from the store now and then.
+
+    While the store is away it is what it was: nothing follows from it but a warning.
+    """
+
+    store: SqlStore
+    names: tuple[str, ...]
+    monotonic: Callable[[], float]
+    limits: TrafficLimits = field(default_factory=TrafficLimits)
+    _known: Mapping[str, Unanswered] = field(default_factory=dict, init=False)
+    _read_at: float = field(default=float("-inf"), init=False)
+
+    def __call__(self) -> Mapping[str, Unanswered]:
+        """The last known shares."""
+        if self.monotonic() - self._read_at < _TRAFFIC_EVERY_S:
+            return self._known
+        self._read_at = self.monotonic()
+        try:
+            now = self.store.clock()
+            since = now - self.limits.settled_after - self.limits.baseline
+            counts = self.store.traffic(since)
+        except StoreError:
+            return self._known
+        self._known = {name: judge_traffic(name, counts, self.limits, now) for name in self.names}
+        return self._known
+
+
+@dataclass(frozen=True, slots=True)
+class Proposer:
+    """Puts what the watch proposes where people can confirm it: one proposal for all hosts, made
+    anew when it has expired or the switch has moved on.
+    """
+
+    store: SqlStore
+    host: str
+
+    def __call__(self, seen: Survey) -> str | None:
+        """The id under which the proposal of `seen` is confirmed. Raises `StoreError`."""
+        decision = seen.decision
+        if decision.target is None:
+            return None
+        act = Act.FAILBACK if is_return(decision) else Act.SWITCH
+        wish, epoch = Wish(act, decision.target, decision.reason[:500]), seen.state.epoch
+        # At most turns it waits there already: then nothing is written.
+        with self.store.reading() as connection:
+            made = consent.waiting(connection, wish, epoch, seen.at)
+        if made is None:
+            with self.store.writing() as connection:
+                attempts.take_turn(connection, seen.at)
+                made = consent.propose_by_watch(
+                    connection,
+                    secrets.token_hex(4),
+                    wish,
+                    actor=f"watch:{self.host}",
+                    epoch=epoch,
+                    now=seen.at,
+                    record=AuditLog(self.host).append,
+                )
+        return made.id
