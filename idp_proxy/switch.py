@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from idp_proxy.audit.chain import Event
 from idp_proxy.decision import switching
 from idp_proxy.decision.switching import Unchanged
-from idp_proxy.errors import SwitchRefused
+from idp_proxy.errors import StoreConflict, SwitchRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,18 +67,47 @@ class Switchboard:
             transaction.swap(0, state)
         return state
 
-    def to(self, name: str, reason: str, actor: str) -> SwitchState:
+    def to(self, name: str, reason: str, actor: str, *, epoch: int | None = None) -> SwitchState:
         """New logins go to `name` from now on, and the switch is held there.
 
-        Raises `SwitchRefused`, `StoreConflict` or `StoreError`; nothing has changed then.
+        `epoch` is the one that this was agreed for. Raises `SwitchRefused`, `StoreConflict` (also
+        when the switch has moved on since `epoch`) or `StoreError`; nothing has changed then.
         """
         act = _Act("switch", _checked(reason), actor, self._now(), {})
-        state = self.current()
-        usable = self._usable(act.at)
-        decision = switching.switch_by_hand(
-            state, name, usable, cause=act.reason, actor=actor, now=act.at
+        state = self._current_at(epoch)
+        return self._commit(state, self._by_hand(state, name, act), act)
+
+    def demand_possible(self, name: str) -> None:
+        """Raises `SwitchRefused` if `to` would now, whoever agrees to it."""
+        decision = self._by_hand(self.current(), name, _Act("switch", "", "", self._now(), {}))
+        if isinstance(decision, Unchanged):
+            raise SwitchRefused(decision.reason)
+
+    def fail_back(
+        self, name: str, reason: str, actor: str, *, epoch: int | None = None
+    ) -> SwitchState:
+        """New logins go back to `name`, which is preferred, and the watch switches by itself again.
+
+        Raises as `to` does.
+        """
+        act = _Act("failback", _checked(reason), actor, self._now(), {})
+        state = self._current_at(epoch)
+        decision = switching.fail_back_by_hand(
+            state, name, self._usable(act.at), cause=act.reason, actor=actor, now=act.at
         )
         return self._commit(state, decision, act)
+
+    def hold(self, reason: str, actor: str) -> SwitchState:
+        """The watch switches nothing any more. Raises as `to` does."""
+        act = _Act("hold", _checked(reason), actor, self._now(), {})
+        state = self.current()
+        return self._commit(state, switching.hold(state, cause=act.reason, actor=actor), act)
+
+    def release(self, reason: str, actor: str, *, epoch: int | None = None) -> SwitchState:
+        """The watch switches by itself again. Raises as `to` does."""
+        act = _Act("release", _checked(reason), actor, self._now(), {})
+        state = self._current_at(epoch)
+        return self._commit(state, switching.release(state, cause=act.reason, actor=actor), act)
 
     def disable(self, name: str, reason: str, actor: str) -> SwitchState:
         """Logins at `name` stop at once, those under way too. Raises as `to` does."""
@@ -91,6 +120,20 @@ class Switchboard:
         act = _Act("upstream_enabled", _checked(reason), actor, self._now(), {"upstream": name})
         state = self.current()
         return self._commit(state, switching.enable(state, name, self._names(act.at)), act)
+
+    def _by_hand(self, state: SwitchState, name: str, act: _Act) -> Changed | Unchanged:
+        return switching.switch_by_hand(
+            state, name, self._usable(act.at), cause=act.reason, actor=act.actor, now=act.at
+        )
+
+    def _current_at(self, epoch: int | None) -> SwitchState:
+        """The state, if it is still the one that people agreed about."""
+        state = self.current()
+        if epoch is not None and state.epoch != epoch:
+            raise StoreConflict(
+                f"this was agreed for epoch {epoch}, and the switch is at {state.epoch} by now"
+            )
+        return state
 
     def _names(self, now: datetime) -> tuple[str, ...]:
         return tuple(self._usable(now))

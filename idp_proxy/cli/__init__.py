@@ -16,6 +16,7 @@ from idp_proxy.cli.operators import register as register_operators
 from idp_proxy.cli.overriding import register as register_overriding
 from idp_proxy.cli.session import EXIT_REFUSED, EXIT_USAGE, program, shown_next, tell
 from idp_proxy.cli.setup import register as register_setup
+from idp_proxy.cli.status import register as register_status
 from idp_proxy.cli.switching import register as register_switching
 from idp_proxy.errors import ConfigError, ProxyError, StoreConflict, StoreError
 
@@ -26,6 +27,7 @@ __all__ = ["main"]
 
 for register in (
     register_setup,
+    register_status,
     register_switching,
     register_metadata,
     register_audit,

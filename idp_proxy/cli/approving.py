@@ -23,6 +23,7 @@ from idp_proxy.cli.session import EXIT_OPEN, clock, shown_next, tell
 from idp_proxy.cli.signing_in import Means, signed_in, who
 from idp_proxy.decision.approval import BOUND_TO_EPOCH, Act, Granted, Waits
 from idp_proxy.decision.notices import Kind
+from idp_proxy.decision.proposal import why_void
 from idp_proxy.operators import attempts, consent, overrides
 from idp_proxy.operators.accounts import Recorder, actor_of
 from idp_proxy.operators.consent import Wish
@@ -171,11 +172,11 @@ def confirm(
     It counts once: whoever then acts compares `Approved.epoch`, and if that fails proposes anew.
     """
     desk = _Desk(settings, store)
-    now = clock()
-    with store.reading() as connection:
-        made = consent.wanted(connection, proposal_id, acts, now)
-    tell(f"{actor_of(made.people[0])} asks: {made.act} {made.target}: {made.reason}")
-    person = signed_in(settings, store, means)
+    made = proposed(settings, store, proposal_id, acts)
+    asks = actor_of(made.people[0]) if made.people else "the watch"
+    tell(f"{asks} asks: {made.act} {made.target}: {made.reason}")
+    # Where the watch proposes, whoever confirms begins it, as with a command of their own.
+    person = (signed_in if made.people else who)(settings, store, means)
     epoch = desk.epoch(made.act)
     now = clock()
     with desk.writing() as connection:
@@ -191,6 +192,22 @@ def confirm(
         typer.echo(shown_next("operator", "list"))
         raise typer.Exit(EXIT_OPEN)
     return made, approved
+
+
+def proposed(
+    settings: Settings, store: SqlStore, proposal_id: str, acts: Collection[Act]
+) -> Proposal:
+    """The proposal of this id, about one of `acts`, if somebody can still agree to it.
+
+    Raises `ApprovalRefused`, `StoreError`.
+    """
+    now = clock()
+    with store.reading() as connection:
+        made = consent.wanted(connection, proposal_id, acts, now)
+    void = why_void(made, epoch=_Desk(settings, store).epoch(made.act), now=now)
+    if void is not None:
+        raise ApprovalRefused(void)
+    return made
 
 
 class _Desk:

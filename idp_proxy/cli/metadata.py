@@ -10,19 +10,23 @@ from cryptography.x509 import load_der_x509_certificate
 
 from idp_proxy import adapters
 from idp_proxy.audit.chain import Event
+from idp_proxy.cli.approving import Approved, OverrideOption, ask, confirm, proposed
 from idp_proxy.cli.session import (
     EXIT_OPEN,
     ConfigOption,
-    actor,
     clock,
     opened_store,
     settings_of,
     shown_next,
     tell,
 )
+from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption
+from idp_proxy.decision.approval import Act
+from idp_proxy.operators.consent import Wish
 
 if TYPE_CHECKING:
     from idp_proxy.config import Settings
+    from idp_proxy.store.sql import SqlStore
     from idp_proxy.upstream.metadata_change import MetadataDiff
     from idp_proxy.upstream.metadata_feed import MetadataFeed, MetadataView
 
@@ -36,6 +40,7 @@ def register(program: typer.Typer) -> None:
     group.command("show")(show)
     group.command("diff")(diff)
     group.command("approve")(approve)
+    group.command("confirm")(agree)
     program.add_typer(group, name="metadata")
 
 
@@ -68,6 +73,9 @@ def approve(
     digest: Annotated[
         str | None, typer.Option(metavar="D", help="The digest that `metadata diff` showed.")
     ] = None,
+    as_name: AsOption = None,
+    override: OverrideOption = None,
+    password_from: PasswordOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Put what waits for NAME into force, if it still is what the digest stands for.
@@ -80,13 +88,45 @@ def approve(
     if digest is None and waiting is not None:
         _show_diff(waiting)
         raise typer.Exit(EXIT_OPEN)
-    with opened_store(settings) as store, store.transaction() as transaction:
+    wanted = (digest or "").strip()
+    feed.demand_waiting(wanted, clock())
+    wish = Wish(Act.METADATA_KEYS, f"{name} {wanted}", f"new metadata of {name}")
+    with opened_store(settings) as store:
+        means = Means(as_name, override, password_from)
+        approved = ask(settings, store, wish, means, "metadata", "confirm")
+        _put_into_force(feed, store, wish.target, approved)
+
+
+def agree(
+    proposal_id: Annotated[str, typer.Argument(metavar="ID", help="The proposal.")],
+    as_name: AsOption = None,
+    password_from: PasswordOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Agree to new metadata that somebody else asked for on this host, and put it into force."""
+    settings = settings_of(config)
+    with opened_store(settings) as store:
+        target = proposed(settings, store, proposal_id, {Act.METADATA_KEYS}).target
+        name, _, digest = target.partition(" ")
+        feed = _feed(settings, name, fetch=False)
+        feed.demand_waiting(digest, clock())
+        for line in _lines(feed):
+            typer.echo(line)
+        means = Means(as_name, None, password_from)
+        _, approved = confirm(settings, store, proposal_id, means, {Act.METADATA_KEYS})
+        _put_into_force(feed, store, target, approved)
+
+
+def _put_into_force(feed: MetadataFeed, store: SqlStore, target: str, approved: Approved) -> None:
+    """`target` is the upstream's name and the digest of what people agreed to."""
+    name, _, digest = target.partition(" ")
+    with store.transaction() as transaction:
         now = clock()
         facts = {"upstream": name, "digest": digest}
-        transaction.record(Event("metadata_approved", actor(), now, facts=facts))
+        transaction.record(Event("metadata_approved", approved.actor, now, facts=facts))
         # Last: when it refuses, nothing of this is on record.
-        approved = feed.approve(digest or "", now)
-    typer.echo(f"{name} is {_printable(approved.entity_id)} from now on")
+        entity_id = feed.approve(digest, now).entity_id
+    typer.echo(f"{name} is {_printable(entity_id)} from now on")
     typer.echo(shown_next("status"))
 
 
@@ -121,6 +161,12 @@ def _show(view: MetadataView) -> None:
         typer.echo(f"key:        {_certificate(der)}")
     until = metadata.valid_until
     typer.echo(f"valid till: {f'{until:%Y-%m-%d %H:%M} UTC' if until else 'no end is named'}")
+
+
+def _lines(feed: MetadataFeed) -> tuple[str, ...]:
+    """What an approval would change, in printable lines."""
+    waiting = feed.diff(clock())
+    return () if waiting is None else tuple(_printable(line) for line in waiting.lines)
 
 
 def _show_diff(waiting: MetadataDiff) -> None:

@@ -19,11 +19,10 @@ from idp_proxy import adapters
 from idp_proxy.config import CONFIG_VARIABLE, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from idp_proxy.config import Settings
     from idp_proxy.store.sql import SqlStore
-    from idp_proxy.upstream.saml import SamlUpstream
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
@@ -121,11 +120,6 @@ def actor() -> str:
     if uid == 0 and behind and behind != name and _USER_NAME.fullmatch(behind):
         return f"host:{name} (sudo by {behind})"
     return f"host:{name}"
-
-
-def usable_of(upstreams: Mapping[str, SamlUpstream], now: datetime) -> dict[str, str | None]:
-    """Each upstream in order of preference, with None or the reason why it cannot serve."""
-    return {name: upstream.why_unusable(now) for name, upstream in upstreams.items()}
 
 
 @contextmanager

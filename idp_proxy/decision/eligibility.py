@@ -129,11 +129,16 @@ def eligible(state: SwitchState, situation: Situation) -> str | None:
 
 
 def budget_left(state: SwitchState, limits: FailoverLimits, now: datetime) -> bool:
-    """Whether one more automatic switch is allowed. One from the future counts too: a clock that
-    jumped back must not give a second budget.
+    """Whether one more automatic switch is allowed."""
+    return switches_left(state, limits, now) > 0
+
+
+def switches_left(state: SwitchState, limits: FailoverLimits, now: datetime) -> int:
+    """How many automatic switches the budget still allows. One from the future counts too: a clock
+    that jumped back must not give a second budget.
     """
     recent = [at for at in state.recent_switches if now - at < limits.budget_window]
-    return len(recent) < limits.automatic
+    return max(0, limits.automatic - len(recent))
 
 
 def in_words(span: timedelta) -> str:

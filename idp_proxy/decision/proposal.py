@@ -73,10 +73,10 @@ def propose(
     return Proposal(proposal_id, act, target, reason, epoch, now, now + PROPOSAL_LASTS, people)
 
 
-def why_not_confirmable(
-    proposal: Proposal, by: Person, *, epoch: int | None, now: datetime
-) -> str | None:
-    """Why `by` cannot agree to `proposal` now; None if they can. `epoch` is the switch's, now."""
+def why_void(proposal: Proposal, *, epoch: int | None, now: datetime) -> str | None:
+    """Why nobody can agree to `proposal` any more; None if somebody can. `epoch` is the switch's,
+    now.
+    """
     if proposal.state is not ProposalState.OPEN:
         return f"proposal {proposal.id} was confirmed already"
     if now >= proposal.expires_at:
@@ -86,11 +86,17 @@ def why_not_confirmable(
             f"proposal {proposal.id} was made for epoch {proposal.epoch}, and the switch is at "
             f"{epoch} by now: look at the status and begin again"
         )
-    # Where the watch proposes, the first person begins it, and is judged like any who begins.
-    return _why_not_the_next(proposal, by) if proposal.people else None
+    return None
 
 
-def _why_not_the_next(proposal: Proposal, by: Person) -> str | None:
+def why_not_confirmable(
+    proposal: Proposal, by: Person, *, epoch: int | None, now: datetime
+) -> str | None:
+    """Why `by` cannot agree to `proposal` now; None if they can."""
+    if (void := why_void(proposal, epoch=epoch, now=now)) is not None:
+        return void
+    if not proposal.people:
+        return None  # the watch proposes: the first person begins it, and is judged as such
     confirm = RULES[proposal.act].confirm
     if by.by_host or not by.enabled or not by.roles & confirm:
         return f"to agree takes an operator's credential and role {named(confirm)}"

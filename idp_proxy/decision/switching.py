@@ -186,22 +186,29 @@ def release(state: SwitchState, *, cause: str, actor: str) -> Changed | Unchange
 
 def fail_back_by_hand(
     state: SwitchState,
+    target: str,
     usable: Mapping[str, str | None],
     *,
     cause: str,
     actor: str,
     now: datetime,
 ) -> Changed | Unchanged:
-    """A person returns to the most preferred upstream; from then on the watch switches by itself.
+    """A person returns to `target`, which is preferred to the serving upstream; from then on the
+    watch switches by itself. Where `target` serves already it is a release.
 
-    Raises nothing; `Unchanged` as `switch_by_hand`, and where the active serves and is not held.
+    Raises nothing; `Unchanged` as `switch_by_hand`, and where `target` is not preferred.
     """
-    active = next(iter(usable))
-    if state.serving == active:
+    if state.serving == target:
         return release(state, cause=cause, actor=actor)
-    moved = switch_by_hand(state, active, usable, cause=cause, actor=actor, now=now)
+    moved = switch_by_hand(state, target, usable, cause=cause, actor=actor, now=now)
     if isinstance(moved, Unchanged):
         return moved
+    names = list(usable)
+    if state.serving in names and names.index(target) > names.index(state.serving):
+        return Unchanged(
+            f"{target} is not preferred to {state.serving}: a failback leads to a preferred one; "
+            f"idp-proxy switch to {target} --reason TEXT"
+        )
     return Changed(replace(moved.state, mode=Mode.AUTO, recent_switches=()), moved.reason)
 
 

@@ -213,17 +213,23 @@ class MetadataFeed:
         except OSError as error:
             raise ApprovalRefused(f"the approval could not be written: {error}") from error
 
+    def demand_waiting(self, digest: str, now: datetime) -> None:
+        """Raises `ApprovalRefused` unless `digest` is that of the diff that waits now."""
+        waiting = self.diff(now)
+        if waiting is None:
+            raise ApprovalRefused(f"nothing of {self._name} waits for approval")
+        if not hmac.compare_digest(waiting.digest.encode(), digest.strip().encode()):
+            raise ApprovalRefused(
+                f"the digest is not that of what waits now; look at it again:"
+                f" idp-proxy metadata diff {self._name}"
+            )
+
     def _approve(self, digest: str, now: datetime) -> UpstreamMetadata:
         with self._disk.writing():
-            waiting = self.diff(now)
+            self.demand_waiting(digest, now)
             pending = self._readable(self._disk.pending)
-            if waiting is None or pending is None:
+            if pending is None:
                 raise ApprovalRefused(f"nothing of {self._name} waits for approval")
-            if not hmac.compare_digest(waiting.digest.encode(), digest.strip().encode()):
-                raise ApprovalRefused(
-                    f"the digest is not that of what waits now; look at it again:"
-                    f" idp-proxy metadata diff {self._name}"
-                )
             self._disk.replace(self._disk.approved, kept_copy(pending))
             self._disk.drop_pending()
         return pending

@@ -4,18 +4,17 @@ import io
 import json
 import sqlite3
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from idp_proxy.adapters import open_store
 from idp_proxy.audit.log import AuditLog
-from idp_proxy.cli import main
 from idp_proxy.cli.session import actor
 from idp_proxy.config import load
 from tests.support.keys import rsa_pair
 from tests.support.upstream_metadata import service, upstream_metadata
-from tests.unit.config_folder import private_file
+from tests.unit.at_the_terminal import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,50 +22,6 @@ if TYPE_CHECKING:
     from tests.unit.config_folder import Folder
 
 BY_URL = '{ url = "https://idp.example.org/metadata" }'
-
-
-class Program:
-    """`idp-proxy` as a person runs it: arguments in; exit code, stdout and stderr out."""
-
-    def __init__(self, folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self.file = folder.path / "idp-proxy.toml"
-        self._capsys = capsys
-        self.code: int | str | None = None
-        self.out = self.err = ""
-
-    def write(self) -> None:
-        self.file.write_text(self.folder.text)
-
-    def make_store(self, content: bytes) -> None:
-        (self.folder.path / "var").mkdir(mode=0o700)
-        private_file(self.folder.path / "var" / "idp-proxy.db", content)
-
-    def bare(self, *words: str) -> Program:
-        with pytest.raises(SystemExit) as caught:
-            main(words)
-        self.code = caught.value.code
-        captured = self._capsys.readouterr()
-        self.out, self.err = captured.out, captured.err
-        assert "Traceback" not in self.err
-        return self
-
-    def __call__(self, *words: str) -> Program:
-        return self.bare(*words, "--config", str(self.file))
-
-    def ok(self, *words: str) -> Program:
-        self(*words)
-        assert self.code == 0, self.err
-        return self
-
-    def status(self) -> dict[str, Any]:
-        read: dict[str, Any] = json.loads(self.ok("status", "--json").out)
-        return read
-
-    @property
-    def next(self) -> str:
-        """The last line of what the person sees."""
-        return (self.out or self.err).rstrip("\n").splitlines()[-1]
 
 
 @pytest.fixture
@@ -148,26 +103,31 @@ def test_status_shows_who_serves_and_how_each_upstream_is(program: Program) -> N
 def test_status_as_json_holds_the_same_facts(program: Program) -> None:
     read = program.status()
     assert read["since"].endswith("+00:00")
-    del read["since"]
-    assert read == {
+    expected = {
         "serving": "okta",
         "logins_go_to": "okta",
         "cause": "first start",
         "actor": "idp-proxy",
         "mode": "auto",
         "epoch": 1,
-        "upstreams": [
-            {
-                "name": name,
-                "enabled": True,
-                "usable": True,
-                "reason": None,
-                "proven_at": None,
-            }
-            for name in ("okta", "entra")
-        ],
+        "watched": False,
+        "automatic_switches_left": 2,
+        "would_take_over": None,
+        "hosts": [],
+        "canaries": [],
+        "proposals": [],
+        "overrides_to_review": 0,
         "next": f"idp-proxy status --config {program.file}",
     }
+    assert {name: read[name] for name in expected} == expected
+    assert [one["name"] for one in read["upstreams"]] == ["okta", "entra"]
+    for one in read["upstreams"]:
+        assert (one["enabled"], one["usable"], one["proven_at"]) == (True, True, None)
+        assert one["verdict"] == "unknown"
+
+
+def test_status_says_when_nobody_watches(program: Program) -> None:
+    assert "NO HOST WATCHES" in program.ok("status").out
 
 
 def test_a_switch_is_shown_recorded_and_verified(program: Program) -> None:
@@ -187,7 +147,6 @@ def test_a_switch_is_shown_recorded_and_verified(program: Program) -> None:
     [
         (("switch", "to", "okta", "--reason", "x"), "okta is serving already"),
         (("switch", "to", "nobody", "--reason", "x"), "no upstream is called nobody"),
-        (("switch", "to", "entra", "--reason", " "), "a reason is needed"),
         (("upstream", "enable", "entra", "--reason", "x"), "entra is not disabled"),
         (("upstream", "disable", "nobody", "--reason", "x"), "no upstream is called nobody"),
     ],
@@ -207,6 +166,9 @@ def test_what_is_refused_exits_with_1_and_changes_nothing(
     "words",
     [
         ("switch", "to", "entra"),
+        ("switch", "to", "entra", "--reason", " "),
+        ("failback",),
+        ("hold",),
         ("switch", "to"),
         ("upstream", "disable", "okta"),
         ("status", "--xml"),

@@ -270,9 +270,11 @@ def test_a_release_gives_the_watch_its_hands_and_a_fresh_budget(mode: Mode) -> N
     assert isinstance(release(free, cause="again", actor="host:op"), Unchanged)
 
 
-def back(state: SwitchState, usable: dict[str, str | None] | None = None) -> Changed | Unchanged:
+def back(
+    state: SwitchState, usable: dict[str, str | None] | None = None, target: str = "okta"
+) -> Changed | Unchanged:
     return fail_back_by_hand(
-        state, usable or USABLE, cause="okta is back", actor="host:op", now=NOW
+        state, target, usable or USABLE, cause="okta is back", actor="host:op", now=NOW
     )
 
 
@@ -286,7 +288,20 @@ def test_a_failback_by_hand_returns_to_the_active_and_lets_the_watch_switch_agai
     )
 
 
-def test_where_the_active_serves_a_failback_is_a_release_or_nothing() -> None:
+def test_a_failback_leads_to_a_preferred_one_only() -> None:
+    away = switched(first_state(NAMES, NOW), "entra", NOW)
+    refused = back(away, target="keycloak")
+    assert isinstance(refused, Unchanged)
+    assert refused.reason.startswith("keycloak is not preferred to entra")
+    assert isinstance(back(away, target="nobody"), Unchanged)
+
+
+def test_from_an_upstream_that_is_not_configured_any_more_every_one_is_a_way_back() -> None:
+    gone = replace(first_state(NAMES, NOW), serving="former")
+    assert changed(back(gone, target="entra")).serving == "entra"
+
+
+def test_where_the_target_serves_a_failback_is_a_release_or_nothing() -> None:
     first = first_state(NAMES, NOW)
     assert isinstance(back(first), Unchanged)
     held = changed(hold(first, cause="c", actor="host:op"))
