@@ -30,6 +30,8 @@ from idp_proxy.decision.switching import Grace, route
 from idp_proxy.errors import ConfigError, StoreError
 from idp_proxy.login import Login
 from idp_proxy.login_record import LoginRecord
+from idp_proxy.rehearsal import PURPOSE as REHEARSE
+from idp_proxy.rehearsal import Rehearsal
 from idp_proxy.saml.authn_request import ServiceProvider
 from idp_proxy.saml.encryption import AES128_GCM, AES256_GCM
 from idp_proxy.saml.own_metadata import identity_provider_metadata
@@ -45,7 +47,8 @@ from idp_proxy.seal import KeyRing
 from idp_proxy.store.switch_view import SwitchView
 from idp_proxy.traffic import TELL_EVERY_S, TrafficMeter
 from idp_proxy.transaction import PURPOSE, CookieStyle
-from idp_proxy.web import acs, failures, operations, sso
+from idp_proxy.web import acs, failures, operations, rehearse, sso
+from idp_proxy.web.acs import Rehearsals
 from idp_proxy.web.pages import Pages, origin
 from idp_proxy.web.threads import THREADS, THREADS_REMOTE, JourneyThreads
 
@@ -109,6 +112,9 @@ def build(
     login = _login(settings, store, spool, upstreams, view, meter, now)
     pages = _pages(settings)
     style = CookieStyle(insecure=settings.proxy.insecure_loopback)
+    rehearsals = Rehearsals(
+        _rehearsal(settings, store, upstreams, view, now), replace(style, purpose=REHEARSE)
+    )
     app = FastAPI(
         title="idp-proxy",
         openapi_url=None,
@@ -121,7 +127,8 @@ def build(
     )
     threads = JourneyThreads(THREADS if spool is None else THREADS_REMOTE)
     app.router.routes.append(sso.route(login, pages, style, threads))
-    app.router.routes.append(acs.route(login, pages, style, threads))
+    app.router.routes.append(acs.route(login, rehearsals, pages, style, threads))
+    app.router.routes.append(rehearse.route(rehearsals.journey, pages, rehearsals.style, threads))
     standing = _standing(store, view, upstreams, now, active_serves_on=spool is not None)
     app.include_router(operations.router(pages, standing, now, _metadata(settings, upstreams)))
     failures.install(app, pages, new_id)
@@ -171,6 +178,26 @@ def _login(
         new_id=new_id,
         answer_within=settings.proxy.answer_within,
         grace=Grace(planned=settings.proxy.answer_within),
+    )
+
+
+def _rehearsal(
+    settings: Settings,
+    store: Store,
+    upstreams: Mapping[str, SamlUpstream],
+    view: SwitchView,
+    now: Callable[[], datetime],
+) -> Rehearsal:
+    return Rehearsal(
+        upstreams=upstreams,
+        switch=view,
+        store=store,
+        active=next(iter(upstreams)),
+        roster_limits=RosterLimits(settings.roster.confirmed_by_login),
+        ring=KeyRing(settings.proxy.state_keys, REHEARSE),
+        now=now,
+        new_id=new_id,
+        answer_within=settings.proxy.answer_within,
     )
 
 

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from idp_proxy import errors
 from idp_proxy.decision.switching import refuses_answer, route
-from idp_proxy.login_record import CLOCK_SKEW
 from idp_proxy.saml.authn_request import verify_authn_request
 from idp_proxy.transaction import (
     LoginTransaction,
+    answered_login,
+    demand_fresh,
+    demand_in_time,
     demand_returnable,
-    is_tid,
     seal,
-    unseal,
 )
-from idp_proxy.upstream.base import Ask, Pending
+from idp_proxy.upstream.base import Ask, Pending, SentOn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from idp_proxy.saml.bindings import RequestMessage, ResponseMessage
     from idp_proxy.seal import KeyRing
     from idp_proxy.store.switch_view import SwitchView
-    from idp_proxy.upstream.base import PostForm, Redirect, Upstream
+    from idp_proxy.upstream.base import Upstream
 
 
 class ResponseIssuer(Protocol):
@@ -63,15 +63,6 @@ class Meter(Protocol):
 
     def answered(self, upstream: str, begun_at: datetime) -> None:
         """`upstream` gave a verified answer, or refused, to a login that began then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The way to the upstream, and the transaction's id with its sealed form."""
-
-    way: Redirect | PostForm
-    tid: str
-    sealed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +92,7 @@ class Login:
     answer_within: timedelta
     grace: Grace
 
-    def begin(self, message: RequestMessage) -> Begun:
+    def begin(self, message: RequestMessage) -> SentOn:
         """Ask the serving upstream to authenticate the person Mattermost sent.
 
         Raises `SamlError` for the request, `RelayStateRefused`, `UpstreamUnavailable` while nobody
@@ -140,7 +131,7 @@ class Login:
             )
         )
         self.meter.begun(serving, transaction.started_at)
-        return Begun(way, transaction.tid, seal(transaction, self.ring))
+        return SentOn(way, transaction.tid, seal(transaction, self.ring))
 
     def complete(
         self, upstream: str, message: ResponseMessage, cookie_of: Callable[[str], str | None]
@@ -151,7 +142,8 @@ class Login:
         `ReplayDetected`, `StoreError`. Whatever it raises, nothing was issued.
         """
         now = self.now()
-        transaction = self._transaction(message.relay_state, cookie_of, now)
+        transaction = answered_login(message.relay_state, cookie_of, self.ring)
+        demand_in_time(transaction.started_at, self.answer_within, now)
         self._demand_asked(transaction, upstream, now)
         try:
             proof = self.upstreams[upstream].finish(
@@ -164,28 +156,13 @@ class Login:
             response = self.responses.no_passive(transaction.sp_request_id, now)
             return _issued(transaction, response, "no_passive")
         self.meter.answered(upstream, transaction.started_at)
-        _demand_fresh(transaction, proof.subject.evidence)
+        if transaction.force_authn:
+            demand_fresh(transaction.started_at, proof.subject.evidence)
         identity = self.record.put(transaction, proof, now)
         response = self.responses.issue(
             identity, proof.subject.evidence, transaction.sp_request_id, now
         )
         return _issued(transaction, response, "logged_in")
-
-    def _transaction(
-        self, relay_state: str | None, cookie_of: Callable[[str], str | None], now: datetime
-    ) -> LoginTransaction:
-        if relay_state is None or not is_tid(relay_state):
-            raise errors.LoginUnsolicited("the RelayState is not of a login that began here")
-        cookie = cookie_of(relay_state)
-        if cookie is None:
-            raise errors.LoginUnknown("the login's cookie did not come with the answer")
-        transaction = unseal(cookie, relay_state, self.ring)
-        if transaction is None:
-            raise errors.LoginUnknown("the login's cookie was not sealed for this RelayState")
-        age = now - transaction.started_at
-        if not -CLOCK_SKEW <= age <= self.answer_within:
-            raise errors.LoginExpired(f"answered after {age.total_seconds():.0f} s")
-        return transaction
 
     def _demand_asked(self, transaction: LoginTransaction, upstream: str, now: datetime) -> None:
         """The answer is of the upstream that was asked, and is still wanted (FO-01, FO-03)."""
@@ -207,12 +184,3 @@ def _issued(transaction: LoginTransaction, response: str, outcome: str) -> Issue
         upstream=transaction.upstream,
         outcome=outcome,
     )
-
-
-def _demand_fresh(transaction: LoginTransaction, evidence: Evidence) -> None:
-    """Who asked for a fresh authentication gets one: an older session does not do (IDP-04)."""
-    oldest = transaction.started_at - CLOCK_SKEW
-    if transaction.force_authn and evidence.authn_instant < oldest:
-        raise errors.UpstreamRefused(
-            "IDP-04", "ForceAuthn was asked, and an older session answered"
-        )

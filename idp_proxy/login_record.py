@@ -7,7 +7,6 @@ Response leaves. While the store is away the host's spool takes its place (DESIG
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from idp_proxy import errors
@@ -22,18 +21,16 @@ from idp_proxy.decision.roster import (
 )
 from idp_proxy.saml.authn_request import MAX_AGE
 from idp_proxy.store.base import UsedId
+from idp_proxy.transaction import CLOCK_SKEW
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from idp_proxy.decision.roster import RosterLimits, RosterRow
     from idp_proxy.decision.subject import Identity, Subject
     from idp_proxy.store.base import Spool, Store, Transaction
     from idp_proxy.transaction import LoginTransaction
     from idp_proxy.upstream.base import Proof
-
-#: How far the clocks of two hosts, or of an upstream and a host, may be apart.
-CLOCK_SKEW: Final = timedelta(seconds=120)
 
 _REFUSALS: Final[dict[Refusal, type[errors.LoginRefused]]] = {
     Refusal.UNKNOWN: errors.PersonUnknown,

@@ -6,6 +6,8 @@ What is sealed for one purpose or one context opens for no other. Built on AES-2
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +52,22 @@ class KeyRing:
 
     def _bound_to(self, context: str) -> bytes:
         return self._purpose + b"\0" + context.encode()
+
+
+def sealed_text(context: str, content: bytes, ring: KeyRing) -> str:
+    """`content`, sealed for this context, in the characters that a cookie or an address takes."""
+    return base64.urlsafe_b64encode(ring.seal(context, content)).rstrip(b"=").decode("ascii")
+
+
+def opened_text(context: str, sealed: str, ring: KeyRing) -> bytes | None:
+    """What `sealed_text` sealed; None if this ring did not, or not for this context."""
+    try:
+        octets = base64.b64decode(
+            sealed.encode("ascii") + b"=" * (-len(sealed) % 4), altchars=b"-_", validate=True
+        )
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+    return ring.open(context, octets)
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:

@@ -3,26 +3,37 @@
 The transaction's id travels to the upstream as the RelayState and comes back with the answer; the
 cookie that belongs to it never leaves this origin. Neither is of use without the other, which is
 what ties an answer to the browser that asked (login CSRF, SP-03, WEB-01).
+
+A rehearsal goes the same way. It has cookies of another name, sealed by a ring of another purpose:
+neither can be completed as the other.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from idp_proxy.errors import RelayStateRefused
+from idp_proxy.errors import (
+    LoginExpired,
+    LoginUnknown,
+    LoginUnsolicited,
+    RelayStateRefused,
+    UpstreamRefused,
+)
+from idp_proxy.seal import opened_text, sealed_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from idp_proxy.decision.subject import Evidence
     from idp_proxy.seal import KeyRing
 
 PURPOSE: Final = "login"
+#: How far the clocks of two hosts, or of an upstream and a host, may be apart.
+CLOCK_SKEW: Final = timedelta(seconds=120)
 MAX_AGE_S: Final = 600
 MAX_COOKIES: Final = 5
 #: Octets of Mattermost's RelayState.
@@ -60,16 +71,17 @@ class LoginTransaction:
 
 @dataclass(frozen=True, slots=True)
 class CookieStyle:
-    """How the cookie is named and marked. `insecure` is for loopback without TLS only: there a
-    `__Host-` cookie could not be set at all.
+    """How the cookies of one purpose are named and marked. `insecure` is for loopback without TLS
+    only: there a `__Host-` cookie could not be set at all.
     """
 
     insecure: bool = False
+    purpose: str = PURPOSE
 
     @property
     def prefix(self) -> str:
         """What every such cookie's name begins with."""
-        return "login-" if self.insecure else "__Host-login-"
+        return f"{self.purpose}-" if self.insecure else f"__Host-{self.purpose}-"
 
     def name(self, tid: str) -> str:
         """The name of the cookie that belongs to this transaction."""
@@ -126,8 +138,12 @@ def seal(transaction: LoginTransaction, ring: KeyRing) -> str:
     }
     content = json.dumps(facts, separators=(",", ":")).encode() + b"\0"
     content += (transaction.relay_state or "").encode()
-    sealed = base64.urlsafe_b64encode(ring.seal(transaction.tid, content)).rstrip(b"=")
-    cookie = f"{facts['at']}.{sealed.decode('ascii')}"
+    return sealed_cookie(transaction.tid, transaction.started_at, content, ring)
+
+
+def sealed_cookie(tid: str, started_at: datetime, content: bytes, ring: KeyRing) -> str:
+    """`content`, sealed for this id, behind the time. Raises `RelayStateRefused` as `seal`."""
+    cookie = f"{int(started_at.timestamp())}.{sealed_text(tid, content, ring)}"
     if len(cookie) > MAX_SEALED:
         raise RelayStateRefused(f"sealed, the login has {len(cookie)} octets, at most {MAX_SEALED}")
     return cookie
@@ -135,16 +151,53 @@ def seal(transaction: LoginTransaction, ring: KeyRing) -> str:
 
 def unseal(cookie: str, tid: str, ring: KeyRing) -> LoginTransaction | None:
     """The transaction of this id, or None if the cookie was not sealed for it by this ring."""
-    sealed = cookie.partition(".")[2]
-    try:
-        octets = base64.b64decode(
-            sealed.encode("ascii") + b"=" * (-len(sealed) % 4), altchars=b"-_", validate=True
-        )
-    except (binascii.Error, UnicodeEncodeError):
-        return None
-    content = ring.open(tid, octets)
+    content = opened_text(tid, cookie.partition(".")[2], ring)
+    return None if content is None else _login_of(tid, content)
+
+
+def answered_login(
+    relay_state: str | None, cookie_of: Callable[[str], str | None], ring: KeyRing
+) -> LoginTransaction:
+    """The login that an answer belongs to. Raises as `answered`."""
+    return _login_of(*answered(relay_state, cookie_of, ring))
+
+
+def answered(
+    relay_state: str | None, cookie_of: Callable[[str], str | None], ring: KeyRing
+) -> tuple[str, bytes]:
+    """The id and the content of the transaction that an answer belongs to: this browser's only.
+
+    Raises `LoginUnsolicited` for a RelayState that is none of ours, `LoginUnknown` where
+    `cookie_of` finds no cookie for it that this ring sealed.
+    """
+    if relay_state is None or not is_tid(relay_state):
+        raise LoginUnsolicited("the RelayState is not of a login that began here")
+    cookie = cookie_of(relay_state)
+    if cookie is None:
+        raise LoginUnknown("the login's cookie did not come with the answer")
+    content = opened_text(relay_state, cookie.partition(".")[2], ring)
     if content is None:
-        return None
+        raise LoginUnknown("the login's cookie was not sealed for this RelayState")
+    return relay_state, content
+
+
+def demand_in_time(started_at: datetime, answer_within: timedelta, now: datetime) -> None:
+    """Raises `LoginExpired` when the answer comes too late, or before it was asked for."""
+    age = now - started_at
+    if not -CLOCK_SKEW <= age <= answer_within:
+        raise LoginExpired(f"answered after {age.total_seconds():.0f} s")
+
+
+def demand_fresh(started_at: datetime, evidence: Evidence) -> None:
+    """Who asked for a fresh authentication gets one: an older session does not do (IDP-04).
+
+    Raises `UpstreamRefused`.
+    """
+    if evidence.authn_instant < started_at - CLOCK_SKEW:
+        raise UpstreamRefused("IDP-04", "ForceAuthn was asked, and an older session answered")
+
+
+def _login_of(tid: str, content: bytes) -> LoginTransaction:
     text, _, relay_state = content.partition(b"\0")
     facts = json.loads(text)
     return LoginTransaction(

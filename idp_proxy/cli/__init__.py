@@ -14,6 +14,7 @@ from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.notifying import register as register_notifying
 from idp_proxy.cli.operators import register as register_operators
 from idp_proxy.cli.overriding import register as register_overriding
+from idp_proxy.cli.rehearsing import register as register_rehearsing
 from idp_proxy.cli.session import EXIT_REFUSED, EXIT_USAGE, program, shown_next, tell
 from idp_proxy.cli.setup import register as register_setup
 from idp_proxy.cli.status import register as register_status
@@ -29,6 +30,7 @@ for register in (
     register_setup,
     register_status,
     register_switching,
+    register_rehearsing,
     register_metadata,
     register_audit,
     register_notifying,

@@ -64,6 +64,11 @@ class Transaction(Protocol):
         older time than the known one changes nothing.
         """
 
+    def note_evidence(self, kind: Evidence, upstream: str, at: datetime) -> None:
+        """As `FleetStore.note_evidence`. Raises `StoreError` in the host's spool: who cannot reach
+        the store vouches for nothing.
+        """
+
     def swap(self, expected_epoch: int, state: SwitchState) -> None:
         """Replace the switch state. Raises `StoreConflict` unless its epoch is `expected_epoch`;
         0 means that there is none yet.
@@ -95,6 +100,11 @@ class Store(Protocol):
 
     def person_by_lookup_key(self, key: str) -> RosterRow | None:
         """The roster row that holds this key (`decision.roster.lookup_key`)."""
+
+    def is_used(self, used: UsedId) -> bool:
+        """Whether this id was consumed. It says what to tell a person; what must count once is
+        consumed in a transaction.
+        """
 
     def proofs(self) -> dict[str, datetime]:
         """When each upstream last answered a login that was verified."""

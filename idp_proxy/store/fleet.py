@@ -37,6 +37,20 @@ def clock(connection: Connection) -> datetime:
     return datetime.now(UTC)
 
 
+def note_evidence(connection: Connection, kind: Evidence, upstream: str, at: datetime) -> None:
+    """Remember the newest of its kind; who opened the connection commits."""
+    new = _INSERT[connection.dialect.name](evidence).values(
+        kind=kind.value, upstream=upstream, at=at
+    )
+    connection.execute(
+        new.on_conflict_do_update(
+            index_elements=[evidence.c.kind, evidence.c.upstream],
+            set_={"at": new.excluded.at},
+            where=evidence.c.at < new.excluded.at,
+        )
+    )
+
+
 class SqlFleet:
     """`store.base.FleetStore`; `SqlStore` is one."""
 
@@ -123,16 +137,7 @@ class SqlFleet:
     def note_evidence(self, kind: Evidence, upstream: str, at: datetime) -> None:
         """See `store.base.FleetStore`."""
         with self._database.writing() as connection:
-            new = _INSERT[connection.dialect.name](evidence).values(
-                kind=kind.value, upstream=upstream, at=at
-            )
-            connection.execute(
-                new.on_conflict_do_update(
-                    index_elements=[evidence.c.kind, evidence.c.upstream],
-                    set_={"at": new.excluded.at},
-                    where=evidence.c.at < new.excluded.at,
-                )
-            )
+            note_evidence(connection, kind, upstream, at)
 
     def evidence(self, kind: Evidence) -> dict[str, datetime]:
         """See `store.base.FleetStore`."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from idp_proxy.audit.verification import Verdict
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
-    from idp_proxy.store.base import Store, Transaction, UsedId
+    from idp_proxy.store.base import Evidence, Store, Transaction, UsedId
 
 _BATCH_ROWS = 200
 _OPENING_ID_BYTES = 8
@@ -103,6 +103,10 @@ class SpoolTransaction:
     def note_proof(self, upstream: str, at: datetime) -> None:
         """See `store.base.Transaction`."""
         self._note(journal.Proof(upstream, at))
+
+    def note_evidence(self, kind: Evidence, upstream: str, at: datetime) -> None:
+        """Refused: what nobody else hears of is no evidence for them."""
+        self._refuse(f"the {kind} of {upstream} at {at:%H:%M:%S}")
 
     def swap(self, expected_epoch: int, state: SwitchState) -> None:
         """Refused: who cannot read the store keeps the last state (DESIGN section 2)."""

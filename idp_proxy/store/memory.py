@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from idp_proxy.audit.verification import Verdict
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
-    from idp_proxy.store.base import Transaction, UsedId
+    from idp_proxy.store.base import Evidence, Transaction, UsedId
 
 _WAIT_S = 5.0
 _KEY_BYTES = 32
@@ -38,6 +38,7 @@ class _Contents:
     people: dict[str, RosterRow] = field(default_factory=dict)
     ids_by_key: dict[str, str] = field(default_factory=dict)
     proofs: dict[str, datetime] = field(default_factory=dict)
+    evidence: list[tuple[Evidence, str, datetime]] = field(default_factory=list)
     state: SwitchState | None = None
     rows: list[Row] = field(default_factory=list)
     heads: dict[str, Head] = field(default_factory=dict)
@@ -84,6 +85,9 @@ class _MemoryTransaction:
         known = self.staged.proofs.get(upstream) or self._committed.proofs.get(upstream)
         if known is None or known < at:
             self.staged.proofs[upstream] = at
+
+    def note_evidence(self, kind: Evidence, upstream: str, at: datetime) -> None:
+        self.staged.evidence.append((kind, upstream, at))
 
     def swap(self, expected_epoch: int, state: SwitchState) -> None:
         known = self.staged.state
@@ -170,6 +174,8 @@ class MemoryStore(MemoryFleet):
                 contents.ids_by_key[row.lookup_key] = row.id
         contents.used.update(staged.used)
         contents.proofs.update(staged.proofs)
+        for noted in staged.evidence:
+            self.note_evidence(*noted)
         contents.rows.extend(staged.rows)
         contents.heads.update(staged.heads)
         contents.person_keys.update(staged.person_keys)
@@ -190,6 +196,11 @@ class MemoryStore(MemoryFleet):
         with self._committing:
             holder = self._contents.ids_by_key.get(key)
             return None if holder is None else self._contents.people[holder]
+
+    def is_used(self, used: UsedId) -> bool:
+        """See `store.base.Store`."""
+        with self._committing:
+            return used_id_digest(used) in self._contents.used
 
     def proofs(self) -> dict[str, datetime]:
         """See `store.base.Store`."""

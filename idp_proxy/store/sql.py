@@ -19,7 +19,7 @@ from idp_proxy.audit.prepared import Prepared
 from idp_proxy.errors import ReplayDetected, StoreConflict
 from idp_proxy.store import schema
 from idp_proxy.store.database import Database
-from idp_proxy.store.fleet import SqlFleet
+from idp_proxy.store.fleet import SqlFleet, note_evidence
 from idp_proxy.store.records import (
     person_from,
     person_record,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from idp_proxy.audit.log import AuditLog
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
-    from idp_proxy.store.base import Transaction, UsedId
+    from idp_proxy.store.base import Evidence, Transaction, UsedId
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -51,6 +51,7 @@ _PERSON_BY_KEY = select(roster).where(roster.c.lookup_key == bindparam("of_key")
 _PERSON_HELD = Prepared(_PERSON.with_for_update())
 _PERSON_BY_KEY_HELD = Prepared(_PERSON_BY_KEY.with_for_update())
 _PROOFS = select(proof)
+_USED = select(used_id.c.digest).where(used_id.c.digest == bindparam("of_digest"))
 _FORGET_USED = delete(used_id).where(used_id.c.expires_at < bindparam("now"))
 
 
@@ -144,6 +145,10 @@ class SqlTransaction:
         """See `store.base.Transaction`."""
         self._upserts.note_proof.run(self._connection, {"upstream": upstream, "at": at})
 
+    def note_evidence(self, kind: Evidence, upstream: str, at: datetime) -> None:
+        """See `store.base.Transaction`."""
+        note_evidence(self._connection, kind, upstream, at)
+
     def swap(self, expected_epoch: int, state: SwitchState) -> None:
         """See `store.base.Transaction`."""
         record = state_record(state)
@@ -207,6 +212,12 @@ class SqlStore(SqlFleet):
         """See `store.base.Store`."""
         with self._database.reading() as connection:
             return _one_person(connection, _PERSON_BY_KEY, {"of_key": key})
+
+    def is_used(self, used: UsedId) -> bool:
+        """See `store.base.Store`."""
+        with self._database.reading() as connection:
+            found = connection.execute(_USED, {"of_digest": used_id_digest(used)})
+            return found.first() is not None
 
     def proofs(self) -> dict[str, datetime]:
         """See `store.base.Store`."""

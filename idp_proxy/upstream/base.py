@@ -42,6 +42,15 @@ class PostForm:
 
 
 @dataclass(frozen=True, slots=True)
+class SentOn:
+    """What the browser is given: the way to the upstream, and the transaction, sealed."""
+
+    way: Redirect | PostForm
+    tid: str
+    sealed: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """What an answer is held against: the one question this login asked, and whom."""
 

@@ -19,7 +19,7 @@ from idp_proxy.errors import (
     TooLarge,
     WrongMethod,
 )
-from idp_proxy.web.intake import from_app
+from idp_proxy.web.intake import came_by_link, from_app, loggable_path
 from idp_proxy.web.wording import choose_language
 
 if TYPE_CHECKING:
@@ -40,7 +40,13 @@ def install(app: FastAPI, pages: Pages, new_id: Callable[[], str]) -> None:
         error_id = new_id()[:12]
         _note(request, error, error_id)
         language = choose_language(request.headers.get("accept-language", ""))
-        return pages.error(error, error_id, language, from_app=from_app(request))
+        return pages.error(
+            error,
+            error_id,
+            language,
+            from_app=from_app(request),
+            by_link=came_by_link(request),
+        )
 
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, ProxyError):
@@ -69,7 +75,7 @@ def _of_http(request: Request, error: Exception) -> ProxyError:
         allow = (getattr(error, "headers", None) or {}).get("Allow", "")
         return WrongMethod(sorted(allow.split(", ")), request.method[:20])
     if status == HTTPStatus.NOT_FOUND:
-        return NotFound(request.url.path[:200])
+        return NotFound(loggable_path(request))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return TooLarge(f"HTTP status {status}")
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -87,5 +93,5 @@ def _note(request: Request, error: ProxyError, error_id: str) -> None:
         detail=error.detail[:1000],
         error_id=error_id,
         method=request.method[:20],
-        path=request.url.path[:200],
+        path=loggable_path(request),
     )

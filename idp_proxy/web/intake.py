@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Final
 
 from idp_proxy.errors import MalformedMessage, TooLarge
+from idp_proxy.links import LinkFollowed
 from idp_proxy.saml.bindings import MAX_FORM
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 _BODY_WITHIN_S: Final = 15
 _FORM: Final = "application/x-www-form-urlencoded"
+#: What stands behind these is a secret until it was used.
+_OF_A_LINK: Final = re.compile(r"((?:rehearse|drill/join)/+).+", re.IGNORECASE | re.DOTALL)
 
 
 async def form_body(request: Request) -> bytes:
@@ -47,3 +51,29 @@ def query(request: Request) -> bytes:
 def from_app(request: Request) -> bool:
     """Whether Mattermost's app shows the page: a hint for the wording, never for a decision."""
     return "mattermost" in request.headers.get("user-agent", "").lower()
+
+
+async def demand_our_form(request: Request) -> None:
+    """The form of our own page was posted, and no other site's: a link is followed by a person.
+
+    Every browser says so since 2023 (W3C Fetch Metadata); of an older one nothing is known. Raises
+    `LinkFollowed`, and as `form_body`.
+    """
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise LinkFollowed("the form was posted by another site")
+    await form_body(request)
+
+
+def by_link(request: Request) -> None:
+    """Note that what goes wrong from here on did not begin at Mattermost."""
+    request.state.by_link = True
+
+
+def came_by_link(request: Request) -> bool:
+    """Whether `by_link` was noted of this request."""
+    return getattr(request.state, "by_link", False)
+
+
+def loggable_path(request: Request) -> str:
+    """The path as the log may show it: without what a link's holder could do with it (OPS-01)."""
+    return _OF_A_LINK.sub(r"\1...", request.url.path)[:200]

@@ -8,7 +8,6 @@ would. Script and style stand in the page and are allowed by their hash only (CS
 from __future__ import annotations
 
 import base64
-import enum
 import hashlib
 import re
 from dataclasses import dataclass
@@ -21,24 +20,15 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from idp_proxy.errors import (
-    ConfigError,
-    Internal,
-    LoginRefused,
-    PersonConverted,
-    ProxyError,
-    ReplayDetected,
-    RosterUnavailable,
-    UnknownServiceProvider,
-    UnsupportedSignature,
-    WrongAcs,
-    WrongMethod,
-)
+from idp_proxy.errors import ConfigError, Internal, ProxyError, WrongMethod
 from idp_proxy.web.form import MARK, FormPage
+from idp_proxy.web.next_steps import next_step
 from idp_proxy.web.wording import Language, error_wording, texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from idp_proxy.rehearsal import Rehearsed
 
 REFRESH_S: Final = 60
 """Seconds after which /status asks again by itself."""
@@ -73,32 +63,6 @@ _HOST: Final = re.compile(r"[a-z0-9.-]+|[0-9a-f:.]+")
 _LOOPBACK: Final = re.compile(r"http://(?:127\.0\.0\.1|localhost)(?::[0-9]+)?")
 _LOOPBACK_SOURCES: Final = ("http://127.0.0.1:*", "http://localhost:*")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
-class NextStep(enum.Enum):
-    """The one thing an error page offers first."""
-
-    START_AGAIN = "start_again"
-    OPEN_MATTERMOST = "open_mattermost"
-    ASK_SUPPORT = "ask_support"
-
-
-# An error takes the step of the nearest class above it that stands here.
-_NEXT_STEPS: Final[Mapping[type[ProxyError], NextStep]] = {
-    ProxyError: NextStep.START_AGAIN,
-    ReplayDetected: NextStep.OPEN_MATTERMOST,
-    UnsupportedSignature: NextStep.ASK_SUPPORT,
-    UnknownServiceProvider: NextStep.ASK_SUPPORT,
-    WrongAcs: NextStep.ASK_SUPPORT,
-    LoginRefused: NextStep.ASK_SUPPORT,
-    PersonConverted: NextStep.OPEN_MATTERMOST,
-    RosterUnavailable: NextStep.START_AGAIN,
-}
-
-
-def next_step(kind: type[ProxyError]) -> NextStep:
-    """What a person may do after an error of class `kind`."""
-    return next(_NEXT_STEPS[cls] for cls in kind.__mro__ if cls in _NEXT_STEPS)
 
 
 def origin(url: str) -> str:
@@ -173,11 +137,13 @@ class Pages:
         language: Language = Language.EN,
         *,
         from_app: bool = False,
+        by_link: bool = False,
     ) -> Response:
         """The page for `error`: its public text, what to do, and `error_id` for the help desk.
 
         Nothing of the instance is shown, so neither its `detail` nor anything a client sent. A link
-        opened from Mattermost's app would log in the browser instead, so an app gets none.
+        opened from Mattermost's app would log in the browser instead, so an app gets none; nor does
+        who came `by_link`, and not from Mattermost.
         """
         response = self._page(
             "error.html",
@@ -187,7 +153,7 @@ class Pages:
             error=error_wording(type(error), language),
             code=type(error).code,
             error_id=error_id,
-            step=next_step(type(error)).value,
+            step=next_step(type(error), by_link=by_link).value,
             from_app=from_app,
         )
         if isinstance(error, WrongMethod):
@@ -195,6 +161,37 @@ class Pages:
         if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response
+
+    def question(
+        self,
+        topic: str,
+        kind: str,
+        values: Mapping[str, str],
+        form_action: Literal["self", "any-https"],
+        language: Language = Language.EN,
+    ) -> Response:
+        """The page behind a link: the texts `kind` of `topic` with `values` in them, and one button
+        that posts to this very address. "any-https" if that leads on to an upstream.
+        """
+        sources = ["'self'", *(self._upstream_sources() if form_action == "any-https" else ())]
+        return self._page(
+            "question.html",
+            language,
+            csp=f"form-action {' '.join(sources)}",
+            story=texts(language)[topic][kind],
+            values=values,
+        )
+
+    def rehearsed(self, done: Rehearsed, language: Language = Language.EN) -> Response:
+        """The end of a rehearsal: that the login works, since when, and what is not so."""
+        return self._page(
+            "rehearsed.html",
+            language,
+            csp="form-action 'none'",
+            done=done,
+            at=done.at.astimezone(UTC),
+            refusal=None if done.refusal is None else done.refusal.value,
+        )
 
     def status(
         self,
@@ -237,12 +234,16 @@ class Pages:
             sources = tuple(dict.fromkeys(origin(value) for value in self.allowed_form_origins))
             allowed = target in sources
         else:
-            sources = ("https:", *(_LOOPBACK_SOURCES if self.insecure_loopback else ()))
+            sources = self._upstream_sources()
             local = self.insecure_loopback and _LOOPBACK.fullmatch(target)
             allowed = bool(target.startswith("https:") or local)
         if not allowed:
             raise Internal(f"a form may not be posted to {target}: allowed is {' '.join(sources)}")
         return sources
+
+    def _upstream_sources(self) -> tuple[str, ...]:
+        """The CSP sources of whatever an upstream may redirect a form to."""
+        return ("https:", *(_LOOPBACK_SOURCES if self.insecure_loopback else ()))
 
     def form_page(self, action: str, form_action: FormAction, language: Language) -> FormPage:
         """`auto_post` before it has its fields. Raises `Internal`."""

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from idp_proxy.audit.chain import host_of
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
+from idp_proxy.store.base import Evidence
 from idp_proxy.store.local import LocalSpool
 from tests.conformance.rooms import (
     NOW,
@@ -159,6 +160,8 @@ def test_nothing_is_switched_here(spool: LocalSpool) -> None:
         transaction.swap(0, state())
     with pytest.raises(StoreError, match="away"), spool.transaction() as transaction:
         transaction.adopt([], [])
+    with pytest.raises(StoreError, match="away"), spool.transaction() as transaction:
+        transaction.note_evidence(Evidence.REHEARSAL, "okta", NOW)
 
 
 def test_a_merge_brings_everything_home_in_order(store: AnyStore, spool: LocalSpool) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from idp_proxy.audit.chain import PersonKey, append, start
 from idp_proxy.errors import ReplayDetected, StoreConflict
+from idp_proxy.store.base import Evidence
 from tests.conformance.rooms import (
     NOW,
     SOON,
@@ -333,6 +334,30 @@ def test_a_proof_never_goes_back_in_time(store: AnyStore) -> None:
         transaction.note_proof("okta", NOW)
         transaction.note_proof("entra", NOW)
     assert store.proofs() == {"okta": SOON, "entra": NOW}
+
+
+def test_evidence_is_noted_with_what_belongs_to_it_or_not_at_all(store: AnyStore) -> None:
+    for at in (SOON, NOW):
+        with store.transaction() as transaction:
+            transaction.note_evidence(Evidence.REHEARSAL, "okta", at)
+    assert store.evidence(Evidence.REHEARSAL) == {"okta": SOON}
+    assert store.evidence(Evidence.FAILBACK_TEST) == {}
+
+    def interrupted() -> None:
+        with store.transaction() as transaction:
+            transaction.note_evidence(Evidence.REHEARSAL, "entra", NOW)
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        interrupted()
+    assert store.evidence(Evidence.REHEARSAL) == {"okta": SOON}
+
+
+def test_whether_an_id_was_used_can_be_asked(store: AnyStore) -> None:
+    assert not store.is_used(used())
+    with store.transaction() as transaction:
+        transaction.consume(used())
+    assert store.is_used(used())
 
 
 def test_times_come_back_in_utc_whatever_zone_they_were_given_in(store: AnyStore) -> None:

@@ -303,8 +303,9 @@ def form_of(page: httpx.Response) -> Posted:
 
 def code_of(page: httpx.Response) -> str:
     """The code on an error page, or the status of another page."""
-    found = re.search(r"</dt><dd><code>([a-z_]+)</code>", page.text)
-    return found[1] if found else str(page.status_code)
+    # The last one: the error id above it may happen to be of small letters only.
+    found = re.findall(r"</dt><dd><code>([a-z_]+)</code>", page.text)
+    return found[-1] if found else str(page.status_code)
 
 
 def demand_refusal(page: httpx.Response, kind: type[ProxyError]) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
-    from idp_proxy.store.base import Store, Transaction
+    from idp_proxy.store.base import Store, Transaction, UsedId
     from idp_proxy.store.memory import MemoryStore
     from idp_proxy.store.sql import SqlStore
     from tests.flows.stage import Clock
@@ -55,6 +55,11 @@ class Reachable:
         """See `store.base.Store`."""
         self._reach()
         return self.store.person_by_lookup_key(key)
+
+    def is_used(self, used: UsedId) -> bool:
+        """See `store.base.Store`."""
+        self._reach()
+        return self.store.is_used(used)
 
     def proofs(self) -> dict[str, datetime]:
         """See `store.base.Store`."""

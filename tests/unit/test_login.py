@@ -18,23 +18,22 @@ from idp_proxy.decision.roster import RosterLimits
 from idp_proxy.decision.subject import Evidence, Identity, Subject
 from idp_proxy.decision.switching import Grace, first_state
 from idp_proxy.login import Issued, Login
-from idp_proxy.login_record import CLOCK_SKEW, LoginRecord
+from idp_proxy.login_record import LoginRecord
 from idp_proxy.saml.authn_request import MAX_AGE, ServiceProvider
 from idp_proxy.saml.bindings import RequestMessage, ResponseMessage
 from idp_proxy.seal import KeyRing
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.store.switch_view import SwitchView
 from idp_proxy.traffic import TrafficMeter
-from idp_proxy.transaction import unseal
+from idp_proxy.transaction import CLOCK_SKEW, unseal
 from idp_proxy.upstream.base import Proof, Redirect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from idp_proxy.login import Begun
     from idp_proxy.store.base import Spool, Store, Transaction, UsedId
-    from idp_proxy.upstream.base import Ask, Pending
+    from idp_proxy.upstream.base import Ask, Pending, SentOn
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 ACS = "https://chat.example.org/login/sso/saml"
@@ -175,7 +174,7 @@ def request(relay_state: str | None = "state") -> RequestMessage:
     return RequestMessage(xml.encode(), relay_state)
 
 
-def finish(login: Login, begun: Begun, assertion: str = "_a") -> Issued:
+def finish(login: Login, begun: SentOn, assertion: str = "_a") -> Issued:
     return login.complete("okta", ResponseMessage(assertion, begun.tid), lambda _: begun.sealed)
 
 

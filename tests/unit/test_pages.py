@@ -31,7 +31,8 @@ from idp_proxy.errors import (
     UnsupportedSignature,
     WrongMethod,
 )
-from idp_proxy.web.pages import FormAction, LoginState, NextStep, Pages, next_step, origin
+from idp_proxy.web.next_steps import NextStep, next_step
+from idp_proxy.web.pages import FormAction, LoginState, Pages, origin
 from idp_proxy.web.wording import Language
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idp_proxy import errors
+from idp_proxy import errors, links
 from idp_proxy.errors import ConfigError, ProxyError, SwitchRefused
 from idp_proxy.web.wording import Language, choose_language, error_wording, texts
 
@@ -22,7 +22,7 @@ NEVER_IN_A_BROWSER: tuple[type[ProxyError], ...] = (ConfigError, SwitchRefused)
 def every_error() -> list[type[ProxyError]]:
     classes = [
         kind
-        for kind in vars(errors).values()
+        for kind in (vars(errors) | vars(links)).values()
         if isinstance(kind, type) and issubclass(kind, ProxyError)
     ]
     return [kind for kind in classes if kind not in NEVER_IN_A_BROWSER]

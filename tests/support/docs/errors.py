@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import idp_proxy
 from idp_proxy.errors import ProxyError
-from idp_proxy.web.pages import NextStep, next_step
+from idp_proxy.web.next_steps import NextStep, next_step
 from idp_proxy.web.wording import Language, error_wording, texts
 from tests.support.docs.markdown import NOTE
 
@@ -43,6 +43,8 @@ _STEPS = {
     NextStep.START_AGAIN: "start again from Mattermost",
     NextStep.OPEN_MATTERMOST: "open Mattermost",
     NextStep.ASK_SUPPORT: "contact support",
+    NextStep.NEW_LINK: "ask for a new link",
+    NextStep.LINK_AGAIN: "open the link again",
 }
 
 
