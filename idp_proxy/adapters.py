@@ -11,6 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from idp_proxy.audit.log import AuditLog
+from idp_proxy.seal import KeyRing
+from idp_proxy.store import kept_state
+from idp_proxy.store.kept_state import KeptState
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.sql import SqlStore
 from idp_proxy.survey import Standards
@@ -38,20 +41,38 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)
 
 
-def open_store(settings: Settings) -> SqlStore:
-    """The store as it is. Raises `StoreError`, also when `serve` never made it."""
-    return SqlStore(settings.store.url, AuditLog(settings.proxy.host))
+def open_store(settings: Settings, *, may_be_away: bool = False) -> SqlStore:
+    """The store as it is. Raises `StoreError`, also when `serve` never made it; a shared one that
+    `may_be_away` does so only when something is asked of it.
+    """
+    audit = AuditLog(settings.proxy.host)
+    return SqlStore(settings.store.url, audit, may_be_away=may_be_away)
+
+
+def is_shared(settings: Settings) -> bool:
+    """Whether the store is for several hosts, and may go away while this one goes on."""
+    return not settings.store.url.startswith("sqlite")
 
 
 def open_spool(settings: Settings, store: SqlStore) -> LocalSpool | None:
     """The host's spool; None where the store is this host's own file, which needs no second one."""
-    if settings.store.url.startswith("sqlite"):
+    if not is_shared(settings):
         return None
     return LocalSpool(
         settings.proxy.data_dir / "spool.db",
         settings.proxy.host,
         known_head=store.known_head,
         now=utc_now,
+    )
+
+
+def open_kept_state(settings: Settings, now: Callable[[], datetime] = utc_now) -> KeptState:
+    """The state that this host starts by while a shared store is away."""
+    return KeptState(
+        settings.proxy.data_dir / "switch-state",
+        KeyRing(settings.proxy.state_keys, kept_state.PURPOSE),
+        kept_state.context_of(settings.proxy.host, settings.store.url),
+        now,
     )
 
 
