@@ -18,6 +18,8 @@ from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.sql import SqlStore
 from idp_proxy.survey import Standards
 from idp_proxy.switch import Switchboard
+from idp_proxy.upstream.canary import Canary
+from idp_proxy.upstream.canary_form import FormDriver
 from idp_proxy.upstream.dialling import Dialler
 from idp_proxy.upstream.reach import Reach
 from idp_proxy.upstream.reference import NeutralReference
@@ -26,9 +28,10 @@ from idp_proxy.upstream.saml import SamlUpstream
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from idp_proxy.config.settings import Settings
+    from idp_proxy.config.settings import CanarySettings, Settings, UpstreamSettings
     from idp_proxy.store.base import Store
-    from idp_proxy.upstream.probing import Probe, ReferenceProbe
+    from idp_proxy.upstream.canary import Driver
+    from idp_proxy.upstream.probing import CanaryLogin, Probe, ReferenceProbe
 
 
 def utc_now() -> datetime:
@@ -121,6 +124,36 @@ def open_standards(settings: Settings, upstreams: Mapping[str, SamlUpstream]) ->
 def usable_at(upstreams: Mapping[str, SamlUpstream], at: datetime) -> dict[str, str | None]:
     """Each upstream in order of preference, with None or the reason why it cannot serve."""
     return {name: upstream.why_unusable(at) for name, upstream in upstreams.items()}
+
+
+def open_canaries(
+    settings: Settings, upstreams: Mapping[str, SamlUpstream]
+) -> tuple[CanaryLogin, ...]:
+    """Every canary, in the order of the configuration."""
+    return tuple(
+        Canary(
+            upstream=wanted.name,
+            settings=canary,
+            asks=upstreams[wanted.name],
+            driver=_driver(canary, wanted, settings),
+            new_id=new_id,
+            acs_url=wanted.acs_url,
+            link_attribute=wanted.link_attribute,
+            timeout=settings.failover.canary_times.timeout,
+        )
+        for wanted in settings.upstreams
+        for canary in wanted.canaries
+    )
+
+
+def _driver(canary: CanarySettings, wanted: UpstreamSettings, settings: Settings) -> Driver:
+    return FormDriver(
+        canary,
+        Dialler(wanted.outbound),
+        settings.failover.canary_times.timeout,
+        settings.failover.cadence.connect,
+        insecure_loopback=settings.proxy.insecure_loopback,
+    )
 
 
 def open_switchboard(

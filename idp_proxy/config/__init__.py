@@ -7,6 +7,7 @@ from typing import Final
 from idp_proxy.config.loading import load
 from idp_proxy.config.settings import (
     AuditSettings,
+    CanarySettings,
     CanaryTimes,
     Checkpoints,
     Converted,
@@ -38,6 +39,7 @@ CONFIG_VARIABLE: Final = "IDP_PROXY_CONFIG"
 __all__ = [
     "CONFIG_VARIABLE",
     "AuditSettings",
+    "CanarySettings",
     "CanaryTimes",
     "Checkpoints",
     "Converted",
