@@ -11,27 +11,22 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from idp_proxy.audit.log import AuditLog
-from idp_proxy.seal import KeyRing
-from idp_proxy.store import kept_state
-from idp_proxy.store.kept_state import KeptState
+from idp_proxy.config.settings import DirectorySettings, SamlSettings
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.sql import SqlStore
 from idp_proxy.survey import Standards
 from idp_proxy.switch import Switchboard
-from idp_proxy.upstream.canary import Canary
-from idp_proxy.upstream.canary_form import FormDriver
 from idp_proxy.upstream.dialling import Dialler
-from idp_proxy.upstream.reach import Reach
 from idp_proxy.upstream.reference import NeutralReference
 from idp_proxy.upstream.saml import SamlUpstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from idp_proxy.config.settings import CanarySettings, Settings, UpstreamSettings
+    from idp_proxy.config.settings import Settings, UpstreamSettings
     from idp_proxy.store.base import Store
-    from idp_proxy.upstream.canary import Driver
-    from idp_proxy.upstream.probing import CanaryLogin, Probe, ReferenceProbe
+    from idp_proxy.upstream.configured import ConfiguredUpstream
+    from idp_proxy.upstream.probing import Probe, ReferenceProbe
 
 
 def utc_now() -> datetime:
@@ -44,22 +39,14 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)
 
 
-def open_store(settings: Settings, *, may_be_away: bool = False) -> SqlStore:
-    """The store as it is. Raises `StoreError`, also when `serve` never made it; a shared one that
-    `may_be_away` does so only when something is asked of it.
-    """
-    audit = AuditLog(settings.proxy.host)
-    return SqlStore(settings.store.url, audit, may_be_away=may_be_away)
-
-
-def is_shared(settings: Settings) -> bool:
-    """Whether the store is for several hosts, and may go away while this one goes on."""
-    return not settings.store.url.startswith("sqlite")
+def open_store(settings: Settings) -> SqlStore:
+    """The store as it is. Raises `StoreError`, also when `serve` never made it."""
+    return SqlStore(settings.store.url, AuditLog(settings.proxy.host))
 
 
 def open_spool(settings: Settings, store: SqlStore) -> LocalSpool | None:
     """The host's spool; None where the store is this host's own file, which needs no second one."""
-    if not is_shared(settings):
+    if settings.store.url.startswith("sqlite"):
         return None
     return LocalSpool(
         settings.proxy.data_dir / "spool.db",
@@ -69,34 +56,26 @@ def open_spool(settings: Settings, store: SqlStore) -> LocalSpool | None:
     )
 
 
-def open_kept_state(settings: Settings, now: Callable[[], datetime] = utc_now) -> KeptState:
-    """The state that this host starts by while a shared store is away."""
-    return KeptState(
-        settings.proxy.data_dir / "switch-state",
-        KeyRing(settings.proxy.state_keys, kept_state.PURPOSE),
-        kept_state.context_of(settings.proxy.host, settings.store.url),
-        now,
-    )
-
-
-def open_upstreams(settings: Settings) -> dict[str, SamlUpstream]:
+def open_upstreams(settings: Settings) -> dict[str, ConfiguredUpstream]:
     """The upstreams in order of preference, each with its last good metadata."""
-    return {upstream.name: SamlUpstream(upstream, settings) for upstream in settings.upstreams}
+    return {wanted.name: _open_upstream(wanted, settings) for wanted in settings.upstreams}
 
 
-def open_probes(settings: Settings, upstreams: Mapping[str, SamlUpstream]) -> dict[str, Probe]:
+def _open_upstream(wanted: UpstreamSettings, settings: Settings) -> ConfiguredUpstream:
+    """The one place where the kind of an upstream makes a difference."""
+    if isinstance(wanted, SamlSettings):
+        return SamlUpstream(wanted, settings)
+    if isinstance(wanted, DirectorySettings):
+        # The import of its library is slow: who has no directory does not wait for it.
+        from idp_proxy.upstream.directory import DirectoryUpstream  # noqa: PLC0415 - see above
+
+        return DirectoryUpstream(wanted)
+    raise TypeError(f"no adapter for {type(wanted).__name__}")
+
+
+def open_probes(upstreams: Mapping[str, ConfiguredUpstream]) -> dict[str, Probe]:
     """L1 of each upstream, by name."""
-    return {
-        wanted.name: Reach(
-            wanted,
-            upstreams[wanted.name].feed,
-            upstreams[wanted.name],
-            Dialler(wanted.outbound),
-            new_id,
-            insecure_loopback=settings.proxy.insecure_loopback,
-        )
-        for wanted in settings.upstreams
-    }
+    return {name: upstream.probe(new_id) for name, upstream in upstreams.items()}
 
 
 def open_references(settings: Settings) -> dict[str, tuple[ReferenceProbe, ...]]:
@@ -110,7 +89,7 @@ def open_references(settings: Settings) -> dict[str, tuple[ReferenceProbe, ...]]
     }
 
 
-def open_standards(settings: Settings, upstreams: Mapping[str, SamlUpstream]) -> Standards:
+def open_standards(settings: Settings, upstreams: Mapping[str, ConfiguredUpstream]) -> Standards:
     """By what the fleet is judged: by the watch, by `status`, and before an operator's switch."""
     return Standards(
         usable=partial(usable_at, upstreams),
@@ -121,43 +100,13 @@ def open_standards(settings: Settings, upstreams: Mapping[str, SamlUpstream]) ->
     )
 
 
-def usable_at(upstreams: Mapping[str, SamlUpstream], at: datetime) -> dict[str, str | None]:
+def usable_at(upstreams: Mapping[str, ConfiguredUpstream], at: datetime) -> dict[str, str | None]:
     """Each upstream in order of preference, with None or the reason why it cannot serve."""
     return {name: upstream.why_unusable(at) for name, upstream in upstreams.items()}
 
 
-def open_canaries(
-    settings: Settings, upstreams: Mapping[str, SamlUpstream]
-) -> tuple[CanaryLogin, ...]:
-    """Every canary, in the order of the configuration."""
-    return tuple(
-        Canary(
-            upstream=wanted.name,
-            settings=canary,
-            asks=upstreams[wanted.name],
-            driver=_driver(canary, wanted, settings),
-            new_id=new_id,
-            acs_url=wanted.acs_url,
-            link_attribute=wanted.link_attribute,
-            timeout=settings.failover.canary_times.timeout,
-        )
-        for wanted in settings.upstreams
-        for canary in wanted.canaries
-    )
-
-
-def _driver(canary: CanarySettings, wanted: UpstreamSettings, settings: Settings) -> Driver:
-    return FormDriver(
-        canary,
-        Dialler(wanted.outbound),
-        settings.failover.canary_times.timeout,
-        settings.failover.cadence.connect,
-        insecure_loopback=settings.proxy.insecure_loopback,
-    )
-
-
 def open_switchboard(
-    store: Store, upstreams: Mapping[str, SamlUpstream], now: Callable[[], datetime] = utc_now
+    store: Store, upstreams: Mapping[str, ConfiguredUpstream], now: Callable[[], datetime] = utc_now
 ) -> Switchboard:
     """What an operator switches by."""
     return Switchboard(store, partial(usable_at, upstreams), now)

@@ -97,6 +97,7 @@ def _of_fleet(turn: Turn) -> Iterator[Notice]:
     yield from _of_mode(turn, seen)
     yield from _of_decision(turn, seen)
     yield from _of_canaries(seen)
+    yield from _of_refused_probes(seen)
     for report in seen.reports:
         if report.isolated and report.host in seen.situation.fleet.seen:
             why = next(iter(report.isolated.values()))
@@ -162,6 +163,14 @@ def _of_canaries(seen: Survey) -> Iterator[Notice]:
                 "cause": track.refused or track.reason,
             }
             yield Notice(Kind.CANARY, f"canary:{canary.upstream}:{canary.name}", facts, _STATUS)
+
+
+def _of_refused_probes(seen: Survey) -> Iterator[Notice]:
+    """A directory that refuses the account it is asked as lets nobody in, and is not down."""
+    for name, health in seen.situation.fleet.health.items():
+        if health.probe_refused is not None:
+            facts = {"upstream": name, "outcome": "refused", "cause": health.probe_refused}
+            yield Notice(Kind.CANARY, f"probe:{name}", facts, _STATUS)
 
 
 def _of_traffic(turn: Turn, traffic: Mapping[str, Unanswered]) -> Iterator[Notice]:

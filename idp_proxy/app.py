@@ -20,14 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import FastAPI
 
 from idp_proxy import logs, upkeep
-from idp_proxy.adapters import (
-    new_id,
-    open_kept_state,
-    open_spool,
-    open_store,
-    open_upstreams,
-    utc_now,
-)
+from idp_proxy.adapters import new_id, open_spool, open_store, open_upstreams, utc_now
 from idp_proxy.config import CONFIG_VARIABLE, load
 from idp_proxy.config.settings import EncryptionAlgorithm
 from idp_proxy.converted import ConvertedFile, NobodyConverted
@@ -70,7 +63,7 @@ if TYPE_CHECKING:
     from idp_proxy.login import Meter
     from idp_proxy.saml.signature import PublicKey
     from idp_proxy.store.base import Spool, Store
-    from idp_proxy.upstream.saml import SamlUpstream
+    from idp_proxy.upstream.configured import ConfiguredUpstream
 
 _ALGORITHMS: Final = {
     EncryptionAlgorithm.AES128_GCM: AES128_GCM,
@@ -109,14 +102,13 @@ def build(
     settings: Settings,
     store: Store,
     spool: Spool | None,
-    upstreams: Mapping[str, SamlUpstream],
+    upstreams: Mapping[str, ConfiguredUpstream],
     meter: Meter,
     now: Callable[[], datetime] = utc_now,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """The web application over these adapters, by these two clocks."""
-    kept = None if spool is None else open_kept_state(settings, now).state
-    view = SwitchView(store, monotonic, kept=kept)
+    view = SwitchView(store, monotonic, outlives_store=spool is not None)
     login = _login(settings, store, spool, upstreams, view, meter, now)
     pages = _pages(settings)
     style = CookieStyle(insecure=settings.proxy.insecure_loopback)
@@ -147,7 +139,7 @@ def _login(
     settings: Settings,
     store: Store,
     spool: Spool | None,
-    upstreams: Mapping[str, SamlUpstream],
+    upstreams: Mapping[str, ConfiguredUpstream],
     view: SwitchView,
     meter: Meter,
     now: Callable[[], datetime],
@@ -192,7 +184,7 @@ def _login(
 def _rehearsal(
     settings: Settings,
     store: Store,
-    upstreams: Mapping[str, SamlUpstream],
+    upstreams: Mapping[str, ConfiguredUpstream],
     view: SwitchView,
     now: Callable[[], datetime],
 ) -> Rehearsal:
@@ -247,7 +239,7 @@ def _pages(settings: Settings) -> Pages:
 def _standing(
     store: Store,
     view: SwitchView,
-    upstreams: Mapping[str, SamlUpstream],
+    upstreams: Mapping[str, ConfiguredUpstream],
     now: Callable[[], datetime],
     *,
     active_serves_on: bool,
@@ -274,7 +266,7 @@ def _standing(
     return look
 
 
-def _metadata(settings: Settings, upstreams: Mapping[str, SamlUpstream]) -> dict[str, bytes]:
+def _metadata(settings: Settings, upstreams: Mapping[str, ConfiguredUpstream]) -> dict[str, bytes]:
     proxy = settings.proxy
 
     def ours(successor: Certificate | None) -> bytes:
@@ -290,7 +282,8 @@ def _metadata(settings: Settings, upstreams: Mapping[str, SamlUpstream]) -> dict
     if proxy.next_certificate is not None:
         documents["/saml/metadata?next=1"] = ours(proxy.next_certificate)
     for name, upstream in upstreams.items():
-        documents[f"/upstream/{name}/metadata"] = upstream.own_metadata()
+        if (own := upstream.own_metadata()) is not None:
+            documents[f"/upstream/{name}/metadata"] = own
     return documents
 
 
@@ -298,7 +291,7 @@ def worker() -> FastAPI:
     """One worker's application; uvicorn calls it in each process that it starts."""
     logs.configure()
     settings = load(Path(os.environ[CONFIG_VARIABLE]))
-    store, meter = open_store(settings, may_be_away=True), TrafficMeter()
+    store, meter = open_store(settings), TrafficMeter()
     tell = partial(meter.tell, store, settings.proxy.host)
     upkeep.start([upkeep.Job("traffic", TELL_EVERY_S, tell)])
     app = build(settings, store, open_spool(settings, store), open_upstreams(settings), meter)

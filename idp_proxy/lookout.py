@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from idp_proxy.decision.traffic import Unanswered
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.survey import Survey
+    from idp_proxy.upstream.configured import ConfiguredUpstream
     from idp_proxy.upstream.probing import Expiry
-    from idp_proxy.upstream.saml import SamlUpstream
 
 #: Unanswered logins are counted by the minute: to look more often would show nothing new.
 _TRAFFIC_EVERY_S: Final = 15.0
@@ -43,7 +43,7 @@ _LAST_WORDS_S: Final = 5.0
 
 
 def start(
-    settings: Settings, store: SqlStore, upstreams: Mapping[str, SamlUpstream]
+    settings: Settings, store: SqlStore, upstreams: Mapping[str, ConfiguredUpstream]
 ) -> Callable[[], None]:
     """Start the watch of this host in a thread of its own; what it gives stops it."""
     notifier = _notifier(settings, store)
@@ -59,13 +59,13 @@ def start(
 def _watch(
     settings: Settings,
     store: SqlStore,
-    upstreams: Mapping[str, SamlUpstream],
+    upstreams: Mapping[str, ConfiguredUpstream],
     notifier: Notifier,
 ) -> Watch:
     failover, host = settings.failover, settings.proxy.host
     clock = StoreClock(time.monotonic, adapters.utc_now)
     sights = Sights(
-        probes=adapters.open_probes(settings, upstreams),
+        probes=adapters.open_probes(upstreams),
         references=adapters.open_references(settings),
         cadence=failover.cadence,
         thresholds=failover.thresholds,

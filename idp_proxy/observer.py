@@ -162,3 +162,5 @@ class Observer:
             self.changed.set()
         elif seen.outcome is Outcome.BROKEN and before.failures == 0:
             _log.warning("probe_broken", upstream=name, reason=seen.reason)
+        elif after.refused is not None and before.refused is None:
+            _log.warning("probe_refused", upstream=name, reason=seen.reason)

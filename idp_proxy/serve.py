@@ -13,37 +13,41 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from idp_proxy import logs, lookout, upkeep
-from idp_proxy.adapters import open_kept_state, open_spool, open_upstreams, utc_now
+from idp_proxy.adapters import (
+    open_spool,
+    open_store,
+    open_switchboard,
+    open_upstreams,
+    utc_now,
+)
 from idp_proxy.audit import checkpoint
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
-from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
+from idp_proxy.store import schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
     from idp_proxy.config.settings import Checkpoints, Settings
-    from idp_proxy.joining import Joining
     from idp_proxy.store.base import Spool, Store
     from idp_proxy.store.local import LocalSpool
     from idp_proxy.store.sql import SqlStore
-    from idp_proxy.upstream.saml import SamlUpstream
+    from idp_proxy.upstream.configured import ConfiguredUpstream
+    from idp_proxy.upstream.metadata_feed import MetadataFeed
 
 
 def serve(settings: Settings) -> None:
     """Run the proxy until it is told to stop: database, housekeeping, watch, workers.
 
-    Raises `StoreError` when the store cannot be brought up to date, or is away and this host has no
-    state to start by.
+    Raises `StoreError` when the store cannot be brought up to date.
     """
     logs.configure()
+    schema.migrate(settings.store.url)
+    store = open_store(settings)
     upstreams = open_upstreams(settings)
-    joined = join(settings, upstreams)
-    store = joined.store
-    stop_upkeep = upkeep.start(
-        [*_jobs(settings, store, upstreams), *_shared_jobs(settings, joined)]
-    )
+    open_switchboard(store, upstreams).current()
+    stop_upkeep = upkeep.start(_jobs(settings, store, upstreams))
     stop_watch = lookout.start(settings, store, upstreams)
     os.environ[CONFIG_VARIABLE] = str(settings.path)
     proxy = settings.proxy
@@ -73,12 +77,13 @@ def serve(settings: Settings) -> None:
 
 
 def _jobs(
-    settings: Settings, store: SqlStore, upstreams: Mapping[str, SamlUpstream]
+    settings: Settings, store: SqlStore, upstreams: Mapping[str, ConfiguredUpstream]
 ) -> list[upkeep.Job]:
     jobs = [upkeep.Job("prune", 600, partial(_forget, store))]
     jobs += [
-        upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream))
+        upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream.feed))
         for name, upstream in upstreams.items()
+        if upstream.feed is not None
     ]
     points, log = settings.audit.checkpoints, AuditLog(settings.proxy.host)
     if points is not None:
@@ -86,22 +91,11 @@ def _jobs(
     if points is not None and settings.audit.retention is not None:
         keep = settings.audit.retention
         jobs.append(upkeep.Job("retention", 86400, partial(_prune, store, log, points, keep)))
-    return jobs
-
-
-def _shared_jobs(settings: Settings, joined: Joining) -> list[upkeep.Job]:
-    """What a host does besides where the store is behind a network, and may go away."""
-    store = joined.store
     spool = open_spool(settings, store)
-    if spool is None:
-        return []
-    keep = partial(keep_state, store, open_kept_state(settings))
-    return [
-        upkeep.Job("join", TRY_EVERY_S, joined.again),
-        upkeep.Job("keep state", KEEP_EVERY_S, keep),
-        upkeep.Job("merge", 10, partial(_merge, spool, store)),
-        upkeep.Job("prune spool", 600, partial(_forget, spool)),
-    ]
+    if spool is not None:
+        jobs.append(upkeep.Job("merge", 10, partial(_merge, spool, store)))
+        jobs.append(upkeep.Job("prune spool", 600, partial(_forget, spool)))
+    return jobs
 
 
 def _forget(store: Store | Spool) -> str | None:
@@ -109,8 +103,8 @@ def _forget(store: Store | Spool) -> str | None:
     return f"{gone} used ids forgotten" if gone else None
 
 
-def _refresh(upstream: SamlUpstream) -> str | None:
-    return upstream.feed.refresh(utc_now())
+def _refresh(feed: MetadataFeed) -> str | None:
+    return feed.refresh(utc_now())
 
 
 def _checkpoint(store: SqlStore, log: AuditLog, points: Checkpoints) -> None:
@@ -121,7 +115,7 @@ def _checkpoint(store: SqlStore, log: AuditLog, points: Checkpoints) -> None:
 def _prune(store: SqlStore, log: AuditLog, points: Checkpoints, keep: timedelta) -> str | None:
     now = utc_now()
     signed = checkpoint.read_file(points.file, points.key.public_key()).checkpoints
-    with store.writing(patient=True) as connection:
+    with store.writing() as connection:
         gone = log.prune(connection, now - keep, signed, now)
     return f"{gone} audit rows removed" if gone else None
 

@@ -137,6 +137,8 @@ def _feed(settings: Settings, name: str, *, fetch: bool) -> MetadataFeed:
         known = ", ".join(upstreams)
         raise typer.BadParameter(f"no upstream is called {name}; there are {known}")
     feed = upstreams[name].feed
+    if feed is None:
+        raise typer.BadParameter(f"{name} is a directory: it has no metadata to approve")
     if fetch and (said := feed.refresh(clock())) is not None:
         tell(_printable(said))
     return feed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import singledispatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,14 +19,14 @@ from idp_proxy.cli.session import (
     tell,
     warn,
 )
-from idp_proxy.config import MetadataFile
+from idp_proxy.config import DirectorySettings, MetadataFile, SamlSettings, UpstreamSettings
 from idp_proxy.errors import ConfigError
 from idp_proxy.initialise import RSA_BITS, Blueprint, NewUpstream, initialise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from idp_proxy.config import Settings, UpstreamSettings
+    from idp_proxy.config import Settings
 
 _EXAMPLES = ("active=active.xml", "standby=standby.xml")
 
@@ -136,7 +137,13 @@ def _what_was_read(settings: Settings) -> Iterator[tuple[str, str]]:
         yield f"{'standby' if index else 'active'} {upstream.name}", _described(upstream)
 
 
+@singledispatch
 def _described(upstream: UpstreamSettings) -> str:
+    return f"link key from {upstream.link_attribute}"
+
+
+@_described.register
+def _(upstream: SamlSettings) -> str:
     source = upstream.metadata
     metadata = str(source.path) if isinstance(source, MetadataFile) else source.url
     return "\n".join(
@@ -145,6 +152,23 @@ def _described(upstream: UpstreamSettings) -> str:
             f"knows us as {upstream.entity_id}",
             f"answers at {upstream.acs_url}",
             f"signs {upstream.require_signed.value}; link key from {upstream.link_attribute}",
+        )
+    )
+
+
+@_described.register
+def _(upstream: DirectorySettings) -> str:
+    hosts = (
+        f"{host} ({host.encryption.value if host.encryption else 'IN THE CLEAR'})"
+        for host in upstream.hosts
+    )
+    return "\n".join(
+        (
+            f"directory {', '.join(hosts)}",
+            f"asked as {upstream.bind_dn}",
+            f"searched below {upstream.base} by {upstream.user_filter}",
+            f"probed for {upstream.probe_user}",
+            f"watched only, takes no logins yet; link key from {upstream.link_attribute}",
         )
     )
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.survey import Survey
-    from idp_proxy.upstream.saml import SamlUpstream
+    from idp_proxy.upstream.configured import ConfiguredUpstream
 
 
 def register(program: typer.Typer) -> None:
@@ -90,7 +90,9 @@ class _Found:
         return bad or unusable or route(self.state) is None
 
 
-def _look(settings: Settings, store: SqlStore, upstreams: Mapping[str, SamlUpstream]) -> _Found:
+def _look(
+    settings: Settings, store: SqlStore, upstreams: Mapping[str, ConfiguredUpstream]
+) -> _Found:
     state = adapters.open_switchboard(store, upstreams, clock).current()
     now = store.clock()
     seen = survey(store, state, adapters.open_standards(settings, upstreams), now)
@@ -159,7 +161,8 @@ def _upstreams(found: _Found) -> Table:
         table.add_row(
             name,
             "NO" if name in found.state.disabled else "yes",
-            "unusable" if unusable else str(health.verdict if health else Verdict.UNKNOWN).upper(),
+            str(health.verdict if health else Verdict.UNKNOWN).upper()
+            + (", unusable" if unusable else ""),
             _may_take_over(found, name),
             _time(proven) if proven else "never",
         )

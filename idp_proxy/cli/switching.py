@@ -15,7 +15,6 @@ import typer
 
 from idp_proxy import adapters
 from idp_proxy.cli.approving import Approved, OverrideOption, ask, confirm, proposed
-from idp_proxy.cli.rehearsing import failback_test
 from idp_proxy.cli.session import (
     ConfigOption,
     ReasonOption,
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.survey import Survey
     from idp_proxy.switch import Switchboard
-    from idp_proxy.upstream.saml import SamlUpstream
+    from idp_proxy.upstream.configured import ConfiguredUpstream
 
 _NAME_ARGUMENT = Annotated[str, typer.Argument(metavar="NAME", help="The upstream.")]
 #: What `switch confirm` agrees to; other proposals have commands of their own.
@@ -56,7 +55,6 @@ def register(program: typer.Typer) -> None:
     program.add_typer(switch, name="switch")
     failback = typer.Typer(help="Return to the preferred upstream.")
     failback.callback(invoke_without_command=True)(fail_back)
-    failback.command("test")(failback_test)
     program.add_typer(failback, name="failback")
     program.command("hold")(hold)
     program.command("release")(release)
@@ -76,7 +74,7 @@ class _Desk:
 
     settings: Settings
     store: SqlStore
-    upstreams: Mapping[str, SamlUpstream]
+    upstreams: Mapping[str, ConfiguredUpstream]
     board: Switchboard
 
     def survey(self) -> Survey:

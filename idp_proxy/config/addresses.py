@@ -81,6 +81,25 @@ def outbound_problem(url: str) -> str | None:
     return None
 
 
+def is_direct(host: str, no_proxy: tuple[str, ...]) -> bool:
+    """Whether `host` is one of these names or lies under one of them."""
+    name = host.lower().rstrip(".")
+    domains = [entry.lower().strip().strip(".") for entry in no_proxy]
+    return any(name == domain or name.endswith(f".{domain}") for domain in domains if domain)
+
+
+def directory_problem(url: str) -> str | None:
+    """What keeps `url` from being a directory's address, such as ldaps://ldap.example.org."""
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"ldap", "ldaps"} or not parts.hostname:
+        return f"not a directory's address: {url!r}; it has the form ldaps://host or ldap://host"
+    if "@" in parts.netloc or not _is_host(parts.hostname):
+        return "names no host; user and password are bind_dn and bind_password"
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        return "must be only scheme, host and port; where to search is base"
+    return None
+
+
 def holds_password(url: str) -> bool:
     """Whether a URL has a user name or password in it."""
     parts = _split(url)

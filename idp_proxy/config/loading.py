@@ -7,7 +7,6 @@ import tomllib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from idp_proxy.config.canaries import warn_of_used_codes
 from idp_proxy.config.failover import read_failover, read_health
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
@@ -22,7 +21,7 @@ from idp_proxy.config.sections import (
 )
 from idp_proxy.config.settings import Outbound, Settings
 from idp_proxy.config.shape import read_shape
-from idp_proxy.config.upstreams import judge_together, read_upstream
+from idp_proxy.config.upstreams import judge_references, judge_together, read_upstream
 from idp_proxy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,8 +63,8 @@ def load(
     health = read_health(
         file.health, failover.tick, reader, insecure_loopback=file.proxy.insecure_loopback
     )
-    warn_of_used_codes(upstreams, failover.canary_times.retry, reader)
     judge_together(file, reader)
+    judge_references(health.references, outbound, file, reader)
     usable = tuple(upstream for upstream in upstreams if upstream is not None)
     if findings.problems or proxy is None or store is None or len(usable) != len(upstreams):
         raise ConfigError(findings.problems)

@@ -103,6 +103,13 @@ class StoreSettings:
     url: str = field(repr=False)
 
 
+class Encrypted(enum.Enum):
+    """How a connection to a directory is encrypted: from the start, or by StartTLS (RFC 4511)."""
+
+    LDAPS = "ldaps"
+    START_TLS = "start_tls"
+
+
 @dataclass(frozen=True, slots=True)
 class Encryption:
     """Assertions for the service provider are encrypted for this certificate."""
@@ -171,38 +178,30 @@ class ProbeSettings:
     redirects: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CanarySettings:
-    """One `[[upstream.canary]]`: an account that logs in for the watch, and for nothing else.
-
-    `subject` is what the upstream says for it as link key; `totp` the secret of its second factor
-    in base32. A field's name that is empty is found by itself. `hosts` may be led to beside the
-    sign-on endpoint's own, with a port unless it is 443. `chromium` is for kind "browser".
-    """
-
-    name: str
-    kind: Literal["form", "browser"]
-    username: str
-    password: str = field(repr=False)
-    subject: str
-    totp: str | None = field(repr=False, default=None)
-    username_field: str = ""
-    password_field: str = ""
-    totp_field: str = ""
-    hosts: tuple[str, ...] = ()
-    chromium: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamSettings:
-    """One `[[upstream]]`. `attributes`: canonical name = attribute Name there, or "NameID".
-
-    `email_domains` in lower case; empty means any (FO-10). `base_url` is where this proxy is the
-    upstream's service provider, with an entity ID, ACS and key for this upstream alone (FO-12).
+    """One `[[upstream]]`, whatever its kind. `attributes`: canonical name = attribute there, or
+    "NameID". `email_domains` in lower case; empty means any (FO-10). `outbound` is the path to it,
+    which its neutral references take too.
     """
 
     name: str
-    kind: str
+    email_domains: frozenset[str]
+    attributes: Mapping[str, str]
+    outbound: Outbound
+
+    @property
+    def link_attribute(self) -> str:
+        """Where this upstream puts what every upstream knows of a person; by default the id."""
+        return self.attributes.get("link_key") or self.attributes["id"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamlSettings(UpstreamSettings):
+    """`kind = "saml"`. `base_url` is where this proxy is the upstream's service provider, with an
+    entity ID, ACS and key for this upstream alone (FO-12).
+    """
+
     metadata: MetadataFile | MetadataUrl
     signing: KeyPair
     decryption: KeyPair | None
@@ -210,13 +209,9 @@ class UpstreamSettings:
     requested_authn_context: tuple[str, ...]
     require_signed: RequireSigned
     allow_aes_cbc: bool
-    email_domains: frozenset[str]
-    attributes: Mapping[str, str]
     limits: UpstreamLimits
-    outbound: Outbound
     base_url: str
     probe: ProbeSettings = field(default_factory=ProbeSettings)
-    canaries: tuple[CanarySettings, ...] = ()
 
     @property
     def entity_id(self) -> str:
@@ -228,10 +223,36 @@ class UpstreamSettings:
         """Where this upstream posts its answers."""
         return f"{self.base_url}/acs"
 
-    @property
-    def link_attribute(self) -> str:
-        """Where this upstream puts what every upstream knows of a person; by default the id."""
-        return self.attributes.get("link_key") or self.attributes["id"]
+
+@dataclass(frozen=True, slots=True)
+class DirectoryHost:
+    """One server of a directory. `encryption` is None only on loopback, for a trial."""
+
+    host: str
+    port: int
+    encryption: Encrypted | None
+
+    def __str__(self) -> str:
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectorySettings(UpstreamSettings):
+    """`kind = "ldap"`, with `[upstream.directory]`. `hosts` hold the same entries. `user_filter`
+    has `{username}` once, as a whole value or a part of one; `probe_user` is whom the probe looks
+    for. `connect_timeout` and `timeout` are what a connection to a host, and everything asked of
+    it, may take.
+    """
+
+    hosts: tuple[DirectoryHost, ...]
+    tls_ca: Path | None
+    bind_dn: str
+    bind_password: str = field(repr=False)
+    base: str
+    user_filter: str
+    probe_user: str
+    connect_timeout: timedelta
+    timeout: timedelta
 
 
 @dataclass(frozen=True, slots=True)

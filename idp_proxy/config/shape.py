@@ -101,27 +101,26 @@ class ProbeTable(Table):
     redirects: list[str] = Field(default_factory=list)
 
 
-class CanaryTable(Table):
-    """`[[upstream.canary]]`."""
+class DirectoryTable(Table):
+    """`[upstream.directory]`."""
 
-    name: str = ""
-    kind: Literal["form", "browser"] = "form"
-    username: str = ""
-    password: str = ""
-    totp: str = ""
-    subject: str = ""
-    username_field: str = ""
-    password_field: str = ""
-    totp_field: str = ""
-    hosts: list[str] = Field(default_factory=list)
-    chromium: str = ""
+    urls: list[str] = Field(default_factory=list)
+    start_tls: bool = True
+    tls_ca: str = ""
+    bind_dn: str = ""
+    bind_password: str = ""
+    base: str = ""
+    user_filter: str = "(uid={username})"
+    probe_user: str = ""
+    connect_timeout_s: Annotated[float, Field(ge=0.1, le=60)] = 2
+    timeout_s: Annotated[float, Field(ge=0.1, le=60)] = 5
 
 
 class UpstreamTable(Table):
     """`[[upstream]]`. None: as in `[proxy]`."""
 
     name: str = ""
-    kind: str = "saml"
+    kind: Literal["saml", "ldap"] = "saml"
     metadata: MetadataTable = Field(default_factory=MetadataTable)
     signing_key: str = ""
     signing_certificate: str = ""
@@ -138,7 +137,7 @@ class UpstreamTable(Table):
     attributes: dict[str, str] = Field(default_factory=dict)
     limits: LimitsTable = Field(default_factory=LimitsTable)
     probe: ProbeTable = Field(default_factory=ProbeTable)
-    canary: list[CanaryTable] = Field(default_factory=list)
+    directory: DirectoryTable = Field(default_factory=DirectoryTable)
 
 
 class RosterTable(Table):
@@ -227,15 +226,13 @@ _TABLES: dict[str, type[Table]] = {
     "metadata": MetadataTable,
     "limits": LimitsTable,
     "probe": ProbeTable,
-    "canary": CanaryTable,
+    "directory": DirectoryTable,
     "roster": RosterTable,
     "audit": AuditTable,
     "notify": NotifyTable,
     "failover": FailoverTable,
     "health": HealthTable,
 }
-
-_LISTS_OF_TABLES = frozenset({"upstream", "canary"})
 
 #: The rule that a limit comes from.
 _RULES = {"clock_skew_s": " (SP-07)", "max_assertion_lifetime_s": " (SP-07)"}
@@ -271,7 +268,7 @@ def _cut_out(document: dict[str, Any], location: Sequence[str | int]) -> None:
         container = container[part]
     last = location[-1]
     if isinstance(container, list):
-        container[int(last)] = {} if location[-2] in _LISTS_OF_TABLES else ""
+        container[int(last)] = {} if location[:-1] == ("upstream",) else ""
     else:
         container.pop(last, None)
 

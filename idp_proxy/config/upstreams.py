@@ -11,27 +11,26 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from idp_proxy.config import addresses
-from idp_proxy.config.canaries import read_canaries
 from idp_proxy.config.probes import read_probe
 from idp_proxy.config.sections import read_outbound, require
 from idp_proxy.config.settings import (
     MetadataFile,
     MetadataUrl,
+    SamlSettings,
     Trust,
     UpstreamLimits,
-    UpstreamSettings,
 )
 from idp_proxy.config.shape import ServiceProviderTable, UpstreamTable
 from idp_proxy.decision.subject import IDENTIFIERS
 from idp_proxy.saml.answer import RequireSigned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cryptography.x509 import Certificate
 
     from idp_proxy.config.material import Reader
-    from idp_proxy.config.settings import KeyPair, Outbound
+    from idp_proxy.config.settings import KeyPair, Outbound, UpstreamSettings
     from idp_proxy.config.shape import ConfigFile, MetadataTable, ProxyTable
 
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
@@ -44,10 +43,20 @@ def read_upstream(
     """`[[upstream]]` number `index`, counted from 0; `outbound` is how `[proxy]` asks."""
     where = f"upstream[{index}]"
     require(reader, f"{where}.name", addresses.name_problem(table.name))
-    if table.kind != "saml":
-        reader.findings.problem(
-            f"{where}.kind", f'{table.kind!r} is not supported; "saml" is the only kind so far'
-        )
+    _judge_domains(where, table, reader)
+    if table.kind == "ldap":
+        # The import of its library is slow: who has no directory does not wait for it.
+        from idp_proxy.config.directory import read_directory  # noqa: PLC0415 - see above
+
+        return read_directory(index, table, proxy, outbound, reader)
+    return _read_saml(where, table, proxy, outbound, reader)
+
+
+def _read_saml(
+    where: str, table: UpstreamTable, proxy: ProxyTable, outbound: Outbound, reader: Reader
+) -> SamlSettings | None:
+    if "directory" in table.model_fields_set:
+        reader.findings.problem(f"{where}.directory", 'belongs to kind = "ldap"')
     metadata = _read_metadata(
         f"{where}.metadata", table.metadata, reader, loopback_http=proxy.insecure_loopback
     )
@@ -56,12 +65,10 @@ def read_upstream(
     _judge_fields(where, table, reader)
     own_outbound = read_outbound(where, table, outbound, reader)
     probe = read_probe(f"{where}.probe", table.probe, reader, loopback_http=proxy.insecure_loopback)
-    canaries = read_canaries(where, table, reader)
     if metadata is None or signing is None:
         return None
-    return UpstreamSettings(
+    return SamlSettings(
         name=table.name,
-        kind=table.kind,
         metadata=metadata,
         signing=signing,
         decryption=decryption,
@@ -78,7 +85,6 @@ def read_upstream(
         outbound=own_outbound,
         base_url=f"{proxy.public_url}/upstream/{table.name}",
         probe=probe,
-        canaries=canaries,
     )
 
 
@@ -158,10 +164,13 @@ def _judge_fields(where: str, table: UpstreamTable, reader: Reader) -> None:
     for index, context in enumerate(table.requested_authn_context):
         if not addresses.is_word(context):
             findings.problem(f"{where}.requested_authn_context[{index}]", f"not a URI: {context!r}")
+
+
+def _judge_domains(where: str, table: UpstreamTable, reader: Reader) -> None:
     for index, domain in enumerate(table.email_domains):
         require(reader, f"{where}.email_domains[{index}]", addresses.domain_problem(domain))
     if table.email_domains and "email" not in table.attributes:
-        findings.problem(
+        reader.findings.problem(
             f"{where}.attributes.email", "missing: email_domains cannot be checked without (FO-10)"
         )
 
@@ -194,6 +203,25 @@ def judge_together(file: ConfigFile, reader: Reader) -> None:
         )
     if tables and not findings.is_cut_out("upstream[0].attributes"):
         _judge_sent(file.service_provider, tables[0].attributes, reader)
+
+
+def judge_references(
+    references: Sequence[str], outbound: Outbound, file: ConfigFile, reader: Reader
+) -> None:
+    """A reference tells something only on a path that can reach it: a directory's is the direct
+    one, whatever outbound proxy the others have.
+    """
+    hosts = [addresses.url_host(url) or "" for url in references]
+    if not outbound.proxy or any(addresses.is_direct(host, outbound.no_proxy) for host in hosts):
+        return
+    for table in file.upstream:
+        if table.kind == "ldap" and hosts:
+            reader.findings.warning(
+                "health.references",
+                f"{table.name} is reached without the outbound proxy, and so are its references: "
+                "add one that is reached directly (proxy.no_proxy), or an outage of it may be "
+                "taken for one of this host",
+            )
 
 
 def _judge_mapping(index: int, table: UpstreamTable, reader: Reader) -> None:

@@ -80,8 +80,8 @@ class Situation:
 def why_ineligible(state: SwitchState, name: str, situation: Situation) -> tuple[str, ...]:
     """Every reason why `name` may not take over by itself; empty if it may (FO-15).
 
-    Eligible is what is enabled, UP, rehearsed, without a blocking finding, and has valid metadata
-    and certificates.
+    Eligible is what is enabled, UP, rehearsed, without a blocking finding, has valid metadata and
+    certificates, and takes the account that its probe asks as.
     """
     candidate, health = situation.candidates.get(name), situation.health(name)
     if candidate is None or health is None:
@@ -93,6 +93,7 @@ def why_ineligible(state: SwitchState, name: str, situation: Situation) -> tuple
             "it is disabled" if name in state.disabled else None,
             candidate.why_unusable,
             None if health.verdict is Verdict.UP else verdict,
+            f"its probe is refused: {health.probe_refused}" if health.probe_refused else None,
             _not_rehearsed(candidate, health, situation),
             *(f"finding {one}" for one in candidate.findings),
         )

@@ -40,7 +40,7 @@ class Health:
 
     `up_since` is when the last of the voters came to think so; `canary_passed_at` is the oldest of
     the canaries' last successes, None without a canary or while one has none; `refused` has what
-    each REFUSED canary was told.
+    each REFUSED canary was told, `probe_refused` what a voter's own probe was told last.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Health:
     has_canary: bool = False
     canary_passed_at: datetime | None = None
     refused: tuple[str, ...] = ()
+    probe_refused: str | None = None
     failures: int = 0
 
 
@@ -124,6 +125,7 @@ def _judge(name: str, tracks: Sequence[Track], canaries: Sequence[Canary]) -> He
         refused=tuple(
             f"canary {one.name}: {one.track.refused}" for one in canaries if one.track.refused
         ),
+        probe_refused=next((track.refused for track in tracks if track.refused), None),
         failures=max((track.failures for track in tracks), default=0),
     )
 

@@ -57,7 +57,7 @@ class Track:
     """What one observer has seen of one upstream: a verdict and the outcomes in a row behind it.
 
     `since` is when the verdict was reached, `at` the last outcome. `refused` has the reason while
-    the last canary was REFUSED.
+    the last outcome was REFUSED.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -120,8 +120,12 @@ class NextProbe:
 
 
 def next_probe(track: Track, thresholds: Thresholds, cadence: Cadence, chance: float) -> NextProbe:
-    """When and how often to look next; `chance` is a random number in [0, 1)."""
-    if thresholds.fall <= track.failures < thresholds.down_after:
+    """When and how often to look next; `chance` is a random number in [0, 1).
+
+    What refuses works: there is no failure to confirm at once.
+    """
+    falling = thresholds.fall <= track.failures < thresholds.down_after
+    if falling and track.refused is None:
         return NextProbe(timedelta(0), thresholds.down_after - track.failures)
     settled = (track.verdict is Verdict.UP and not track.failures) or (
         track.verdict is Verdict.DOWN and not track.passes

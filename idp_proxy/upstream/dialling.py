@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from idp_proxy.upstream.fetch import is_direct
+from idp_proxy.config.addresses import is_direct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,14 +78,14 @@ class Dialler:
         Raises `OSError` if the certificate authorities cannot be read.
         """
         return httpx.AsyncClient(
-            transport=_Transport(self, self._context()),
+            transport=_Transport(self, self.context()),
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(timeout.total_seconds(), connect=connect.total_seconds()),
             headers={"Accept-Encoding": "identity", "User-Agent": "idp-proxy"},
         )
 
-    def _context(self) -> ssl.SSLContext:
+    def context(self) -> ssl.SSLContext:
         """Made once for each version of the authorities' file: a replaced one counts at once."""
         authorities = self._outbound.tls_ca
         stamp = 0 if authorities is None else authorities.stat().st_mtime_ns

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from idp_proxy.config.addresses import is_direct
+
 if TYPE_CHECKING:
     from idp_proxy.config import Outbound
 
@@ -64,10 +66,3 @@ def _client(url: str, outbound: Outbound) -> httpx.Client:
         timeout=STEP_TIMEOUT,
         headers={"Accept-Encoding": "identity", "User-Agent": "idp-proxy"},
     )
-
-
-def is_direct(host: str, no_proxy: tuple[str, ...]) -> bool:
-    """Whether `host` is one of these names or lies under one of them."""
-    name = host.lower().rstrip(".")
-    domains = [entry.lower().strip().strip(".") for entry in no_proxy]
-    return any(name == domain or name.endswith(f".{domain}") for domain in domains if domain)

@@ -44,8 +44,9 @@ class Probe(Protocol):
         """The name in the configuration."""
 
     async def look(self, cadence: Cadence, now: datetime) -> Probed:
-        """PASSED or BROKEN. Never raises for what a network or an upstream does, and ends within
-        `cadence.timeout`, connecting within `cadence.connect`.
+        """PASSED or BROKEN; REFUSED by one that works and refuses the account it is asked as. Never
+        raises for what a network or an upstream does, and ends within `cadence.timeout`, connecting
+        within `cadence.connect`.
         """
 
 

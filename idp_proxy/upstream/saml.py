@@ -15,23 +15,27 @@ from idp_proxy.saml.object_model import Unwritable
 from idp_proxy.saml.outbound_request import Asker, Question, post_fields, redirect_url
 from idp_proxy.saml.own_metadata import service_provider_metadata
 from idp_proxy.upstream.base import PostForm, Proof, Redirect
+from idp_proxy.upstream.dialling import Dialler
 from idp_proxy.upstream.metadata_feed import MetadataFeed
+from idp_proxy.upstream.reach import Reach
 from idp_proxy.upstream.second_opinion import SecondOpinion
 from idp_proxy.upstream.subject_mapping import AttributeMap, subject_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
-    from idp_proxy.config import Settings, UpstreamSettings
+    from idp_proxy.config import SamlSettings, Settings
     from idp_proxy.saml.metadata import UpstreamMetadata
     from idp_proxy.upstream.base import Ask, Pending
 
 
 class SamlUpstream:
-    """One `[[upstream]]` of kind "saml"; implements `upstream.base.Upstream`."""
+    """One `[[upstream]]` of kind "saml"; implements `upstream.configured.ConfiguredUpstream`."""
 
-    def __init__(self, upstream: UpstreamSettings, settings: Settings) -> None:
+    def __init__(self, upstream: SamlSettings, settings: Settings) -> None:
         self._upstream = upstream
+        self._insecure_loopback = settings.proxy.insecure_loopback
         self._proxied_to = settings.service_provider.entity_id
         self._require_signed = upstream.require_signed
         self._decryption_keys = () if upstream.decryption is None else (upstream.decryption.key,)
@@ -44,7 +48,7 @@ class SamlUpstream:
             key=upstream.signing.key,
             certificate=upstream.signing.certificate,
         )
-        self.feed = MetadataFeed(
+        self._feed = MetadataFeed(
             upstream.name,
             upstream.metadata,
             settings.proxy.data_dir / "metadata",
@@ -58,14 +62,19 @@ class SamlUpstream:
         """The name in the configuration."""
         return self._upstream.name
 
+    @property
+    def feed(self) -> MetadataFeed:
+        """Where its metadata is from, and what of it is approved."""
+        return self._feed
+
     def entity_id(self, now: datetime) -> str:
         """The entity ID in the approved metadata. Raises `UpstreamUnavailable` without any."""
-        return self.feed.current(now).entity_id
+        return self._feed.current(now).entity_id
 
     def why_unusable(self, now: datetime) -> str | None:
         """None, or why nobody could log in here: no approved metadata, or expired."""
         try:
-            self.feed.current(now)
+            self._feed.current(now)
         except UpstreamUnavailable as error:
             return error.detail
         return None
@@ -82,12 +91,23 @@ class SamlUpstream:
             want_assertions_signed=self._require_signed is not RequireSigned.RESPONSE,
         )
 
+    def probe(self, new_id: Callable[[], str]) -> Reach:
+        """L1: its metadata or its login page, on its own path."""
+        return Reach(
+            self._upstream,
+            self._feed,
+            self,
+            Dialler(self._upstream.outbound),
+            new_id,
+            insecure_loopback=self._insecure_loopback,
+        )
+
     def begin(self, ask: Ask) -> Redirect | PostForm:
         """A signed AuthnRequest: by Redirect, or by POST where only that is offered.
 
         Raises `UpstreamUnavailable`.
         """
-        sso = self.feed.current(ask.now).sso
+        sso = self._feed.current(ask.now).sso
         redirect = sso.get(names.BINDING_REDIRECT)
         destination = redirect or sso[names.BINDING_POST]
         question = Question(ask.request_id, destination, ask.force_authn, ask.is_passive, ask.now)
@@ -103,7 +123,7 @@ class SamlUpstream:
 
         Raises `SamlError`, or `UpstreamUnavailable` if the metadata expired meanwhile.
         """
-        metadata = self.feed.current(pending.now)
+        metadata = self._feed.current(pending.now)
         if metadata.entity_id != pending.entity_id:
             raise AssertionInvalid("FO-01", f"{self.name} is another entity than the one asked")
         verified = verify_response(message, self._expected(metadata, pending))

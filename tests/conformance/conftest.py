@@ -55,19 +55,9 @@ def place(request: pytest.FixtureRequest) -> Place:
     return found
 
 
-@pytest.fixture
-def empty_database(server: PostgreSQL) -> Iterator[str]:
-    """The URL of a database with nothing in it, on a real server."""
-    name = server.new_database()
-    yield server.url_of(name)
-    server.drop_database(name)
-
-
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.e2e)])
+@pytest.fixture(params=["memory", "sqlite"])
 def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
-    """Where a store of each kind is; a real server is for `make e2e`."""
-    url = request.getfixturevalue("empty_database") if request.param == "postgresql" else ""
-    kept = Room(request.param, tmp_path, url)
+    kept = Room(request.param, tmp_path)
     yield kept
     kept.close()
 

@@ -72,8 +72,6 @@ class Room:
 
     kind: str
     folder: Path
-    #: The database on a real server; empty for the other kinds.
-    url: str = ""
     _stores: list[MemoryStore | SqlStore] = field(default_factory=list)
 
     def open(self, chain: str = "host") -> MemoryStore | SqlStore:
@@ -81,9 +79,8 @@ class Room:
             if not self._stores:
                 self._stores.append(MemoryStore(chain))
             return self._stores[0]
-        url = self.url or sqlite_url(self.folder)
-        migrate(url)
-        self._stores.append(SqlStore(url, AuditLog(chain)))
+        migrate(sqlite_url(self.folder))
+        self._stores.append(SqlStore(sqlite_url(self.folder), AuditLog(chain)))
         return self._stores[-1]
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ def test_a_provider_is_seen_working_hanging_gone_and_back(
     party = Mellon(rigs, "probed-party", authority)
     with own_active, new_stack(party, own_active=own_active) as stack:
         settings = load(stack.proxy.configuration)
-        probe = open_probes(settings, open_upstreams(settings))["active"]
+        probe = open_probes(open_upstreams(settings))["active"]
 
         working = look(probe, PATIENT)
         own_active.freeze()

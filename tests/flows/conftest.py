@@ -16,7 +16,7 @@ from idp_proxy.store.schema import migrate
 from idp_proxy.traffic import TrafficMeter
 from tests.flows import configuration
 from tests.flows.configuration import SITE, Wanted
-from tests.flows.stage import Clock, Stage, mattermost_settings
+from tests.flows.stage import Clock, Stage, described, mattermost_settings
 from tests.flows.wire import Wire
 from tests.support.identity_provider import IdentityProvider
 from tests.support.mattermost import Mattermost
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from idp_proxy.config import Settings
     from idp_proxy.store.base import Spool, Store
     from idp_proxy.store.sql import SqlStore
-    from idp_proxy.upstream.saml import SamlUpstream
+    from idp_proxy.upstream.configured import ConfiguredUpstream
 
 
 @dataclass(slots=True)
@@ -80,9 +80,9 @@ def host(url: str) -> str:
     return str(urlsplit(url).hostname)
 
 
-def _provider(name: str, upstream: SamlUpstream, clock: Clock) -> IdentityProvider:
+def _provider(name: str, upstream: ConfiguredUpstream, clock: Clock) -> IdentityProvider:
     return IdentityProvider(
-        configuration.provider(name), [upstream.own_metadata], sessions=True, now=clock.now
+        configuration.provider(name), [lambda: described(upstream)], sessions=True, now=clock.now
     )
 
 

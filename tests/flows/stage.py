@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from idp_proxy.errors import ProxyError
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.switch import Switchboard
-    from idp_proxy.upstream.saml import SamlUpstream
+    from idp_proxy.upstream.configured import ConfiguredUpstream
     from tests.flows.wire import Wire
     from tests.support.identity_provider import Login, Provider, Question
     from tests.support.keys import KeyPair
@@ -100,7 +100,7 @@ class Stage:
 
     settings: Settings
     store: MemoryStore | SqlStore
-    upstreams: dict[str, SamlUpstream]
+    upstreams: dict[str, ConfiguredUpstream]
     switchboard: Switchboard
     mattermost: Mattermost
     clock: Clock
@@ -158,7 +158,7 @@ class Stage:
             address, values, detached = posted.action, posted.fields, None
             message = saml_wire.decode(values["SAMLRequest"])
         upstream = str(urlsplit(address).hostname).split(".")[0]
-        known = read_sources([self.upstreams[upstream].own_metadata])
+        known = read_sources([lambda: described(self.upstreams[upstream])])
         question = idp.read_question(message, known, sso_url=address, detached=detached)
         return Begun(client, page, upstream, values["RelayState"], question, sp_request_id)
 
@@ -255,6 +255,13 @@ class Stage:
         self.clock.pass_by(seconds=1)
 
 
+def described(upstream: ConfiguredUpstream) -> bytes:
+    """What a SAML upstream is told of the proxy."""
+    found = upstream.own_metadata()
+    assert found is not None
+    return found
+
+
 def is_used(store: MemoryStore | SqlStore, used: UsedId) -> bool:
     """Whether this id counts as used."""
     digest = used_id_digest(used)
@@ -334,6 +341,7 @@ __all__ = [
     "audit_rows",
     "code_of",
     "demand_refusal",
+    "described",
     "form_of",
     "is_used",
     "mattermost_settings",

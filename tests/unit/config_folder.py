@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from idp_proxy.config import load
+from idp_proxy.config import SamlSettings, load
 from idp_proxy.errors import ConfigError
 from tests.support.keys import KeyPair, rsa_pair
 
@@ -110,6 +110,11 @@ class Folder:
             self.read()
         assert caught.value.problems
         return list(caught.value.problems)
+
+
+def saml_of(settings: Settings) -> list[SamlSettings]:
+    """The upstreams of kind "saml"."""
+    return [one for one in settings.upstreams if isinstance(one, SamlSettings)]
 
 
 def private_file(path: Path, content: bytes) -> None:

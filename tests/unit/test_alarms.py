@@ -116,6 +116,13 @@ def test_a_canary_that_does_not_come_through_needs_a_person(track: Track, outcom
     assert (notice.key, notice.facts["outcome"]) == ("canary:entra:staff", outcome)
 
 
+def test_a_directory_that_refuses_our_account_is_told_and_is_no_outage() -> None:
+    notices = told(turn(okta=replace(UP, refused="the account is locked")))
+    assert list(notices) == [Kind.CANARY]
+    assert notices[Kind.CANARY].key == "probe:okta"
+    assert notices[Kind.CANARY].facts["cause"] == "the account is locked"
+
+
 def test_a_host_that_sees_nothing_is_named() -> None:
     cut = {"okta": "the references fail too", "entra": "the references fail too"}
     notice = told(turn(okta=DOWN, entra=DOWN, isolated=cut))[Kind.ISOLATED]

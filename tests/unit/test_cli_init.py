@@ -11,6 +11,7 @@ import pytest
 from idp_proxy.config import MetadataUrl, load
 from idp_proxy.errors import ConfigError
 from idp_proxy.initialise import Blueprint, NewUpstream, initialise
+from tests.unit.config_folder import saml_of
 
 NOW = datetime.now(UTC)
 BITS = 2048  # the default, 3072, takes seconds for each key
@@ -36,7 +37,7 @@ def test_what_init_makes_loads_once_the_metadata_is_there(tmp_path: Path) -> Non
     assert settings.proxy.public_url == "https://sso.example.org"
     assert settings.service_provider.acs_url == "https://chat.example.org/login/sso/saml"
     assert [upstream.name for upstream in settings.upstreams] == ["okta", "entra"]
-    entra = settings.upstreams[1].metadata
+    entra = saml_of(settings)[1].metadata
     assert isinstance(entra, MetadataUrl)
     assert entra.url == "https://entra.example.org/metadata"
     assert settings.audit.checkpoints is not None

@@ -321,6 +321,7 @@ def test_new_metadata_keys_take_two_people(bench: Bench) -> None:
     bench.staff()
     upstream = open_upstreams(load(bench.program.file))["entra"]
     fresh = upstream_metadata(rsa_pair("entra-new"), entity_id="https://entra.example")
+    assert upstream.feed is not None
     with upstream.feed._disk.writing():
         upstream.feed._disk.replace(upstream.feed._disk.pending, fresh)
     shown = bench.program.ok("metadata", "diff", "entra").next

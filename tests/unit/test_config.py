@@ -21,7 +21,7 @@ from idp_proxy.config.shape import read_shape
 from idp_proxy.errors import ConfigError
 from idp_proxy.saml.answer import RequireSigned
 from tests.support.keys import rsa_pair
-from tests.unit.config_folder import CONFIGURATION
+from tests.unit.config_folder import CONFIGURATION, saml_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_valid_file_gives_settings_with_absolute_paths_and_no_warning(folder: 
     assert read.audit.retention is None
     assert read.roster.confirmed_by_login == timedelta(days=90)
     assert read.service_provider.attributes["firstname"] == "first_name"
-    okta, entra = read.upstreams
+    okta, entra = saml_of(read)
     assert okta.metadata == MetadataFile(folder.path / "okta.xml")
     assert entra.metadata == MetadataUrl("https://idp.example.org/metadata", Trust.TLS)
     assert okta.require_signed is RequireSigned.ASSERTION
@@ -53,7 +53,7 @@ def test_a_valid_file_gives_settings_with_absolute_paths_and_no_warning(folder: 
 
 
 def test_each_upstream_knows_this_proxy_by_an_address_of_its_own(folder: Folder) -> None:
-    okta, entra = folder.read().upstreams
+    okta, entra = saml_of(folder.read())
     assert okta.entity_id == "https://sso.example.org/upstream/okta/metadata"
     assert okta.acs_url == "https://sso.example.org/upstream/okta/acs"
     assert entra.entity_id == "https://sso.example.org/upstream/entra/metadata"
@@ -174,8 +174,8 @@ def test_a_missing_file_and_a_folder_in_its_place_are_told_apart(tmp_path: Path)
         ),
         (
             'kind = "saml"',
-            'kind = "ldap"',
-            "upstream[0].kind: 'ldap' is not supported; \"saml\" is the only kind so far",
+            'kind = "oidc"',
+            "upstream[0].kind: unknown value 'oidc'; use 'saml' or 'ldap'",
         ),
         (
             'name = "okta"',
@@ -311,7 +311,7 @@ def test_a_network_setting_of_proxy_is_every_upstream_s_until_it_has_its_own(
         'tls_ca = "ca.crt"',
     )
     folder.set('name = "entra"', 'name = "entra"\noutbound_proxy = ""\nno_proxy = []')
-    okta, entra = folder.read().upstreams
+    okta, entra = saml_of(folder.read())
     assert okta.outbound.proxy == "http://proxy.example.org:3128"
     assert okta.outbound.no_proxy == ("localhost",)
     assert entra.outbound.proxy == ""

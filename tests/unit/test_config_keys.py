@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.support.keys import certificate_again, ec_pair, rsa_pair, self_signed
-from tests.unit.config_folder import NOW, Folder, private_file
+from tests.unit.config_folder import NOW, Folder, private_file, saml_of
 
 if TYPE_CHECKING:
     from tests.support.keys import KeyPair
@@ -224,7 +224,7 @@ def test_the_decryption_key_is_a_pair_of_its_own(folder: Folder) -> None:
     assert problem.startswith("upstream[0].decryption_key: the same key as")
     folder.add_pair("okta-enc", rsa_pair("okta-enc"))
     folder.set(pair.format("okta-sp"), pair.format("okta-enc"))
-    decryption = folder.read().upstreams[0].decryption
+    decryption = saml_of(folder.read())[0].decryption
     assert decryption is not None
     assert decryption.certificate == rsa_pair("okta-enc").certificate
 

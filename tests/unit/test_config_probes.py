@@ -8,6 +8,7 @@ import pytest
 
 from idp_proxy.adapters import open_probes, open_references, open_upstreams
 from idp_proxy.config import ProbeSettings
+from tests.unit.config_folder import saml_of
 
 if TYPE_CHECKING:
     from tests.unit.config_folder import Folder
@@ -17,7 +18,7 @@ PLACE = "[audit]\n"
 
 def test_without_the_table_the_upstream_is_asked_as_a_login_would(folder: Folder) -> None:
     settings = folder.read()
-    assert [one.probe for one in settings.upstreams] == [ProbeSettings(), ProbeSettings()]
+    assert [one.probe for one in saml_of(settings)] == [ProbeSettings(), ProbeSettings()]
     assert not any("probe" in one for one in settings.warnings)
 
 
@@ -28,7 +29,7 @@ def test_each_field_has_its_effect(folder: Folder) -> None:
         f'expect = "IdP is fine"\nredirects = ["login.example.org"]\n{PLACE}',
     )
     settings = folder.read()
-    assert settings.upstreams[1].probe == ProbeSettings(
+    assert saml_of(settings)[1].probe == ProbeSettings(
         url="https://idp.example.org/health",
         status=403,
         expect="IdP is fine",
@@ -59,7 +60,7 @@ def test_what_would_prove_nothing_is_refused(folder: Folder, line: str, problem:
 def test_each_upstream_gets_its_probe_and_the_references_on_its_own_path(folder: Folder) -> None:
     folder.text += '\n[health]\nreferences = ["https://example.net/", "https://example.com/"]\n'
     settings = folder.read()
-    probes = open_probes(settings, open_upstreams(settings))
+    probes = open_probes(open_upstreams(settings))
     assert {name: probe.upstream for name, probe in probes.items()} == {
         "okta": "okta",
         "entra": "entra",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from idp_proxy.config import addresses
 from idp_proxy.config.settings import Listen
 from tests.support.keys import rsa_pair
+from tests.unit.config_folder import saml_of
 
 if TYPE_CHECKING:
     from tests.unit.config_folder import Folder
@@ -320,7 +321,7 @@ def test_aes_cbc_needs_a_signed_response_around_it(folder: Folder) -> None:
     pair = 'decryption_key = "keys/okta-enc.key"\ndecryption_certificate = "keys/okta-enc.crt"'
     (problem,) = folder.set(line, f"{line}\nallow_aes_cbc = true\n{pair}").problems()
     assert problem.startswith("upstream[0].allow_aes_cbc: AES-CBC can be altered on the way")
-    assert folder.set(line, 'require_signed = "both"').read().upstreams[0].allow_aes_cbc
+    assert saml_of(folder.set(line, 'require_signed = "both"').read())[0].allow_aes_cbc
     (warning,) = folder.set(pair, "").read().warnings
     assert warning == "upstream[0].allow_aes_cbc: has no effect without decryption_key"
 

@@ -450,6 +450,7 @@ BY_CANARY = replace(UP, has_canary=True, canary_passed_at=NOW - 14 * MINUTE)
     [
         (UP, GOOD, ""),
         (DOWN, GOOD, "it is down: no answer"),
+        (replace(UP, probe_refused="locked"), GOOD, "its probe is refused: locked"),
         (UP, replace(GOOD, why_unusable="no metadata"), "no metadata"),
         (UP, replace(GOOD, findings=("FO-04",)), "finding FO-04"),
         (UP, replace(GOOD, proven_at=None), "never rehearsed"),

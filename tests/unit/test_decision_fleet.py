@@ -96,3 +96,11 @@ def test_every_population_s_canary_must_have_passed() -> None:
     never = (*both, Canary("okta", "new", Track(refused="expired")))
     health = judge_fleet(["okta"], hosts("u"), never, FRESH, NOW).health["okta"]
     assert (health.canary_passed_at, health.refused) == (None, ("canary new: expired",))
+
+
+def test_a_refused_probe_of_any_voter_is_known_and_changes_no_verdict() -> None:
+    seen = list(hosts("uuu"))
+    refused = replace(TRACKS["u"], refused="the account is locked")
+    seen[1] = replace(seen[1], tracks={"okta": refused})
+    health = judge_fleet(["okta"], seen, (), FRESH, NOW).health["okta"]
+    assert (health.verdict, health.probe_refused) == (Verdict.UP, "the account is locked")

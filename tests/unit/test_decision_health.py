@@ -101,6 +101,8 @@ def test_refusals_never_change_a_verdict(outcomes: str) -> None:
         ("+++++----", 0.5, 0, 2),
         ("+++++------", 0.5, 10, 1),
         ("------+", 0.5, 5, 1),
+        ("+++++---?", 0.5, 5, 1),
+        ("+++++---?-", 0.5, 0, 2),
     ],
 )
 def test_a_fall_is_confirmed_at_once_and_change_is_watched_more_closely(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from idp_proxy.config import Outbound
+from idp_proxy.config import Outbound, addresses
 from idp_proxy.saml.metadata import UpstreamMetadata, read_metadata
 from idp_proxy.upstream import fetch as fetching
 from idp_proxy.upstream.fetch import FetchFailed, fetch
@@ -144,7 +144,7 @@ def test_the_configured_proxy_is_used_unless_the_host_is_excepted(server: str) -
     ],
 )
 def test_no_proxy_names_a_host_or_what_lies_under_it(host: str, *, direct: bool) -> None:
-    assert fetching.is_direct(host, (" .example.org", "")) is direct
+    assert addresses.is_direct(host, (" .example.org", "")) is direct
 
 
 def test_a_certificate_authority_that_cannot_be_read_is_a_failed_fetch(tmp_path: Path) -> None:

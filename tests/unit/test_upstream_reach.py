@@ -30,7 +30,7 @@ from tests.support.upstream_metadata import ENTITY_ID, upstream_metadata
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from idp_proxy.config import UpstreamSettings
+    from idp_proxy.config import SamlSettings
     from idp_proxy.saml.metadata import UpstreamMetadata
     from idp_proxy.upstream.probing import Probed
 
@@ -188,7 +188,7 @@ def probe(
     doubles = Doubles(f"{base}{path}", post=post, approved=approved)
     trusted = outbound or Outbound(tls_ca=folder / "server.crt")
     return Reach(
-        cast("UpstreamSettings", settings),
+        cast("SamlSettings", settings),
         doubles,
         doubles,
         Dialler(trusted, resolve),

@@ -16,9 +16,9 @@ from idp_proxy.config import (
 from idp_proxy.config import (
     MetadataFile,
     Outbound,
+    SamlSettings,
     Settings,
     UpstreamLimits,
-    UpstreamSettings,
 )
 from idp_proxy.errors import (
     AssertionInvalid,
@@ -65,9 +65,8 @@ def upstream(folder: Path, metadata: bytes | None = None, **changes: Any) -> Sam
     path.write_bytes(
         metadata or upstream_metadata(messages.issuer_pair(), entity_id=messages.ISSUER)
     )
-    usual = UpstreamSettings(
+    usual = SamlSettings(
         name="okta",
-        kind="saml",
         metadata=MetadataFile(path),
         signing=configured(rsa_pair("okta-sp"), folder),
         decryption=None,
