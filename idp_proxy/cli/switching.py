@@ -15,6 +15,7 @@ import typer
 
 from idp_proxy import adapters
 from idp_proxy.cli.approving import Approved, OverrideOption, ask, confirm, proposed
+from idp_proxy.cli.rehearsing import failback_test
 from idp_proxy.cli.session import (
     ConfigOption,
     ReasonOption,
@@ -55,6 +56,7 @@ def register(program: typer.Typer) -> None:
     program.add_typer(switch, name="switch")
     failback = typer.Typer(help="Return to the preferred upstream.")
     failback.callback(invoke_without_command=True)(fail_back)
+    failback.command("test")(failback_test)
     program.add_typer(failback, name="failback")
     program.command("hold")(hold)
     program.command("release")(release)

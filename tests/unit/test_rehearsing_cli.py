@@ -19,7 +19,7 @@ from idp_proxy.seal import KeyRing
 from idp_proxy.store.base import Evidence
 from tests.support.keys import rsa_pair
 from tests.support.upstream_metadata import upstream_metadata
-from tests.unit.test_cli import BY_URL, Program
+from tests.unit.at_the_terminal import Program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def program(folder: Folder, empty_database: bytes, capsys: pytest.CaptureFixture
     for name in ("okta", "entra"):
         metadata = upstream_metadata(rsa_pair(f"{name}-idp"), entity_id=f"https://{name}.example")
         (folder.path / f"{name}.xml").write_bytes(metadata)
-    folder.set(BY_URL, '{ file = "entra.xml" }')
+    folder.set('{ url = "https://idp.example.org/metadata" }', '{ file = "entra.xml" }')
     made = Program(folder, capsys)
     made.write()
     made.make_store(empty_database)
@@ -180,6 +180,18 @@ def test_what_cannot_be_asked_is_refused_before_a_link_is_made(program: Program)
     assert program.code == 1
     assert "entra cannot be asked" in program.err
     assert "/rehearse/" not in program.out
+
+
+def test_the_return_is_tested_at_the_preferred_upstream_unless_another_is_named(
+    program: Program, settings: Settings
+) -> None:
+    program("failback", "test", "--no-wait")
+    assert program.code == 3
+    facts = facts_of(program.out, settings)
+    assert (facts["kind"], facts["up"]) == ("failback_test", "okta")
+    assert program.next == f"next: idp-proxy failback test okta --config {program.file}"
+    program("failback", "test", "entra", "--no-wait")
+    assert facts_of(program.out, settings)["up"] == "entra"
 
 
 def test_an_operator_is_asked_for_once_there_are_operators(program: Program) -> None:
