@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config.settings import DirectorySettings, SamlSettings
+from idp_proxy.seal import KeyRing
+from idp_proxy.store import kept_state
+from idp_proxy.store.kept_state import KeptState
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.sql import SqlStore
 from idp_proxy.survey import Standards
 from idp_proxy.switch import Switchboard
+from idp_proxy.upstream.canary import Canary
+from idp_proxy.upstream.canary_form import FormDriver
 from idp_proxy.upstream.dialling import Dialler
 from idp_proxy.upstream.reference import NeutralReference
 from idp_proxy.upstream.saml import SamlUpstream
@@ -23,10 +28,12 @@ from idp_proxy.upstream.saml import SamlUpstream
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from idp_proxy.config.canaries import CanarySettings
     from idp_proxy.config.settings import Settings, UpstreamSettings
     from idp_proxy.store.base import Store
+    from idp_proxy.upstream.canary import Driver
     from idp_proxy.upstream.configured import ConfiguredUpstream
-    from idp_proxy.upstream.probing import Probe, ReferenceProbe
+    from idp_proxy.upstream.probing import CanaryLogin, Probe, ReferenceProbe
 
 
 def utc_now() -> datetime:
@@ -39,20 +46,38 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)
 
 
-def open_store(settings: Settings) -> SqlStore:
-    """The store as it is. Raises `StoreError`, also when `serve` never made it."""
-    return SqlStore(settings.store.url, AuditLog(settings.proxy.host))
+def open_store(settings: Settings, *, may_be_away: bool = False) -> SqlStore:
+    """The store as it is. Raises `StoreError`, also when `serve` never made it; a shared one that
+    `may_be_away` does so only when something is asked of it.
+    """
+    audit = AuditLog(settings.proxy.host)
+    return SqlStore(settings.store.url, audit, may_be_away=may_be_away)
+
+
+def is_shared(settings: Settings) -> bool:
+    """Whether the store is for several hosts, and may go away while this one goes on."""
+    return not settings.store.url.startswith("sqlite")
 
 
 def open_spool(settings: Settings, store: SqlStore) -> LocalSpool | None:
     """The host's spool; None where the store is this host's own file, which needs no second one."""
-    if settings.store.url.startswith("sqlite"):
+    if not is_shared(settings):
         return None
     return LocalSpool(
         settings.proxy.data_dir / "spool.db",
         settings.proxy.host,
         known_head=store.known_head,
         now=utc_now,
+    )
+
+
+def open_kept_state(settings: Settings, now: Callable[[], datetime] = utc_now) -> KeptState:
+    """The state that this host starts by while a shared store is away."""
+    return KeptState(
+        settings.proxy.data_dir / "switch-state",
+        KeyRing(settings.proxy.state_keys, kept_state.PURPOSE),
+        kept_state.context_of(settings.proxy.host, settings.store.url),
+        now,
     )
 
 
@@ -103,6 +128,37 @@ def open_standards(settings: Settings, upstreams: Mapping[str, ConfiguredUpstrea
 def usable_at(upstreams: Mapping[str, ConfiguredUpstream], at: datetime) -> dict[str, str | None]:
     """Each upstream in order of preference, with None or the reason why it cannot serve."""
     return {name: upstream.why_unusable(at) for name, upstream in upstreams.items()}
+
+
+def open_canaries(
+    settings: Settings, upstreams: Mapping[str, ConfiguredUpstream]
+) -> tuple[CanaryLogin, ...]:
+    """Every canary, in the order of the configuration."""
+    return tuple(
+        Canary(
+            upstream=wanted.name,
+            settings=canary,
+            asks=upstreams[wanted.name],
+            driver=_driver(canary, wanted, settings),
+            new_id=new_id,
+            acs_url=wanted.acs_url,
+            link_attribute=wanted.link_attribute,
+            timeout=settings.failover.canary_times.timeout,
+        )
+        for wanted in settings.upstreams
+        if isinstance(wanted, SamlSettings)
+        for canary in wanted.canaries
+    )
+
+
+def _driver(canary: CanarySettings, wanted: UpstreamSettings, settings: Settings) -> Driver:
+    return FormDriver(
+        canary,
+        Dialler(wanted.outbound),
+        settings.failover.canary_times.timeout,
+        settings.failover.cadence.connect,
+        insecure_loopback=settings.proxy.insecure_loopback,
+    )
 
 
 def open_switchboard(

@@ -20,7 +20,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import FastAPI
 
 from idp_proxy import logs, upkeep
-from idp_proxy.adapters import new_id, open_spool, open_store, open_upstreams, utc_now
+from idp_proxy.adapters import (
+    new_id,
+    open_kept_state,
+    open_spool,
+    open_store,
+    open_upstreams,
+    utc_now,
+)
 from idp_proxy.config import CONFIG_VARIABLE, load
 from idp_proxy.config.settings import EncryptionAlgorithm
 from idp_proxy.converted import ConvertedFile, NobodyConverted
@@ -108,7 +115,8 @@ def build(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """The web application over these adapters, by these two clocks."""
-    view = SwitchView(store, monotonic, outlives_store=spool is not None)
+    kept = None if spool is None else open_kept_state(settings, now).state
+    view = SwitchView(store, monotonic, kept=kept)
     login = _login(settings, store, spool, upstreams, view, meter, now)
     pages = _pages(settings)
     style = CookieStyle(insecure=settings.proxy.insecure_loopback)
@@ -291,7 +299,7 @@ def worker() -> FastAPI:
     """One worker's application; uvicorn calls it in each process that it starts."""
     logs.configure()
     settings = load(Path(os.environ[CONFIG_VARIABLE]))
-    store, meter = open_store(settings), TrafficMeter()
+    store, meter = open_store(settings, may_be_away=True), TrafficMeter()
     tell = partial(meter.tell, store, settings.proxy.host)
     upkeep.start([upkeep.Job("traffic", TELL_EVERY_S, tell)])
     app = build(settings, store, open_spool(settings, store), open_upstreams(settings), meter)

@@ -64,6 +64,12 @@ class StoreError(ProxyError):
     http_status = 503
 
 
+class StoreAway(StoreError):
+    """Nobody answers where the shared store should be; who has a spool goes on with it."""
+
+    code = "store_away"
+
+
 class StoreConflict(StoreError):
     """A compare-and-swap lost: the row is no longer what the caller had read."""
 

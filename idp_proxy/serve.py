@@ -13,23 +13,18 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from idp_proxy import logs, lookout, upkeep
-from idp_proxy.adapters import (
-    open_spool,
-    open_store,
-    open_switchboard,
-    open_upstreams,
-    utc_now,
-)
+from idp_proxy.adapters import open_kept_state, open_spool, open_upstreams, utc_now
 from idp_proxy.audit import checkpoint
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
-from idp_proxy.store import schema
+from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
     from idp_proxy.config.settings import Checkpoints, Settings
+    from idp_proxy.joining import Joining
     from idp_proxy.store.base import Spool, Store
     from idp_proxy.store.local import LocalSpool
     from idp_proxy.store.sql import SqlStore
@@ -40,14 +35,16 @@ if TYPE_CHECKING:
 def serve(settings: Settings) -> None:
     """Run the proxy until it is told to stop: database, housekeeping, watch, workers.
 
-    Raises `StoreError` when the store cannot be brought up to date.
+    Raises `StoreError` when the store cannot be brought up to date, or is away and this host has no
+    state to start by.
     """
     logs.configure()
-    schema.migrate(settings.store.url)
-    store = open_store(settings)
     upstreams = open_upstreams(settings)
-    open_switchboard(store, upstreams).current()
-    stop_upkeep = upkeep.start(_jobs(settings, store, upstreams))
+    joined = join(settings, upstreams)
+    store = joined.store
+    stop_upkeep = upkeep.start(
+        [*_jobs(settings, store, upstreams), *_shared_jobs(settings, joined)]
+    )
     stop_watch = lookout.start(settings, store, upstreams)
     os.environ[CONFIG_VARIABLE] = str(settings.path)
     proxy = settings.proxy
@@ -91,11 +88,22 @@ def _jobs(
     if points is not None and settings.audit.retention is not None:
         keep = settings.audit.retention
         jobs.append(upkeep.Job("retention", 86400, partial(_prune, store, log, points, keep)))
-    spool = open_spool(settings, store)
-    if spool is not None:
-        jobs.append(upkeep.Job("merge", 10, partial(_merge, spool, store)))
-        jobs.append(upkeep.Job("prune spool", 600, partial(_forget, spool)))
     return jobs
+
+
+def _shared_jobs(settings: Settings, joined: Joining) -> list[upkeep.Job]:
+    """What a host does besides where the store is behind a network, and may go away."""
+    store = joined.store
+    spool = open_spool(settings, store)
+    if spool is None:
+        return []
+    keep = partial(keep_state, store, open_kept_state(settings))
+    return [
+        upkeep.Job("join", TRY_EVERY_S, joined.again),
+        upkeep.Job("keep state", KEEP_EVERY_S, keep),
+        upkeep.Job("merge", 10, partial(_merge, spool, store)),
+        upkeep.Job("prune spool", 600, partial(_forget, spool)),
+    ]
 
 
 def _forget(store: Store | Spool) -> str | None:
@@ -115,7 +123,7 @@ def _checkpoint(store: SqlStore, log: AuditLog, points: Checkpoints) -> None:
 def _prune(store: SqlStore, log: AuditLog, points: Checkpoints, keep: timedelta) -> str | None:
     now = utc_now()
     signed = checkpoint.read_file(points.file, points.key.public_key()).checkpoints
-    with store.writing() as connection:
+    with store.writing(patient=True) as connection:
         gone = log.prune(connection, now - keep, signed, now)
     return f"{gone} audit rows removed" if gone else None
 

@@ -54,18 +54,23 @@ class Switchboard:
         self._now = now
 
     def current(self) -> SwitchState:
-        """The state; a store that has none gets the first one: the most preferred one serves.
-
-        Raises `StoreError`, and `StoreConflict` when another host wrote the first state just now.
+        """The state; a store that has none gets the first one: the most preferred one serves. Of
+        hosts that start at once one writes it. Raises `StoreError`.
         """
         state = self._store.switch_state()
         if state is not None:
             return state
         now = self._now()
-        state = switching.first_state(self._names(now), now)
-        with self._store.transaction() as transaction:
-            transaction.swap(0, state)
-        return state
+        first = switching.first_state(self._names(now), now)
+        try:
+            with self._store.transaction() as transaction:
+                transaction.swap(0, first)
+        except StoreConflict:
+            state = self._store.switch_state()
+            if state is None:
+                raise
+            return state
+        return first
 
     def to(self, name: str, reason: str, actor: str, *, epoch: int | None = None) -> SwitchState:
         """New logins go to `name` from now on, and the switch is held there.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from idp_proxy.errors import ProxyError
+from idp_proxy.errors import ProxyError, StoreAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,9 +50,13 @@ def _repeat(job: Job, stop: threading.Event) -> None:
 
 
 def _act(job: Job) -> None:
-    """A job that fails is tried again at its next turn; until then the log knows why."""
+    """A job that fails is tried again at its next turn; until then the log knows why. A store that
+    is away speaks for itself, once, and not at every turn of every job.
+    """
     try:
         said = job.act()
+    except StoreAway:
+        return
     except ProxyError as error:
         _log.error("upkeep_failed", job=job.name, code=error.code, detail=error.detail[:1000])
     except Exception:  # noqa: BLE001 - a fault at one turn must not end the job for ever

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from idp_proxy.config.canaries import CanarySettings, CanaryTimes
 from idp_proxy.config.loading import load
 from idp_proxy.config.settings import (
     AuditSettings,
-    CanaryTimes,
     Checkpoints,
     Converted,
     DirectoryHost,
@@ -42,6 +42,7 @@ CONFIG_VARIABLE: Final = "IDP_PROXY_CONFIG"
 __all__ = [
     "CONFIG_VARIABLE",
     "AuditSettings",
+    "CanarySettings",
     "CanaryTimes",
     "Checkpoints",
     "Converted",

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from idp_proxy.config import addresses
-from idp_proxy.config.settings import CanaryTimes, FailoverSettings, HealthSettings
+from idp_proxy.config.canaries import CanaryTimes
+from idp_proxy.config.settings import FailoverSettings, HealthSettings
 from idp_proxy.decision.eligibility import Failback, FailoverLimits
 from idp_proxy.decision.health import Cadence, Thresholds
 from idp_proxy.decision.windows import parse_window

@@ -7,6 +7,7 @@ import tomllib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from idp_proxy.config.canaries import warn_of_used_codes
 from idp_proxy.config.failover import read_failover, read_health
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
@@ -63,6 +64,7 @@ def load(
     health = read_health(
         file.health, failover.tick, reader, insecure_loopback=file.proxy.insecure_loopback
     )
+    warn_of_used_codes(upstreams, failover.canary_times.retry, reader)
     judge_together(file, reader)
     judge_references(health.references, outbound, file, reader)
     usable = tuple(upstream for upstream in upstreams if upstream is not None)

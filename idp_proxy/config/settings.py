@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.x509 import Certificate
 
+    from idp_proxy.config.canaries import CanarySettings, CanaryTimes
     from idp_proxy.decision.eligibility import FailoverLimits
     from idp_proxy.decision.health import Cadence, Thresholds
     from idp_proxy.saml.answer import RequireSigned
@@ -189,6 +190,7 @@ class UpstreamSettings:
     email_domains: frozenset[str]
     attributes: Mapping[str, str]
     outbound: Outbound
+    canaries: tuple[CanarySettings, ...] = ()
 
     @property
     def link_attribute(self) -> str:
@@ -260,18 +262,6 @@ class RosterSettings:
     """`[roster]`: for how long a login at the active confirms a person (FO-08)."""
 
     confirmed_by_login: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryTimes:
-    """How often a canary logs in: at the serving upstream, at a standby, and after a failure;
-    `timeout` bounds one whole login.
-    """
-
-    serving: timedelta
-    standby: timedelta
-    retry: timedelta
-    timeout: timedelta
 
 
 @dataclass(frozen=True, slots=True)

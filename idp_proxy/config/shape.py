@@ -101,6 +101,22 @@ class ProbeTable(Table):
     redirects: list[str] = Field(default_factory=list)
 
 
+class CanaryTable(Table):
+    """`[[upstream.canary]]`."""
+
+    name: str = ""
+    kind: Literal["form", "browser"] = "form"
+    username: str = ""
+    password: str = ""
+    totp: str = ""
+    subject: str = ""
+    username_field: str = ""
+    password_field: str = ""
+    totp_field: str = ""
+    hosts: list[str] = Field(default_factory=list)
+    chromium: str = ""
+
+
 class DirectoryTable(Table):
     """`[upstream.directory]`."""
 
@@ -137,6 +153,7 @@ class UpstreamTable(Table):
     attributes: dict[str, str] = Field(default_factory=dict)
     limits: LimitsTable = Field(default_factory=LimitsTable)
     probe: ProbeTable = Field(default_factory=ProbeTable)
+    canary: list[CanaryTable] = Field(default_factory=list)
     directory: DirectoryTable = Field(default_factory=DirectoryTable)
 
 
@@ -226,6 +243,7 @@ _TABLES: dict[str, type[Table]] = {
     "metadata": MetadataTable,
     "limits": LimitsTable,
     "probe": ProbeTable,
+    "canary": CanaryTable,
     "directory": DirectoryTable,
     "roster": RosterTable,
     "audit": AuditTable,
@@ -233,6 +251,8 @@ _TABLES: dict[str, type[Table]] = {
     "failover": FailoverTable,
     "health": HealthTable,
 }
+
+_LISTS_OF_TABLES = frozenset({"upstream", "canary"})
 
 #: The rule that a limit comes from.
 _RULES = {"clock_skew_s": " (SP-07)", "max_assertion_lifetime_s": " (SP-07)"}
@@ -268,7 +288,7 @@ def _cut_out(document: dict[str, Any], location: Sequence[str | int]) -> None:
         container = container[part]
     last = location[-1]
     if isinstance(container, list):
-        container[int(last)] = {} if location[:-1] == ("upstream",) else ""
+        container[int(last)] = {} if location[-2] in _LISTS_OF_TABLES else ""
     else:
         container.pop(last, None)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from idp_proxy.config import addresses
+from idp_proxy.config.canaries import read_canaries
 from idp_proxy.config.probes import read_probe
 from idp_proxy.config.sections import read_outbound, require
 from idp_proxy.config.settings import (
@@ -65,6 +66,7 @@ def _read_saml(
     _judge_fields(where, table, reader)
     own_outbound = read_outbound(where, table, outbound, reader)
     probe = read_probe(f"{where}.probe", table.probe, reader, loopback_http=proxy.insecure_loopback)
+    canaries = read_canaries(where, table, reader)
     if metadata is None or signing is None:
         return None
     return SamlSettings(
@@ -85,6 +87,7 @@ def _read_saml(
         outbound=own_outbound,
         base_url=f"{proxy.public_url}/upstream/{table.name}",
         probe=probe,
+        canaries=canaries,
     )
 
 

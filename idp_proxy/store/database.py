@@ -2,7 +2,9 @@
 
 SQLite: write-ahead log with synchronous=FULL, so that what is committed survives a power cut
 (sqlite.org/pragma.html#pragma_synchronous); a write transaction takes the write lock when it
-begins, so that it never fails half-way for want of it. Every error leaves as `StoreError`.
+begins, so that it never fails half-way for want of it. PostgreSQL: every wait has an end, and while
+the server is away everybody is told so at once (`postgresql`, `circuit`). Every error leaves as
+`StoreError`.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from idp_proxy.errors import StoreError
+from idp_proxy.errors import StoreAway, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import URL, Connection, Engine
+
+    from idp_proxy.store.postgresql import PostgresServer
 
 #: How long a writer waits for another one, in seconds.
 BUSY_S = 5.0
@@ -37,15 +41,20 @@ _SUPPORTED = ("sqlite", "postgresql")
 class Database:
     """One database, open for the threads of this process."""
 
-    def __init__(self, url: str | URL) -> None:
-        """Open what is there already. Raises `StoreError` when there is no such database file."""
+    def __init__(self, url: str | URL, admit: Callable[[Connection], None] | None = None) -> None:
+        """Open what is there already. Raises `StoreError` when there is no such database file.
+
+        `admit` looks at the database when it is first reached, and raises if it is the wrong one.
+        """
         parsed = parse_url(url)
         self.path = _file_of(parsed)
         self._file = None if self.path is None else _identity(self.path)
         if self.path is not None:
             _keep_private(self.path)
         self.dialect = parsed.get_backend_name()
-        self._engine = _engine(parsed)
+        self._server = None if self.dialect == "sqlite" else _server(parsed)
+        self._engine = self._server.engine if self._server else _sqlite_engine(parsed)
+        self._admit = admit
         # SQLite gives every transaction its snapshot; PostgreSQL only when it is asked to.
         self._reader = (
             self._engine
@@ -56,38 +65,70 @@ class Database:
         self._turn = threading.Lock() if self.dialect == "sqlite" else None
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A connection in a write transaction: committed at the end, rolled back on any error."""
-        with errors_translated(), self._in_turn():
+    def writing(self, *, patient: bool = False) -> Iterator[Connection]:
+        """A connection in a write transaction: committed at the end, rolled back on any error.
+
+        `patient` is for what may take longer than a login. Raises `StoreAway` when nobody answers,
+        then also at the end, and nobody knows whether it was committed.
+        """
+        with self._translated(patient=patient), self._in_turn():
             self._check_file()
             with self._engine.begin() as connection:
-                self._begin(connection, "BEGIN IMMEDIATE")
+                self._begin(connection, "BEGIN IMMEDIATE", patient=patient)
                 yield connection
+        if self._server is not None:
+            self._server.circuit.wrote()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one snapshot of what is committed."""
-        with errors_translated():
+        with self._translated():
             self._check_file()
             with self._reader.connect() as connection:
                 self._begin(connection, "BEGIN")
                 yield connection
 
+    def take_turn(self, connection: Connection) -> None:
+        """Nobody else changes the shape until this transaction ends. A write transaction of SQLite
+        is alone anyway.
+        """
+        if self._server is not None:
+            self._server.take_turn(connection)
+
     def close(self) -> None:
         """Give back every connection."""
+        if self._server is not None:
+            self._server.close()
         self._engine.dispose()
 
-    def _begin(self, connection: Connection, how: str) -> None:
+    @contextmanager
+    def _translated(self, *, patient: bool = False) -> Iterator[None]:
+        """Turn every error of SQLAlchemy into `StoreError`, without the values of the statement."""
+        if self._server is not None:
+            self._server.circuit.demand()
+        try:
+            yield
+        except SQLAlchemyError as error:
+            why = _describe(error)
+            if self._server is not None and self._server.lost(error, why, patient=patient):
+                raise StoreAway(why) from error
+            raise StoreError(why) from error
+
+    def _begin(self, connection: Connection, how: str, *, patient: bool = False) -> None:
         """Begin what the driver was told not to begin by itself. Straight on the driver: a listener
         of SQLAlchemy's engine events would be asked at every single statement.
         """
-        if self.dialect != "sqlite":
-            return
-        raw: Any = connection.connection.driver_connection
-        try:
-            raw.execute(how)
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+        if self._server is not None:
+            self._server.begin(connection, patient=patient)
+        else:
+            raw: Any = connection.connection.driver_connection
+            try:
+                raw.execute(how)
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path}: {error}") from error
+        if self._admit is not None:
+            self._admit(connection)
+            self._admit = None
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -139,15 +180,6 @@ def make_file(url: str | URL) -> None:
         raise StoreError(f"{path}: the database cannot be made: {error.strerror}") from error
 
 
-@contextmanager
-def errors_translated() -> Iterator[None]:
-    """Turn every error of SQLAlchemy into `StoreError`, without the values of the statement."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise StoreError(_describe(error)) from error
-
-
 def _describe(error: SQLAlchemyError) -> str:
     if not isinstance(error, DBAPIError) or error.orig is None:
         return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
@@ -155,16 +187,28 @@ def _describe(error: SQLAlchemyError) -> str:
     return f"{type(error.orig).__name__}: {str(error.orig).partition(chr(10))[0]}"
 
 
-def _engine(url: URL) -> Engine:
-    pool: dict[str, Any] = {
-        "pool_size": _POOL_SIZE,
-        "max_overflow": _POOL_OVERFLOW,
-        "pool_timeout": BUSY_S,
-        "hide_parameters": True,
-    }
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, **pool)
-    engine = create_engine(url, connect_args={"timeout": BUSY_S}, **pool)
+def _server(url: URL) -> PostgresServer:
+    try:
+        from idp_proxy.store.postgresql import (  # noqa: PLC0415 - its driver is an extra
+            PostgresServer,
+        )
+    except ImportError:
+        raise StoreError(
+            "a store in PostgreSQL needs its driver: pip install"
+            " 'mattermost-sso-failover[postgresql]'"
+        ) from None
+    return PostgresServer(url)
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={"timeout": BUSY_S},
+        pool_size=_POOL_SIZE,
+        max_overflow=_POOL_OVERFLOW,
+        pool_timeout=BUSY_S,
+        hide_parameters=True,
+    )
     event.listen(engine, "connect", _set_up_sqlite)
     return engine
 

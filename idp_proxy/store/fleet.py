@@ -187,7 +187,7 @@ class SqlFleet:
 
     def prune_traffic(self, before: datetime) -> int:
         """See `store.base.FleetStore`."""
-        with self._database.writing() as connection:
+        with self._database.writing(patient=True) as connection:
             return connection.execute(delete(traffic).where(traffic.c.minute < before)).rowcount
 
 

@@ -21,7 +21,8 @@ HEAD: Final = "r0004"
 def migrate(url: str | URL) -> None:
     """Bring the database at `url` up to date, and make it where there is none.
 
-    Everything or nothing; several processes may try at once. Raises `StoreError`.
+    Everything or nothing; several processes, of several hosts too, may try at once: one does it,
+    and the others wait for it. Raises `StoreError`.
     """
     # Alembic takes a fifth of a second to import, which no worker and no command needs to wait for.
     from alembic import command  # noqa: PLC0415 - a fifth of a second, for migrations alone
@@ -31,7 +32,8 @@ def migrate(url: str | URL) -> None:
     make_file(url)
     database = Database(url)
     try:
-        with database.writing() as connection:
+        with database.writing(patient=True) as connection:
+            database.take_turn(connection)
             config = Config()
             config.set_main_option("script_location", migrations())
             config.attributes["connection"] = connection

@@ -15,8 +15,9 @@ from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from idp_proxy.audit.chain import start
 from idp_proxy.audit.prepared import Prepared
-from idp_proxy.errors import ReplayDetected, StoreConflict
+from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
 from idp_proxy.store import schema
 from idp_proxy.store.database import Database
 from idp_proxy.store.fleet import SqlFleet, note_evidence
@@ -173,17 +174,29 @@ class SqlTransaction:
 class SqlStore(SqlFleet):
     """The `store.base.Store` and `FleetStore` in a SQL database whose shape is up to date."""
 
-    def __init__(self, url: str | URL, audit: AuditLog) -> None:
-        """Open the database. Raises `StoreError` when it is away, missing or of another shape."""
+    def __init__(self, url: str | URL, audit: AuditLog, *, may_be_away: bool = False) -> None:
+        """Open the database. Raises `StoreError` when it is away, missing or of another shape.
+
+        A server that `may_be_away` is looked at when it is reached at last: until then, and for as
+        long as it has another shape, whatever is asked of it raises `StoreError`.
+        """
         self._audit = audit
-        self._database = Database(url)
+        self._known_head = start(audit.chain)
+        self._database = Database(url, self._admit)
         try:
-            with self._database.reading() as connection:
-                schema.check(connection)
-                self._known_head = audit.head(connection)
+            with self._database.reading():
+                pass
+        except StoreError:
+            if not may_be_away or self._database.dialect == "sqlite":
+                self._database.close()
+                raise
         except BaseException:
             self._database.close()
             raise
+
+    def _admit(self, connection: Connection) -> None:
+        schema.check(connection)
+        self._known_head = self._audit.head(connection)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """See `store.base.Store`."""
@@ -226,7 +239,7 @@ class SqlStore(SqlFleet):
 
     def prune(self, now: datetime) -> int:
         """See `store.base.Store`."""
-        with self._database.writing() as connection:
+        with self._database.writing(patient=True) as connection:
             return connection.execute(_FORGET_USED, {"now": now}).rowcount
 
     def known_head(self) -> Head:
@@ -240,9 +253,12 @@ class SqlStore(SqlFleet):
         """A connection on one snapshot, for `audit.log`: to list, to verify, to checkpoint."""
         return self._database.reading()
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """A connection in a write transaction, for `audit.log`: to prune, to forget a person."""
-        return self._database.writing()
+    def writing(self, *, patient: bool = False) -> AbstractContextManager[Connection]:
+        """A connection in a write transaction, for `audit.log`: to prune, to forget a person.
+
+        `patient` is for what may take longer than a login.
+        """
+        return self._database.writing(patient=patient)
 
     def close(self) -> None:
         """See `store.base.Store`."""

@@ -1,8 +1,9 @@
 """The switch state as a worker reads it: at most a second old, and the last one known for ever.
 
 Every login asks who serves; a second's delay after a switch is within an upstream's grace. Who
-cannot read the store keeps the last state and goes by it (DESIGN section 2, rule 4), unless the
-store is this host's own file: then there is nothing left to serve from.
+cannot read the store keeps the last state and goes by it (DESIGN section 2, rule 4), also one who
+was just started: by the state that the host kept. Unless the store is this host's own file: then
+there is nothing left to serve from.
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ MAX_AGE_S: Final = 1.0
 class SwitchView:
     """Reads the state of one store for all threads of a worker.
 
-    `clock` is a monotonic clock in seconds; `outlives_store` says whether the last known state may
-    be gone by while the store is away.
+    `clock` is a monotonic clock in seconds. `kept` has the state that the host kept on its disk, or
+    raises `StoreError`; without it no state may be gone by while the store is away.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float], *, outlives_store: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        *,
+        kept: Callable[[], SwitchState] | None,
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._outlives_store = outlives_store
+        self._kept = kept
         self._lock = threading.Lock()
         self._known: SwitchState | None = None
         self._read_at = float("-inf")
@@ -47,10 +54,15 @@ class SwitchView:
     def _read(self) -> SwitchState:
         try:
             state = self._store.switch_state()
-        except StoreError:
-            if self._known is None or not self._outlives_store:
+        except StoreError as away:
+            if self._kept is None:
                 raise
-            return self._known
+            if self._known is not None:
+                return self._known
+            try:
+                return self._kept()
+            except StoreError as unknown:
+                raise StoreError(f"{away.detail}; {unknown.detail}") from away
         if state is None:
             raise StoreError("the store holds no switch state: start the proxy with `serve`")
         return state

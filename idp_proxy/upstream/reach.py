@@ -8,10 +8,8 @@ enough: a maintenance page answers 200 as well.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import urlsplit
 
 import httpx
 from cryptography import x509
@@ -22,7 +20,18 @@ from idp_proxy.decision.health import Outcome
 from idp_proxy.errors import SamlError, UpstreamUnavailable
 from idp_proxy.saml.metadata import MAX_METADATA, read_metadata
 from idp_proxy.upstream.base import Ask, PostForm
-from idp_proxy.upstream.dialling import NameUnresolved, ProxyUnreachable, tls_problem
+from idp_proxy.upstream.looking import (
+    KEEP_METHOD,
+    MAX_PAGE,
+    NETWORK_ERRORS,
+    REDIRECTS,
+    Wrong,
+    broken,
+    explained,
+    quoted,
+    read_body,
+    shortened,
+)
 from idp_proxy.upstream.probing import Expiry, Probed
 
 if TYPE_CHECKING:
@@ -35,15 +44,7 @@ if TYPE_CHECKING:
     from idp_proxy.upstream.base import Redirect
     from idp_proxy.upstream.dialling import Dialler
 
-#: Octets of a page that are looked at; the rest is not read.
-_MAX_PAGE: Final = 256 * 1024
 _MAX_REDIRECTS: Final = 5
-#: Characters of a reason (`probing.Probed`), and of what a peer may say in it.
-_MAX_REASON: Final = 300
-_MAX_QUOTED: Final = 120
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-#: RFC 9110 15.4: these keep the method; a question by POST is put again.
-_KEEP_METHOD: Final = frozenset({307, 308})
 
 
 class Approved(Protocol):
@@ -58,10 +59,6 @@ class Asks(Protocol):
 
     def begin(self, ask: Ask) -> Redirect | PostForm:
         """The way to the upstream's login. Raises `UpstreamUnavailable`."""
-
-
-class _Wrong(Exception):
-    """The upstream answers, but not as it should; the text is the reason, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +111,19 @@ class Reach:
             metadata = self._approved.current(now)
             target = self._target(now)
         except UpstreamUnavailable as error:
-            return _broken(error.detail)
+            return broken(error.detail)
         expiries = _expiries_of(metadata)
         certificate: Expiry | None = None
-        whole = cadence.timeout.total_seconds()
         try:
-            async with asyncio.timeout(whole):
+            async with asyncio.timeout(cadence.timeout.total_seconds()):
                 async with self._dialler.client(cadence.timeout, cadence.connect) as client:
                     answer = await self._visit(client, target)
             certificate = answer.certificate
             self._judge(target, answer, metadata, now)
-        except _Wrong as error:
-            outcome = _broken(str(error))
-        except TimeoutError:
-            outcome = _broken(f"no answer within {whole:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            outcome = _explained(error, whole)
+        except Wrong as error:
+            outcome = broken(str(error))
+        except NETWORK_ERRORS as error:
+            outcome = explained(error, cadence.timeout)
         else:
             outcome = Probed(Outcome.PASSED, "answers as it should")
         found = (*expiries, certificate) if certificate else expiries
@@ -159,32 +153,32 @@ class Reach:
         """Follow redirects by hand, to hosts that the configuration names (own host included)."""
         allowed = {httpx.URL(target.url).host, *self._settings.probe.redirects}
         url, fields, certificate = httpx.URL(target.url), target.fields, None
-        limit = MAX_METADATA if target.is_metadata else _MAX_PAGE
+        limit = MAX_METADATA if target.is_metadata else MAX_PAGE
         for hop in range(_MAX_REDIRECTS + 1):
             method = "GET" if fields is None else "POST"
             async with client.stream(method, url, data=fields) as response:
                 if hop == 0:
                     certificate = _certificate_of(response)
-                if response.status_code not in _REDIRECTS:
-                    body = await _body(response, limit, cut=not target.is_metadata)
+                if response.status_code not in REDIRECTS:
+                    body = await read_body(response, limit, cut=not target.is_metadata)
                     return _Answer(response.status_code, body, certificate)
                 url = self._next(url, response.headers.get("location", ""), allowed)
-                if response.status_code not in _KEEP_METHOD:
+                if response.status_code not in KEEP_METHOD:
                     fields = None
                 elif fields is not None and url.host != httpx.URL(target.url).host:
-                    raise _Wrong(f"passes the question on to another host: {_quoted(url.host)}")
-        raise _Wrong(f"redirects more than {_MAX_REDIRECTS} times")
+                    raise Wrong(f"passes the question on to another host: {quoted(url.host)}")
+        raise Wrong(f"redirects more than {_MAX_REDIRECTS} times")
 
     def _next(self, url: httpx.URL, location: str, allowed: set[str]) -> httpx.URL:
         if not location:
-            raise _Wrong("redirects to nowhere")
+            raise Wrong("redirects to nowhere")
         following = url.join(location)
         problem = url_problem(str(following), loopback_http=self._insecure_loopback)
         if problem is not None:
-            raise _Wrong(f"redirects to what is no https address: {_quoted(str(following))}")
+            raise Wrong(f"redirects to what is no https address: {quoted(str(following))}")
         if following.host not in allowed:
-            raise _Wrong(
-                f"redirects to another host: {_quoted(following.host)}; if it belongs to the "
+            raise Wrong(
+                f"redirects to another host: {quoted(following.host)}; if it belongs to the "
                 "login, add it to [upstream.probe] redirects"
             )
         return following
@@ -192,68 +186,28 @@ class Reach:
     def _judge(
         self, target: _Target, answer: _Answer, metadata: UpstreamMetadata, now: datetime
     ) -> None:
-        """Status, then content. Raises `_Wrong`."""
+        """Status, then content. Raises `Wrong`."""
         wanted = self._settings.probe.status
         if answer.status != wanted:
-            raise _Wrong(f"answers {answer.status}, not {wanted}")
+            raise Wrong(f"answers {answer.status}, not {wanted}")
         if target.is_metadata:
             self._judge_metadata(answer.body, metadata, now)
         text = answer.body.decode("utf-8", "replace")
         if target.expect is not None:
             if target.expect not in text:
-                raise _Wrong("answers, but the page lacks the expected text (wrong page?)")
+                raise Wrong("answers, but the page lacks the expected text (wrong page?)")
         elif not target.is_metadata and "<form" not in text.lower():
-            raise _Wrong("answers, but the page has no login form (wrong page?)")
+            raise Wrong("answers, but the page has no login form (wrong page?)")
 
     def _judge_metadata(self, body: bytes, approved: UpstreamMetadata, now: datetime) -> None:
         try:
             offered = read_metadata(body, insecure_loopback=self._insecure_loopback)
         except SamlError as error:
-            raise _Wrong(f"answers, but not with its metadata: {_quoted(str(error))}") from error
+            raise Wrong(f"answers, but not with its metadata: {quoted(str(error))}") from error
         if offered.entity_id != approved.entity_id:
-            raise _Wrong(f"answers as another entity: {_quoted(offered.entity_id)}")
+            raise Wrong(f"answers as another entity: {quoted(offered.entity_id)}")
         if offered.expired(now):
-            raise _Wrong(f"offers metadata that expired at {offered.valid_until:%Y-%m-%d %H:%M}")
-
-
-def _broken(reason: str, refused_by_proxy: str | None = None) -> Probed:
-    return Probed(Outcome.BROKEN, _clean(reason, _MAX_REASON), refused_by_proxy)
-
-
-def _explained(error: Exception, whole: float) -> Probed:
-    """What went wrong on the way, in words for people. Never holds what was sent."""
-    if isinstance(error, httpx.ProxyError | ProxyUnreachable):
-        why = _clean(f"the outbound proxy refuses: {_quoted(str(error))}", _MAX_REASON)
-        return _broken(why, refused_by_proxy=why)
-    if (tls := tls_problem(error)) is not None:
-        return _broken(_explained_tls(tls))
-    if isinstance(error, NameUnresolved):
-        return _broken(str(error))
-    if isinstance(error, httpx.TimeoutException):
-        return _broken(f"no answer within {whole:g} s")
-    if isinstance(error, httpx.ConnectError):
-        return _broken("takes no connection")
-    return _broken(f"answers no proper HTTP: {type(error).__name__}: {_quoted(str(error))}")
-
-
-def _explained_tls(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS certificate not trusted: {_quoted(error.verify_message)}"
-    return f"TLS fails: {_quoted(str(error.reason or error))}"
-
-
-async def _body(response: httpx.Response, limit: int, *, cut: bool) -> bytes:
-    """At most `limit` octets, as they are on the wire: nothing is unpacked. Raises `_Wrong`."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise _Wrong("answers compressed, which was not asked for")
-    body = bytearray()
-    async for piece in response.aiter_raw():
-        body += piece
-        if len(body) > limit:
-            if cut:
-                break
-            raise _Wrong(f"answers with more than {limit} octets")
-    return bytes(body[:limit])
+            raise Wrong(f"offers metadata that expired at {offered.valid_until:%Y-%m-%d %H:%M}")
 
 
 def _certificate_of(response: httpx.Response) -> Expiry | None:
@@ -268,7 +222,7 @@ def _certificate_of(response: httpx.Response) -> Expiry | None:
 
 def _expiries_of(metadata: UpstreamMetadata) -> tuple[Expiry, ...]:
     """What ends in the approved metadata: the document itself, and each signing certificate."""
-    entity = _clean(metadata.entity_id, _MAX_QUOTED)
+    entity = shortened(metadata.entity_id)
     found = [
         Expiry(f"signing certificate of {entity}", ends)
         for ends in map(_end_of, metadata.signing_certificates)
@@ -285,15 +239,3 @@ def _end_of(der: bytes) -> datetime | None:
         return x509.load_der_x509_certificate(der).not_valid_after_utc
     except ValueError:
         return None
-
-
-def _quoted(text: str) -> str:
-    """What a peer said, cut short; the query of an address is left out, for it holds the login."""
-    parts = urlsplit(text) if text.startswith(("http:", "https:")) else None
-    return _clean(text if parts is None else f"{parts.scheme}://{parts.netloc}", _MAX_QUOTED)
-
-
-def _clean(text: str, length: int) -> str:
-    """One line of printable characters."""
-    line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
-    return line if len(line) <= length else f"{line[: length - 3]}..."

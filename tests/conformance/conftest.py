@@ -55,9 +55,19 @@ def place(request: pytest.FixtureRequest) -> Place:
     return found
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture
+def empty_database(server: PostgreSQL) -> Iterator[str]:
+    """The URL of a database with nothing in it, on a real server."""
+    name = server.new_database()
+    yield server.url_of(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.e2e)])
 def room(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Room]:
-    kept = Room(request.param, tmp_path)
+    """Where a store of each kind is; a real server is for `make e2e`."""
+    url = request.getfixturevalue("empty_database") if request.param == "postgresql" else ""
+    kept = Room(request.param, tmp_path, url)
     yield kept
     kept.close()
 

@@ -72,6 +72,8 @@ class Room:
 
     kind: str
     folder: Path
+    #: The database on a real server; empty for the other kinds.
+    url: str = ""
     _stores: list[MemoryStore | SqlStore] = field(default_factory=list)
 
     def open(self, chain: str = "host") -> MemoryStore | SqlStore:
@@ -79,8 +81,9 @@ class Room:
             if not self._stores:
                 self._stores.append(MemoryStore(chain))
             return self._stores[0]
-        migrate(sqlite_url(self.folder))
-        self._stores.append(SqlStore(sqlite_url(self.folder), AuditLog(chain)))
+        url = self.url or sqlite_url(self.folder)
+        migrate(url)
+        self._stores.append(SqlStore(url, AuditLog(chain)))
         return self._stores[-1]
 
     def close(self) -> None:

@@ -40,11 +40,21 @@ def sqlite(tmp_path: Path) -> Iterator[SqlStore]:
     store.close()
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture
+def postgresql_store(empty_database: str) -> Iterator[SqlStore]:
+    migrate(empty_database)
+    store = SqlStore(empty_database, AuditLog("proxy-1"))
+    yield store
+    store.close()
+
+
+@pytest.fixture(
+    params=["sqlite", "memory", pytest.param("postgresql_store", marks=pytest.mark.e2e)]
+)
 def fleet(request: pytest.FixtureRequest) -> FleetStore:
     if request.param == "memory":
         return MemoryStore()
-    kept: SqlStore = request.getfixturevalue("sqlite")
+    kept: SqlStore = request.getfixturevalue(request.param)
     return kept
 
 

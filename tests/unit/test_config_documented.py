@@ -15,6 +15,7 @@ TABLES: list[type[shape.Table]] = [
     shape.UpstreamTable,
     shape.LimitsTable,
     shape.ProbeTable,
+    shape.CanaryTable,
     shape.DirectoryTable,
     shape.RosterTable,
     shape.AuditTable,

@@ -152,7 +152,7 @@ def journey(store: Store | None = None, **changes: Any) -> Login:
     usual: dict[str, Any] = {
         "provider": PROVIDER,
         "upstreams": {"okta": Known("okta"), "entra": Known("entra")},
-        "switch": SwitchView(kept, lambda: 0.0, outlives_store=False),
+        "switch": SwitchView(kept, lambda: 0.0, kept=None),
         "record": LoginRecord(**kept_as),
         "responses": Plain(),
         "meter": TrafficMeter(),

@@ -29,6 +29,7 @@ class Kept:
     away: bool = False
     asked: int = 0
     at: float = 100.0
+    on_disk: SwitchState | None = None
 
     def switch_state(self) -> SwitchState | None:
         self.asked += 1
@@ -39,8 +40,15 @@ class Kept:
     def clock(self) -> float:
         return self.at
 
+    def kept(self) -> SwitchState:
+        if self.on_disk is None:
+            raise StoreError("never told")
+        return self.on_disk
+
     def view(self, *, outlives_store: bool = True) -> SwitchView:
-        return SwitchView(cast("Store", self), self.clock, outlives_store=outlives_store)
+        return SwitchView(
+            cast("Store", self), self.clock, kept=self.kept if outlives_store else None
+        )
 
 
 def test_the_store_is_asked_once_a_second() -> None:
@@ -77,8 +85,25 @@ def test_where_the_store_is_this_hosts_own_file_nothing_counts_without_it() -> N
         view.state()
 
 
+def test_who_starts_while_the_store_is_away_goes_by_what_the_host_kept_until_it_is_back() -> None:
+    kept = Kept(away=True, on_disk=FIRST)
+    view = kept.view()
+    assert view.state() is FIRST
+    kept.on_disk, kept.at = SECOND, 101.0
+    assert view.state() is FIRST
+    kept.away, kept.state, kept.at = False, SECOND, 102.0
+    assert view.state() is SECOND
+    kept.away, kept.on_disk, kept.at = True, FIRST, 103.0
+    assert view.state() is SECOND
+
+
+def test_who_has_a_file_of_this_host_goes_by_nothing_that_was_kept() -> None:
+    with pytest.raises(StoreError):
+        Kept(away=True, on_disk=FIRST).view(outlives_store=False).state()
+
+
 def test_who_never_saw_a_state_knows_none() -> None:
-    with pytest.raises(StoreError, match="away"):
+    with pytest.raises(StoreError, match="away; never told"):
         Kept(away=True).view().state()
     with pytest.raises(StoreError, match="serve"):
         Kept(state=None).view().state()

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from idp_proxy import upkeep
-from idp_proxy.errors import StoreError
+from idp_proxy.errors import StoreAway, StoreError
 from idp_proxy.upkeep import Job
 
 PATIENCE_S = 10
@@ -66,6 +66,12 @@ def test_a_job_that_hangs_delays_no_other() -> None:
     act.await_turns(3)
     stop.set()
     hanging.set()
+
+
+def test_a_store_that_is_away_speaks_for_itself() -> None:
+    with capture_logs() as lines:
+        upkeep._act(Job("tidy", 1, Counted(StoreAway("no answer"))))
+    assert lines == []
 
 
 def test_the_log_says_what_was_done_and_why_not() -> None:

@@ -10,6 +10,7 @@ import pytest
 from idp_proxy import serve
 from idp_proxy.adapters import open_store, open_upstreams
 from idp_proxy.audit.chain import Event
+from idp_proxy.joining import Joining
 from idp_proxy.store.base import UsedId
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.schema import migrate
@@ -50,7 +51,10 @@ def spool(store: SqlStore, tmp_path: Path) -> Iterator[LocalSpool]:
 
 
 def jobs(settings: Settings, store: SqlStore) -> dict[str, Job]:
-    return {job.name: job for job in serve._jobs(settings, store, open_upstreams(settings))}
+    upstreams = open_upstreams(settings)
+    joined = Joining(settings, upstreams, store, is_done=True)
+    found = [*serve._jobs(settings, store, upstreams), *serve._shared_jobs(settings, joined)]
+    return {job.name: job for job in found}
 
 
 def test_the_usual_host_has_these(settings: Settings, store: SqlStore) -> None:
