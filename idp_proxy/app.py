@@ -31,6 +31,7 @@ from idp_proxy.adapters import (
 from idp_proxy.config import CONFIG_VARIABLE, load
 from idp_proxy.config.settings import EncryptionAlgorithm
 from idp_proxy.converted import ConvertedFile, NobodyConverted
+from idp_proxy.decision.canary import CanaryAccounts
 from idp_proxy.decision.roster import RosterLimits
 from idp_proxy.decision.standing import NOBODY_SERVES, Standing, judge_standing
 from idp_proxy.decision.switching import Grace, route
@@ -174,6 +175,9 @@ def _login(
             issued_to=registered.entity_id,
             converted=(
                 ConvertedFile(converted.file, converted.key) if converted else NobodyConverted()
+            ),
+            canaries=CanaryAccounts.of(
+                canary.subject for one in settings.upstreams for canary in one.canaries
             ),
             withheld_from_standby=registered.role_attributes,
             answer_within=settings.proxy.answer_within,

@@ -269,6 +269,13 @@ class PersonConverted(LoginRefused):
     public = "For now, use your email address and password."
 
 
+class CanaryAccount(LoginRefused):
+    """The account is one that the watch logs in with; nobody logs in to Mattermost as it."""
+
+    code = "canary_account"
+    public = "This account is only for automatic tests of the login."
+
+
 class RosterUnavailable(LoginRefused):
     """A standby's person cannot be looked up while the store is down."""
 

@@ -26,6 +26,7 @@ from idp_proxy.transaction import CLOCK_SKEW
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from idp_proxy.decision.canary import CanaryAccounts
     from idp_proxy.decision.roster import RosterLimits, RosterRow
     from idp_proxy.decision.subject import Identity, Subject
     from idp_proxy.store.base import Spool, Store, Transaction
@@ -58,7 +59,8 @@ class Admission:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginRecord:
     """What it takes to put a login on record. `active` is the upstream that makes the roster;
-    `issued_to` the service provider whose requests count once.
+    `issued_to` the service provider whose requests count once; `canaries` are the accounts that
+    log in for the watch alone.
     """
 
     store: Store
@@ -66,6 +68,7 @@ class LoginRecord:
     active: str
     issued_to: str
     converted: Converted
+    canaries: CanaryAccounts
     withheld_from_standby: frozenset[str]
     answer_within: timedelta
     roster_limits: RosterLimits
@@ -79,14 +82,14 @@ class LoginRecord:
         """
         try:
             with self.store.transaction() as tx:
-                found = self._judged(tx, proof.subject, now)
+                found = self._unless_canary(proof.subject, self._judged(tx, proof.subject, now))
                 self._write(tx, transaction, proof, found, now)
         except errors.StoreConflict:
             raise
         except errors.StoreError:
             if self.spool is None:
                 raise
-            found = self._judged_alone(proof.subject, now)
+            found = self._unless_canary(proof.subject, self._judged_alone(proof.subject, now))
             with self.spool.transaction() as tx:
                 self._write(tx, transaction, proof, found, now)
         else:
@@ -95,6 +98,19 @@ class LoginRecord:
         if isinstance(found, errors.LoginRefused):
             raise found
         return found.identity
+
+    def _unless_canary(
+        self, subject: Subject, found: Admission | errors.LoginRefused
+    ) -> Admission | errors.LoginRefused:
+        """Behind every judgement, so that none lets one in: neither by what the upstream said nor
+        by whom it found in the roster.
+        """
+        named = {subject.link_key, subject.attributes.get("id", subject.link_key)}
+        if isinstance(found, Admission):
+            named |= {found.identity.id, *(row.link_key for row in found.rows)}
+        if self.canaries.names_one(*named):
+            return errors.CanaryAccount("the subject is that of a configured canary")
+        return found
 
     def _judged(
         self, tx: Transaction, subject: Subject, now: datetime

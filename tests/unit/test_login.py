@@ -14,6 +14,7 @@ import pytest
 
 from idp_proxy import errors
 from idp_proxy.converted import NobodyConverted
+from idp_proxy.decision.canary import CanaryAccounts
 from idp_proxy.decision.roster import RosterLimits
 from idp_proxy.decision.subject import Evidence, Identity, Subject
 from idp_proxy.decision.switching import Grace, first_state
@@ -143,6 +144,7 @@ def journey(store: Store | None = None, **changes: Any) -> Login:
         "active": "okta",
         "issued_to": PROVIDER.entity_id,
         "converted": NobodyConverted(),
+        "canaries": CanaryAccounts(),
         "withheld_from_standby": frozenset(),
         "answer_within": ANSWER_WITHIN,
         "roster_limits": RosterLimits(),
