@@ -182,6 +182,7 @@ def _login(
             withheld_from_standby=registered.role_attributes,
             answer_within=settings.proxy.answer_within,
             roster_limits=RosterLimits(settings.roster.confirmed_by_login),
+            new_id=new_id,
         ),
         responses=_responses(settings),
         meter=meter,

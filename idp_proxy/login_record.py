@@ -24,6 +24,7 @@ from idp_proxy.store.base import UsedId
 from idp_proxy.transaction import CLOCK_SKEW
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
     from idp_proxy.decision.canary import CanaryAccounts
@@ -72,6 +73,7 @@ class LoginRecord:
     withheld_from_standby: frozenset[str]
     answer_within: timedelta
     roster_limits: RosterLimits
+    new_id: Callable[[], str]
 
     def put(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Identity:
         """Who the person is for Mattermost, with everything about this login committed at once.
@@ -79,11 +81,15 @@ class LoginRecord:
         A refusal is on record too and uses up the same ids. While the store is away the host's
         spool takes its place: for the active's people, and for the refusal of all others. It is
         told of every id, so that what counted before the store went away does not count again.
+
+        Where the store's answer to a commit is lost it may have happened: there the attempt's own
+        name tells this login, when the spool is merged, from a second use of its ids.
         """
+        used = self._used_ids(transaction, proof)
         try:
             with self.store.transaction() as tx:
                 found = self._unless_canary(proof.subject, self._judged(tx, proof.subject, now))
-                self._write(tx, transaction, proof, found, now)
+                self._write(tx, transaction, proof, found, used, now)
         except errors.StoreConflict:
             raise
         except errors.StoreError:
@@ -91,10 +97,10 @@ class LoginRecord:
                 raise
             found = self._unless_canary(proof.subject, self._judged_alone(proof.subject, now))
             with self.spool.transaction() as tx:
-                self._write(tx, transaction, proof, found, now)
+                self._write(tx, transaction, proof, found, used, now)
         else:
             if self.spool is not None:
-                self.spool.remember(self._used_ids(transaction, proof))
+                self.spool.remember(used)
         if isinstance(found, errors.LoginRefused):
             raise found
         return found.identity
@@ -151,11 +157,12 @@ class LoginRecord:
         transaction: LoginTransaction,
         proof: Proof,
         found: Admission | errors.LoginRefused,
+        used: Sequence[UsedId],
         now: datetime,
     ) -> None:
         refusal = found if isinstance(found, errors.LoginRefused) else None
         admission = found if isinstance(found, Admission) else None
-        tx.consume(*self._used_ids(transaction, proof))
+        tx.consume(*used)
         for row in admission.rows if admission else ():
             tx.save_person(row)
         tx.note_proof(transaction.upstream, now)
@@ -185,8 +192,9 @@ class LoginRecord:
         """
         until = transaction.started_at + self.answer_within + CLOCK_SKEW
         asked_until = until + MAX_AGE + CLOCK_SKEW
+        proof_until, attempt = max(proof.expires_at, until), self.new_id()
         return (
-            UsedId("request", self.issued_to, transaction.sp_request_id, asked_until),
-            UsedId("transaction", "", transaction.tid, until),
-            UsedId("assertion", proof.issuer, proof.assertion_id, max(proof.expires_at, until)),
+            UsedId("request", self.issued_to, transaction.sp_request_id, asked_until, attempt),
+            UsedId("transaction", "", transaction.tid, until, attempt),
+            UsedId("assertion", proof.issuer, proof.assertion_id, proof_until, attempt),
         )

@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 class UsedId:
     """An id that counts once. `kind` is "request", "transaction" or "assertion"; `issuer` keeps the
     ids of different parties apart; until `expires_at` a second use is told from the first (SP-06).
+
+    `attempt` names the one attempt to put a login on record that uses it. A commit whose answer was
+    lost may have happened: the same attempt may use the id again, and nobody else ever may.
     """
 
     kind: str
     issuer: str
     value: str
     expires_at: datetime
+    attempt: str = ""
 
 
 class Transaction(Protocol):
@@ -49,8 +53,8 @@ class Transaction(Protocol):
         """As `Store.person_by_lookup_key`. Raises `StoreError` in the host's spool."""
 
     def consume(self, *used: UsedId) -> None:
-        """Mark ids as used. Raises `ReplayDetected` if one was used before, by any host; a caller
-        that catches it may go on in the same transaction.
+        """Mark ids as used. Raises `ReplayDetected` if one was used before by another attempt, of
+        any host; a caller that catches it may go on in the same transaction.
         """
 
     def save_person(self, row: RosterRow) -> None:

@@ -44,8 +44,8 @@ def written(what: RosterRow | UsedId | Proof) -> dict[str, str]:
     match what:
         case RosterRow():
             return {"kind": "person", "body": person_text(what)}
-        case UsedId(kind, issuer, value, expires_at):
-            body = json.dumps([kind, issuer, value, expires_at.isoformat()])
+        case UsedId(kind, issuer, value, expires_at, attempt):
+            body = json.dumps([kind, issuer, value, expires_at.isoformat(), attempt])
             return {"kind": "used", "body": body}
         case Proof(upstream, at):
             return {"kind": "proof", "body": json.dumps([upstream, at.isoformat()])}
@@ -57,8 +57,9 @@ def read(entry: Entry) -> RosterRow | UsedId | Proof:
         return person_from_text(entry.body)
     fields = json.loads(entry.body)
     if entry.kind == "used":
-        kind, issuer, value, expires_at = fields
-        return UsedId(kind, issuer, value, datetime.fromisoformat(expires_at))
+        # Four in a spool of a version that gave attempts no name.
+        kind, issuer, value, expires_at, *attempt = fields
+        return UsedId(kind, issuer, value, datetime.fromisoformat(expires_at), *attempt)
     upstream, at = fields
     return Proof(upstream, datetime.fromisoformat(at))
 

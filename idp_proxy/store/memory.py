@@ -34,7 +34,7 @@ _KEY_BYTES = 32
 class _Contents:
     """What is remembered; a transaction writes into one of its own first."""
 
-    used: dict[bytes, datetime] = field(default_factory=dict)
+    used: dict[bytes, UsedId] = field(default_factory=dict)
     people: dict[str, RosterRow] = field(default_factory=dict)
     ids_by_key: dict[str, str] = field(default_factory=dict)
     proofs: dict[str, datetime] = field(default_factory=dict)
@@ -69,10 +69,16 @@ class _MemoryTransaction:
         return self._committed.people[holder]
 
     def consume(self, *used: UsedId) -> None:
-        digests = {used_id_digest(one): one.expires_at for one in used}
-        fresh = digests.keys() - self.staged.used.keys() - self._committed.used.keys()
-        self.staged.used.update({digest: digests[digest] for digest in fresh})
-        if len(fresh) != len(used):
+        fresh, again = 0, 0
+        for one in used:
+            digest = used_id_digest(one)
+            known = self.staged.used.get(digest) or self._committed.used.get(digest)
+            if known is None:
+                self.staged.used[digest] = one
+                fresh += 1
+            elif one.attempt and known.attempt == one.attempt:
+                again += 1
+        if fresh + again != len(used):
             raise ReplayDetected(f"used before: one of {', '.join(one.kind for one in used)}")
 
     def save_person(self, row: RosterRow) -> None:
@@ -210,7 +216,9 @@ class MemoryStore(MemoryFleet):
     def prune(self, now: datetime) -> int:
         """See `store.base.Store`."""
         with self._writing, self._committing:
-            expired = [digest for digest, until in self._contents.used.items() if until < now]
+            expired = [
+                digest for digest, one in self._contents.used.items() if one.expires_at < now
+            ]
             for digest in expired:
                 del self._contents.used[digest]
             return len(expired)

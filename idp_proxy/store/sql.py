@@ -71,8 +71,16 @@ def _upserts(dialect: str) -> _Upserts:
     insert = _INSERT[dialect]
     person = insert(roster)
     proven = insert(proof)
+    used = insert(used_id)
     return _Upserts(
-        consume=Prepared(insert(used_id).on_conflict_do_nothing()),
+        # A row of another attempt, or of one without a name, stays untouched and is not counted.
+        consume=Prepared(
+            used.on_conflict_do_update(
+                index_elements=[used_id.c.digest],
+                set_={"attempt": used.excluded.attempt},
+                where=used_id.c.attempt == used.excluded.attempt,
+            )
+        ),
         save_person=Prepared(
             person.on_conflict_do_update(
                 index_elements=[roster.c.id],
@@ -100,11 +108,18 @@ def _counted(statement: Any) -> Any:
 
 
 def consume(connection: Connection, used: Sequence[UsedId]) -> None:
-    """Mark ids as used in this database. Raises `ReplayDetected` if one of them was."""
+    """Mark ids as used in this database. Raises `ReplayDetected` if one of them was, by another
+    attempt.
+    """
     new = _upserts(connection.dialect.name).consume.run(
         connection,
         *(
-            {"digest": used_id_digest(one), "kind": one.kind, "expires_at": one.expires_at}
+            {
+                "digest": used_id_digest(one),
+                "kind": one.kind,
+                "expires_at": one.expires_at,
+                "attempt": one.attempt or None,
+            }
             for one in used
         ),
     )

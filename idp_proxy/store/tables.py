@@ -50,6 +50,8 @@ used_id = Table(
     Column("digest", LargeBinary(32), primary_key=True),
     Column("kind", String(16), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
+    # Null where it has no name: then it is nobody's to use again.
+    Column("attempt", String(32), nullable=True),
     sqlite_with_rowid=False,
 )
 

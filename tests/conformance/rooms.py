@@ -25,8 +25,10 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=10)
 
 
-def used(value: str = "_1", kind: str = "assertion", issuer: str = "https://idp") -> UsedId:
-    return UsedId(kind, issuer, value, SOON)
+def used(
+    value: str = "_1", kind: str = "assertion", issuer: str = "https://idp", attempt: str = ""
+) -> UsedId:
+    return UsedId(kind, issuer, value, SOON, attempt)
 
 
 def person(person_id: str = "p-1", **changes: Any) -> RosterRow:

@@ -231,6 +231,25 @@ def test_a_double_use_is_recorded_and_the_merge_goes_on(store: AnyStore, spool: 
         log_in(store, 2)
 
 
+def test_a_commit_whose_answer_was_lost_is_no_double_use(
+    store: AnyStore, spool: LocalSpool
+) -> None:
+    """The login was recorded in the store, nobody heard of it, and it went on in the spool."""
+    for target in (store, spool):
+        with target.transaction() as transaction:
+            transaction.consume(used("_1", attempt="mine"))
+            transaction.record(event())
+    with spool.transaction() as transaction:
+        transaction.consume(used("_2", attempt="mine"))
+        transaction.record(event())
+    with store.transaction() as transaction:
+        transaction.consume(used("_2", attempt="theirs"))
+    assert spool.merge(store) == 4
+    alarms = [row for row in audit_rows(store) if row.kind == "replay_found_at_merge"]
+    assert [alarm.facts["spool_seq"] for alarm in alarms] == [3]
+    assert verdict(store).ok
+
+
 def test_nothing_is_sealed_for_a_store_that_is_still_away(
     store: AnyStore, spool: LocalSpool
 ) -> None:

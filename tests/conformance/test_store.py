@@ -25,6 +25,7 @@ from tests.conformance.rooms import (
 )
 
 if TYPE_CHECKING:
+    from idp_proxy.store.base import UsedId
     from idp_proxy.store.memory import MemoryStore
     from idp_proxy.store.sql import SqlStore
     from tests.conformance.rooms import Room
@@ -139,6 +140,25 @@ def test_an_id_counts_once_within_one_transaction(store: AnyStore) -> None:
         twice()
     with store.transaction() as transaction:
         transaction.consume(used())
+
+
+def test_the_attempt_that_used_an_id_may_use_it_again_and_nobody_else(store: AnyStore) -> None:
+    """A commit whose answer was lost is tried again elsewhere, under the same name."""
+
+    def consume(*ids: UsedId) -> None:
+        with store.transaction() as transaction:
+            transaction.consume(*ids)
+
+    consume(used("_1", attempt="mine"))
+    consume(used("_1", attempt="mine"), used("_2", attempt="mine"))
+    for other in ("", "theirs"):
+        for value in ("_1", "_2"):
+            with pytest.raises(ReplayDetected):
+                consume(used(value, attempt=other), used("_3", attempt=other))
+    consume(used("_3", attempt="theirs"))
+    consume(used("_4"))
+    with pytest.raises(ReplayDetected):
+        consume(used("_4"))
 
 
 def test_an_id_counts_once_for_all_hosts(room: Room) -> None:

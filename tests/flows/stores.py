@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Reachable:
     """A `store.base.Store` behind a network that fails on command. `fails_at_commit` lets a
-    transaction run and fail at its end, with nothing written.
+    transaction run and fail at its end, with nothing written; `loses_the_answer` with all written.
     """
 
     store: Store
     away: bool = False
     fails_at_commit: bool = False
+    loses_the_answer: bool = False
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -40,6 +41,8 @@ class Reachable:
             yield transaction
             if self.fails_at_commit:
                 self._fail()
+        if self.loses_the_answer:
+            self._fail()
 
     def switch_state(self) -> SwitchState | None:
         """See `store.base.Store`."""

@@ -198,6 +198,20 @@ def test_a_commit_that_fails_leaves_the_login_to_the_spool(stage: Stage, outage:
     assert stage.on_record() == ["login"]
 
 
+def test_a_commit_whose_answer_is_lost_counts_once(stage: Stage, outage: Outage) -> None:
+    begun = stage.begin()
+    message = stage.answer(begun, ALICE)
+    outage.way.loses_the_answer = True
+    stage.accepted(stage.post(begun, message), begun)
+    demand_refusal(stage.post(begun, message), errors.ReplayDetected)
+    outage.way.loses_the_answer = False
+    outage.local.merge(outage.way)
+    demand_refusal(stage.post(begun, message), errors.ReplayDetected)
+    assert "replay_found_at_merge" not in {row.kind for row in audit_rows(stage.store)}
+    requests = {row.facts["request"] for row in stage.audit_rows("login")}
+    assert len(requests) == 1
+
+
 def test_where_neither_can_be_written_nothing_is_issued(stage: Stage, outage: Outage) -> None:
     begun = stage.begin()
     (outage.folder / "spool.db").unlink()

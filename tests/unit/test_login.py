@@ -148,6 +148,7 @@ def journey(store: Store | None = None, **changes: Any) -> Login:
         "withheld_from_standby": frozenset(),
         "answer_within": ANSWER_WITHIN,
         "roster_limits": RosterLimits(),
+        "new_id": lambda: next(ids),
     }
     for name in kept_as.keys() & changes.keys() - {"answer_within"}:
         kept_as[name] = changes.pop(name)

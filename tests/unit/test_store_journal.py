@@ -79,5 +79,12 @@ def test_the_journal_gives_back_what_was_written(
     kind: str, issuer: str, value: str, at: datetime
 ) -> None:
     person = replace(LATE, id=value, attributes={kind: issuer}, confirmed_at=at)
-    for what in (UsedId(kind, issuer, value, at), Proof(issuer, at), person):
+    for what in (UsedId(kind, issuer, value, at, kind), Proof(issuer, at), person):
         assert read(Entry(1, "host/spool/1", 2, **written(what))) == what
+
+
+def test_a_spool_of_a_version_that_gave_attempts_no_name_is_read_too() -> None:
+    body = '["request", "mm", "_1", "2026-03-01T12:00:00+00:00"]'
+    found = read(Entry(1, "host/spool/1", 2, "used", body))
+    assert isinstance(found, UsedId)
+    assert (found.value, found.attempt) == ("_1", "")
