@@ -7,7 +7,8 @@ ended once. Who is told, how often and by which channel is the notifier's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol
 
 from idp_proxy.decision.expiry import expiry_step
 from idp_proxy.decision.failover import Action, Alarm
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.decision.failover import Decision
     from idp_proxy.decision.notices import Fact
+    from idp_proxy.decision.switching import SwitchState
     from idp_proxy.decision.traffic import Unanswered
     from idp_proxy.survey import Survey
     from idp_proxy.upstream.probing import Expiry
@@ -41,6 +43,8 @@ class Notifier(Protocol):
 
 
 _STATUS = "idp-proxy status"
+#: How long a switch is told by whoever reads of it; each is told once.
+_SWITCH_IS_NEWS: Final = timedelta(minutes=10)
 _ALARMS = {
     Alarm.OUTAGE: Kind.OUTAGE,
     Alarm.DISABLED: Kind.DISABLED,
@@ -82,18 +86,7 @@ def _of_fleet(turn: Turn) -> Iterator[Notice]:
     seen = turn.survey
     if seen is None:
         return
-    if turn.switched is not None and turn.switched.serving != seen.state.serving:
-        yield Notice(
-            Kind.SWITCHED,
-            f"switched:{turn.switched.epoch}",
-            {
-                "origin": seen.state.serving,
-                "target": turn.switched.serving,
-                "cause": seen.decision.reason,
-            },
-            _STATUS,
-        )
-        return
+    yield from _of_switch(turn.switched or seen.state, seen.at)
     yield from _of_mode(turn, seen)
     yield from _of_decision(turn, seen)
     yield from _of_canaries(seen)
@@ -103,6 +96,18 @@ def _of_fleet(turn: Turn) -> Iterator[Notice]:
             why = next(iter(report.isolated.values()))
             facts = {"host": report.host, "cause": why}
             yield Notice(Kind.ISOLATED, f"isolated:{report.host}", facts, _STATUS)
+
+
+def _of_switch(state: SwitchState, now: datetime) -> Iterator[Notice]:
+    """A switch by the watch. Every host tells it as it reads the state: the one that switched may
+    have died in between, or never have heard that its commit came through.
+    """
+    origin = next((name for name, left in state.left.items() if left.at == state.since), None)
+    by_watch = state.actor.startswith("watch:") and state.mode is Mode.AUTO
+    if origin is None or not by_watch or now - state.since > _SWITCH_IS_NEWS:
+        return
+    facts = {"origin": origin, "target": state.serving, "cause": state.cause}
+    yield Notice(Kind.SWITCHED, f"switched:{state.since.isoformat()}", facts, _STATUS)
 
 
 def _of_mode(turn: Turn, seen: Survey) -> Iterator[Notice]:

@@ -12,7 +12,7 @@ from idp_proxy.decision.failover import decide
 from idp_proxy.decision.fleet import HostReport, judge_fleet
 from idp_proxy.decision.health import Canary, Track, Verdict
 from idp_proxy.decision.notices import FACTS, Kind, Notice
-from idp_proxy.decision.switching import Mode, SwitchState, first_state
+from idp_proxy.decision.switching import Departure, Left, Mode, SwitchState, first_state
 from idp_proxy.decision.traffic import Unanswered
 from idp_proxy.survey import Survey
 from idp_proxy.upstream.probing import Expiry
@@ -62,11 +62,39 @@ def test_a_calm_turn_tells_nobody_anything() -> None:
 
 
 def test_an_automatic_switch_says_from_where_to_where_and_why() -> None:
-    after = state(epoch=2, serving="entra")
-    notice = told(turn(okta=DOWN, switched=after))[Kind.SWITCHED]
-    assert notice.key == "switched:2"
+    notice = told(turn(okta=DOWN, switched=switched()))[Kind.SWITCHED]
+    assert notice.key == "switched:2026-03-01T02:30:00+00:00"
     assert (notice.facts["origin"], notice.facts["target"]) == ("okta", "entra")
     assert "no answer" in str(notice.facts["cause"])
+
+
+def switched(**changes: Any) -> SwitchState:
+    left = {"okta": Left(NOW, Departure.FAILOVER)}
+    by_watch = {"actor": "watch:proxy-1", "cause": "okta is down: no answer", "since": NOW}
+    return state(**{"epoch": 2, "serving": "entra", "left": left} | by_watch | changes)
+
+
+def test_a_switch_is_told_by_every_host_that_reads_of_it_for_a_while() -> None:
+    """The host that switched may be gone, or never have heard that its commit came through."""
+    other = told(turn(switched()))[Kind.SWITCHED]
+    assert other == told(turn(okta=DOWN, switched=switched()))[Kind.SWITCHED]
+    disabled = switched(epoch=3, disabled=frozenset({"okta"}))
+    assert told(turn(disabled))[Kind.SWITCHED] == other
+    long_ago = NOW - timedelta(minutes=11)
+    left = {"okta": Left(long_ago, Departure.FAILOVER)}
+    for quiet in (
+        switched(actor="host:eve"),
+        switched(mode=Mode.LATCHED),
+        switched(left={}),
+        switched(since=long_ago, left=left),
+    ):
+        assert Kind.SWITCHED not in told(turn(quiet))
+
+
+def test_what_stands_when_the_watch_switches_goes_on_to_stand() -> None:
+    refused = Canary("okta", "staff", replace(UP, refused="the password has expired"))
+    found = told(turn(okta=DOWN, canaries=(refused,), switched=switched()))
+    assert found.keys() == {Kind.SWITCHED, Kind.CANARY}
 
 
 def test_with_both_down_people_are_led_to_the_conversion() -> None:
