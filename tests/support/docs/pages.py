@@ -9,6 +9,7 @@ from tests.support.docs.floors import architecture_page
 from tests.support.docs.lifecycle import lifecycle_page
 from tests.support.docs.operators import operators_page
 from tests.support.docs.rules import rules_page
+from tests.support.docs.scenarios import SCENARIOS, scenarios_page
 from tests.support.docs.switching import switching_page
 
 ROOT = Path(__file__).parents[3]
@@ -24,11 +25,17 @@ def printed() -> dict[Path, str]:
         docs / "operations" / "operators.md": operators_page(),
         docs / "security" / "rules.md": rules_page(),
         docs / "switching.md": switching_page(),
+        SCENARIOS / "README.md": scenarios_page(),
     }
 
 
 def written() -> list[Path]:
     """Every page, in a fixed order."""
     return sorted(
-        [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("certs.example/*.md")]
+        [
+            *ROOT.glob("*.md"),
+            *ROOT.glob("docs/**/*.md"),
+            *ROOT.glob("certs.example/*.md"),
+            *SCENARIOS.glob("*.md"),
+        ]
     )

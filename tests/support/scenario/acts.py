@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from idp_proxy.audit.chain import Event
-from idp_proxy.decision import switching
+from idp_proxy.decision.failover import is_return
 from idp_proxy.decision.health import Outcome
-from idp_proxy.decision.switching import Changed
 from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.store.base import Evidence
+from idp_proxy.switch import Switchboard
 from idp_proxy.upstream.probing import Expiry
 from tests.support.scenario.clockwork import Killed
 from tests.support.scenario.words import Form
 from tests.support.scenario.world import SILENT, Manner
 
 if TYPE_CHECKING:
-    from idp_proxy.decision.switching import SwitchState, Unchanged
+    from idp_proxy.store.base import Store
     from tests.support.scenario.stage import Stage
 
 
@@ -222,81 +221,49 @@ def _race(stage: Stage, host: str, other: str) -> None:
 # --- people ---------------------------------------------------------------------------------------
 
 
-def _commit(
-    stage: Stage, before: SwitchState, found: Changed | Unchanged, kind: str, actor: str
-) -> None:
-    assert isinstance(found, Changed), found.reason
-    with stage.store.transaction() as transaction:
-        transaction.swap(before.epoch, found.state)
-        transaction.record(Event(kind=kind, actor=actor, at=stage.clock()))
-
-
-def _state(stage: Stage) -> SwitchState:
-    state = stage.store.inner.switch_state()
-    assert state is not None
-    return state
+def _board(stage: Stage) -> Switchboard:
+    return Switchboard(cast("Store", stage.store), stage.usable, stage.clock)
 
 
 def _switches(stage: Stage, who: str, upstream: str, why: str) -> None:
-    now, before = stage.clock(), _state(stage)
-    found = switching.switch_by_hand(
-        before, upstream, stage.usable(now), cause=why, actor=who, now=now
-    )
-    _commit(stage, before, found, "switch", who)
+    _board(stage).to(upstream, why, who)
 
 
 def _switches_meanwhile(stage: Stage, who: str, upstream: str, why: str, host: str) -> None:
     stage.hosts[host].way.meanwhile.append(lambda: _switches(stage, who, upstream, why))
 
 
+def _fails_back(stage: Stage, who: str, why: str) -> None:
+    _board(stage).fail_back(stage.story.names.upstreams[0], why, who)
+
+
+def _holds(stage: Stage, who: str, why: str) -> None:
+    _board(stage).hold(why, who)
+
+
 def _holds_meanwhile(stage: Stage, who: str, why: str, host: str) -> None:
     stage.hosts[host].way.meanwhile.append(lambda: _holds(stage, who, why))
 
 
-def _fails_back(stage: Stage, who: str, why: str) -> None:
-    now, before = stage.clock(), _state(stage)
-    found = switching.fail_back_by_hand(before, stage.usable(now), cause=why, actor=who, now=now)
-    _commit(stage, before, found, "failback", who)
-
-
-def _holds(stage: Stage, who: str, why: str) -> None:
-    before = _state(stage)
-    _commit(stage, before, switching.hold(before, cause=why, actor=who), "hold", who)
-
-
 def _releases(stage: Stage, who: str, why: str) -> None:
-    before = _state(stage)
-    _commit(stage, before, switching.release(before, cause=why, actor=who), "release", who)
+    _board(stage).release(why, who)
 
 
 def _disables(stage: Stage, who: str, upstream: str) -> None:
-    before = _state(stage)
-    found = switching.disable(before, upstream, stage.story.names.upstreams)
-    _commit(stage, before, found, "upstream_disabled", who)
+    _board(stage).disable(upstream, "taken out of use", who)
 
 
 def _enables(stage: Stage, who: str, upstream: str) -> None:
-    before = _state(stage)
-    found = switching.enable(before, upstream, stage.story.names.upstreams)
-    _commit(stage, before, found, "upstream_enabled", who)
+    _board(stage).enable(upstream, "it may serve again", who)
 
 
 def _confirms(stage: Stage, who: str) -> None:
-    """The last proposal, which must be for the epoch as it is."""
+    """The last proposal, for the epoch that it was made for."""
     _, seen = stage.proposed[-1]
-    now, before, decision = stage.clock(), _state(stage), seen.decision
-    assert seen.state.epoch == before.epoch, "it was proposed for another epoch"
+    decision, epoch = seen.decision, seen.state.epoch
     assert decision.target is not None
-    usable = stage.usable(now)
-    if decision.rule.startswith("failback"):
-        found = switching.fail_back_by_hand(
-            before, usable, cause=decision.reason, actor=who, now=now
-        )
-    else:
-        found = switching.switch_by_hand(
-            before, decision.target, usable, cause=decision.reason, actor=who, now=now
-        )
-    _commit(stage, before, found, "switch", who)
+    act = _board(stage).fail_back if is_return(decision) else _board(stage).to
+    act(decision.target, decision.reason, who, epoch=epoch)
 
 
 def _rehearses(stage: Stage, _who: str, upstream: str) -> None:
@@ -307,52 +274,66 @@ def _tests_failback(stage: Stage, _who: str, upstream: str) -> None:
     stage.store.inner.note_evidence(Evidence.FAILBACK_TEST, upstream, stage.clock())
 
 
-FORMS = (
-    Form("UPSTREAM answers again [for HOST]", _answers),
-    Form("UPSTREAM fails REASON [for HOST]", _broken),
-    Form("UPSTREAM is silent [for HOST]", _silent),
-    Form("UPSTREAM answers after TIME", _slow),
-    Form("UPSTREAM fails REASON in NUMBER % of all looks", _fails_often),
-    Form("UPSTREAM fails REASON for TIME then answers for TIME in turn", _comes_and_goes),
-    Form("outbound proxy says REASON about UPSTREAM [for HOST]", _by_proxy),
-    Form("HOST is cut off from the network", _cut_off),
-    Form("HOST is on the network again", _connected),
-    Form("references are silent [for HOST]", _no_reference),
-    Form("references answer again [for HOST]", _reference),
-    Form("canary CANARY passes", _canary_passes),
-    Form("canary CANARY breaks REASON [for HOST]", _canary_broken),
-    Form("canary CANARY is refused REASON", _canary_refused),
-    Form("canary CANARY hangs [for HOST]", _canary_hangs),
-    Form("UPSTREAM cannot be used TEXT", _unusable),
-    Form("UPSTREAM can be used again", _usable),
-    Form("UPSTREAM has finding TEXT", _finding),
-    Form("UPSTREAM has no finding", _no_finding),
-    Form("UPSTREAM shows TEXT that ends in TIME", _ends),
-    Form("somebody logs in by UPSTREAM", _logs_in),
-    Form("somebody logs in by UPSTREAM on a host whose clock is SPAN", _logs_in),
-    Form("NUMBER logins begin at UPSTREAM and NUMBER are answered", _traffic),
-    Form("HOST restarts", _restarts),
-    Form("HOST stops", _stops),
-    Form("HOST starts", _begins),
-    Form("HOST is taken off the register", _forgotten),
-    Form("store clock jumps SPAN", _store_jumps),
-    Form("clock of HOST is SPAN", _host_clock),
-    Form("store is away [for HOST]", _store_away),
-    Form("store is silent [for HOST]", _store_silent),
-    Form("store answers after TIME", _store_slow),
-    Form("store is back [for HOST]", _store_back),
-    Form("answer to the next commit of HOST is lost", _answer_lost),
-    Form("HOST is killed after its next commit", _killed_after),
-    Form("HOST and HOST decide at the same moment", _race),
-    Form("WORD switches to UPSTREAM TEXT", _switches),
-    Form("WORD switches to UPSTREAM TEXT while HOST decides", _switches_meanwhile),
-    Form("WORD holds TEXT while HOST decides", _holds_meanwhile),
-    Form("WORD fails back TEXT", _fails_back),
-    Form("WORD holds TEXT", _holds),
-    Form("WORD releases TEXT", _releases),
-    Form("WORD disables UPSTREAM", _disables),
-    Form("WORD enables UPSTREAM", _enables),
-    Form("WORD confirms the proposal", _confirms),
-    Form("WORD rehearses UPSTREAM", _rehearses),
-    Form("WORD tests failback to UPSTREAM", _tests_failback),
-)
+#: Every form, by what it is about; the README beside the scenarios is printed from here.
+GROUPS = {
+    "upstreams and the network": (
+        Form("UPSTREAM answers again [for HOST]", _answers),
+        Form("UPSTREAM fails REASON [for HOST]", _broken),
+        Form("UPSTREAM is silent [for HOST]", _silent),
+        Form("UPSTREAM answers after TIME", _slow),
+        Form("UPSTREAM fails REASON in NUMBER % of all looks", _fails_often),
+        Form("UPSTREAM fails REASON for TIME then answers for TIME in turn", _comes_and_goes),
+        Form("outbound proxy says REASON about UPSTREAM [for HOST]", _by_proxy),
+        Form("HOST is cut off from the network", _cut_off),
+        Form("HOST is on the network again", _connected),
+        Form("references are silent [for HOST]", _no_reference),
+        Form("references answer again [for HOST]", _reference),
+    ),
+    "canaries": (
+        Form("canary CANARY passes", _canary_passes),
+        Form("canary CANARY breaks REASON [for HOST]", _canary_broken),
+        Form("canary CANARY is refused REASON", _canary_refused),
+        Form("canary CANARY hangs [for HOST]", _canary_hangs),
+    ),
+    "metadata, findings, logins": (
+        Form("UPSTREAM cannot be used TEXT", _unusable),
+        Form("UPSTREAM can be used again", _usable),
+        Form("UPSTREAM has finding TEXT", _finding),
+        Form("UPSTREAM has no finding", _no_finding),
+        Form("UPSTREAM shows TEXT that ends in TIME", _ends),
+        Form("somebody logs in by UPSTREAM", _logs_in),
+        Form("somebody logs in by UPSTREAM on a host whose clock is SPAN", _logs_in),
+        Form("NUMBER logins begin at UPSTREAM and NUMBER are answered", _traffic),
+    ),
+    "hosts": (
+        Form("HOST restarts", _restarts),
+        Form("HOST stops", _stops),
+        Form("HOST starts", _begins),
+        Form("HOST is taken off the register", _forgotten),
+        Form("HOST is killed after its next commit", _killed_after),
+        Form("HOST and HOST decide at the same moment", _race),
+    ),
+    "the store and clocks": (
+        Form("store clock jumps SPAN", _store_jumps),
+        Form("clock of HOST is SPAN", _host_clock),
+        Form("store is away [for HOST]", _store_away),
+        Form("store is silent [for HOST]", _store_silent),
+        Form("store answers after TIME", _store_slow),
+        Form("store is back [for HOST]", _store_back),
+        Form("answer to the next commit of HOST is lost", _answer_lost),
+    ),
+    "people": (
+        Form("WORD switches to UPSTREAM TEXT", _switches),
+        Form("WORD switches to UPSTREAM TEXT while HOST decides", _switches_meanwhile),
+        Form("WORD holds TEXT while HOST decides", _holds_meanwhile),
+        Form("WORD fails back TEXT", _fails_back),
+        Form("WORD holds TEXT", _holds),
+        Form("WORD releases TEXT", _releases),
+        Form("WORD disables UPSTREAM", _disables),
+        Form("WORD enables UPSTREAM", _enables),
+        Form("WORD confirms the proposal", _confirms),
+        Form("WORD rehearses UPSTREAM", _rehearses),
+        Form("WORD tests failback to UPSTREAM", _tests_failback),
+    ),
+}
+FORMS = tuple(form for group in GROUPS.values() for form in group)

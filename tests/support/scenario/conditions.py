@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from idp_proxy.decision.health import Verdict
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 
 _VERDICTS = frozenset(verdict.value for verdict in Verdict)
 _MODES = frozenset(mode.value for mode in Mode)
+#: The names that `decision.failover` gives to its decisions.
+_RULES = frozenset(
+    {
+        *("store_unreadable", "serving_disabled", "serving_not_configured", "serving_suspect"),
+        *("failback_unproven", "hold_down", "dwell", "failback_budget", "window"),
+        *("failback_approve", "failback_scheduled", "failback_auto"),
+        *("isolated", "held", "latched", "nobody_eligible", "few_hosts", "budget_used"),
+        *("serving_down", "steady"),
+    }
+)
 _KINDS = frozenset(kind.value for kind in Kind)
 
 
@@ -41,6 +52,7 @@ def _mode(word: str) -> Condition:
 
 
 def _rule(word: str) -> Condition:
+    _known(word, _RULES, "rule")
     return _any(lambda view: view.rule == word)
 
 
@@ -92,8 +104,6 @@ def _by_host(host: str, inner: Condition) -> Condition:
     """`inner` as this host sees it."""
 
     def holds(moment: Moment) -> bool:
-        from dataclasses import replace
-
         view = moment.views.get(host)
         return view is not None and inner(replace(moment, views={host: view}))
 

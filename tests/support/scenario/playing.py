@@ -49,6 +49,7 @@ def play(story: Story) -> Played:
 
 async def _played(story: Story) -> Stage:
     stage = Stage(story, asyncio.get_running_loop())
+    stage.note("")
     for name in story.names.hosts:
         stage.start(name)
     for event in story.events:

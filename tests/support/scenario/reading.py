@@ -35,8 +35,8 @@ def read(path: Path) -> Story:
     story = Story(path)
     story.names.reasons = recorded(path.parent / "answers.toml")
     lines = path.read_text("utf-8").splitlines()
-    about = [line[1:].strip() for line in _leading(lines)]
-    story.about = "\n".join(about)
+    said = about(lines)
+    story.about = "\n".join(said)
     last = 0.0
     for number, line in enumerate(lines, 1):
         if not split(line):
@@ -49,19 +49,20 @@ def read(path: Path) -> Story:
         story.settings()
     except ValueError as error:
         raise ScenarioError(f"{path.name}: {error}") from error
-    problem = _incomplete(story, about)
+    problem = _incomplete(story, said)
     if problem is not None:
         raise ScenarioError(f"{path.name}: {problem}")
     return story
 
 
-def _leading(lines: Sequence[str]) -> list[str]:
+def about(lines: Sequence[str]) -> list[str]:
+    """What a file says about itself: the comment that it begins with."""
     end = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    return list(lines[:end])
+    return [line[1:].strip() for line in lines[:end]]
 
 
-def _incomplete(story: Story, about: Sequence[str]) -> str | None:
-    if len(about) < _LEAST_ABOUT:
+def _incomplete(story: Story, said: Sequence[str]) -> str | None:
+    if len(said) < _LEAST_ABOUT:
         return "begins with two or three lines that say what it shows and why"
     if not story.ends:
         return "says nowhere when it ends: ends at TIME"
@@ -133,7 +134,7 @@ def _set_up(story: Story, line: str, words: Sequence[str]) -> None:
     if words[0] in {"upstreams", "hosts"} and len(words) > 1:
         setattr(story.names, words[0], list(words[1:]))
         return
-    said = understood(words, _BEGINNINGS, story.names)
+    said = understood(words, BEGINNINGS, story.names)
     said.means(story, *said.values)
 
 
@@ -165,7 +166,7 @@ def _ends(story: Story, time: float) -> None:
     story.ends = time
 
 
-_BEGINNINGS = (
+BEGINNINGS = (
     Form("canary WORD at UPSTREAM", _canary),
     Form("the clock shows WORD WORD", _clock),
     Form("UPSTREAM was never rehearsed", _never_rehearsed),
