@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _PATIENCE_S = 20.0
 BASE = "dc=corp,dc=test"
 READER, PASSWORD = f"cn=reader,{BASE}", "reader's word"
+LOCKED = f"cn=locked,{BASE}"
 
 _CONF = """\
 include /etc/ldap/schema/core.schema
@@ -26,6 +28,8 @@ include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
+moduleload ppolicy
+moduleload retcode
 pidfile {folder}/pid
 TLSCACertificateFile {ca}
 TLSCertificateFile {certificate}
@@ -36,7 +40,18 @@ directory {folder}/data
 limits dn.exact="cn=reader,dc=corp,dc=test" size.soft={limit} size.hard={limit} size.prtotal={limit}
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="cn=reader,dc=corp,dc=test" read by * none
+overlay ppolicy
+ppolicy_default "cn=policy,dc=corp,dc=test"
+overlay retcode
+retcode-parent "ou=faults,dc=corp,dc=test"
+retcode-item "cn=busy" 0x33
+retcode-item "cn=unavailable" 0x34
+retcode-item "cn=slow" 0x00 sleeptime=4
 """
+#: Below it this directory fails as the name says, whoever binds or searches there.
+FAULTS = "ou=faults,dc=corp,dc=test"
+#: Refusals in a row that lock an account.
+MOST_REFUSALS = 5
 _TOP = f"""\
 dn: {BASE}
 objectClass: dcObject
@@ -49,6 +64,21 @@ objectClass: organizationalRole
 objectClass: simpleSecurityObject
 cn: reader
 userPassword: {PASSWORD}
+
+dn: {LOCKED}
+objectClass: organizationalRole
+objectClass: simpleSecurityObject
+cn: locked
+userPassword: {PASSWORD}
+pwdAccountLockedTime: 000001010000Z
+
+dn: cn=policy,{BASE}
+objectClass: device
+objectClass: pwdPolicy
+cn: policy
+pwdAttribute: userPassword
+pwdLockout: TRUE
+pwdMaxFailure: {MOST_REFUSALS}
 """
 
 
@@ -61,37 +91,81 @@ class Certificates:
     key: Path
 
 
+class Slapd:
+    """One server, that can be stopped, frozen and started again on its ports."""
+
+    def __init__(
+        self,
+        folder: Path,
+        people: str,
+        tls: Certificates,
+        *,
+        limit: int = 100_000,
+        start_tls: bool = True,
+    ) -> None:
+        self._folder = folder
+        self._conf = folder / "slapd.conf"
+        (folder / "data").mkdir()
+        text = _CONF.format(
+            folder=folder, ca=tls.ca, certificate=tls.certificate, key=tls.key, limit=limit
+        )
+        if not start_tls:
+            text = "".join(f"{line}\n" for line in text.splitlines() if not line.startswith("TLS"))
+        self._conf.write_text(text)
+        ldif = folder / "people.ldif"
+        ldif.write_text(f"{_TOP}\n{people}")
+        add = ["/usr/sbin/slapadd", "-q", "-f", str(self._conf), "-l", str(ldif)]
+        subprocess.run(add, check=True)
+        self.port, self.tls_port = free_port(), free_port()
+        self.urls = (f"ldap://localhost:{self.port}", f"ldaps://localhost:{self.tls_port}")
+        self._listens = self.urls if start_tls else self.urls[:1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Run it, and wait until it listens."""
+        slapd = shutil.which("slapd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+        assert slapd is not None, "no slapd here: bash tests/e2e/install.sh, as root"
+        command = [slapd, "-f", str(self._conf), "-h", " ".join(self._listens), "-d", "none"]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        _wait(self.port, self._process, self._folder / "log")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(_PATIENCE_S)
+            self._process = None
+
+    def freeze(self) -> None:
+        """It takes connections, and says nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def running(slapd: Slapd) -> Iterator[Slapd]:
+    """Start it, and end it whatever was done to it."""
+    slapd.start()
+    try:
+        yield slapd
+    finally:
+        slapd.thaw()
+        slapd.stop()
+
+
 @contextmanager
 def running_slapd(
     folder: Path, people: str, tls: Certificates, *, limit: int = 100_000, start_tls: bool = True
 ) -> Iterator[tuple[str, str]]:
     """A directory with `people` (LDIF) in it; gives its `ldap://` and its `ldaps://` address."""
-    (folder / "data").mkdir()
-    conf = folder / "slapd.conf"
-    text = _CONF.format(
-        folder=folder, ca=tls.ca, certificate=tls.certificate, key=tls.key, limit=limit
-    )
-    if not start_tls:
-        text = "".join(f"{line}\n" for line in text.splitlines() if not line.startswith("TLS"))
-    conf.write_text(text)
-    ldif = folder / "people.ldif"
-    ldif.write_text(f"{_TOP}\n{people}")
-    slapd = shutil.which("slapd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-    assert slapd is not None, "no slapd here: bash tests/e2e/install.sh, as root"
-    subprocess.run(["/usr/sbin/slapadd", "-q", "-f", conf, "-l", ldif], check=True)
-    plain, encrypted = (f"localhost:{free_port()}" for _ in range(2))
-    urls = [f"ldap://{plain}"] + [f"ldaps://{encrypted}"] * start_tls
-    log = (folder / "log").open("wb")
-    server = subprocess.Popen(
-        [slapd, "-f", conf, "-h", " ".join(urls), "-d", "none"], stdout=log, stderr=log
-    )
-    try:
-        _wait(int(plain.rpartition(":")[2]), server, folder / "log")
-        yield f"ldap://{plain}", f"ldaps://{encrypted}"
-    finally:
-        server.terminate()
-        server.wait(_PATIENCE_S)
-        log.close()
+    with running(Slapd(folder, people, tls, limit=limit, start_tls=start_tls)) as slapd:
+        yield slapd.urls
 
 
 def _wait(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
