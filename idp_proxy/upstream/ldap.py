@@ -23,6 +23,7 @@ from ldap3.core.exceptions import LDAPException, LDAPSessionTerminatedByServerEr
 
 from idp_proxy.config import Encrypted
 from idp_proxy.upstream.dialling import tls_problem
+from idp_proxy.upstream.looking import explained_tls, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +38,6 @@ _START_TLS: Final = "1.3.6.1.4.1.1466.20037"
 #: Octets that are read in one conversation; nobody's entry is as large.
 _MOST_OCTETS: Final = 1024 * 1024
 _ENTRY: Final = "searchResEntry"
-_MOST_QUOTED: Final = 120
 
 #: What a bind is answered when the directory works and says no: to a wrong or expired password, to
 #: a locked account (389 Directory Server: 19, 53), to this way of proving who one is.
@@ -306,22 +306,9 @@ def _explained(error: Exception, whole: float) -> HostFailed:
 
 def _told(result: Mapping[str, Any]) -> str:
     """A result in words, with its code, and what the directory itself said."""
-    code, said = result["result"], quoted(str(result.get("message") or ""))
+    code, said = result["result"], shortened(str(result.get("message") or ""))
     words = _WORDS.get(code) or f"answers {result['description']}"
     account = _SUBCODE.search(said)
     if account and account[1] in _ACCOUNT:
         said = _ACCOUNT[account[1]]
     return f"{words} ({code})" + (f": {said}" if said else "")
-
-
-def explained_tls(error: ssl.SSLError) -> str:
-    """What TLS complained of, in words for people."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS certificate not trusted: {quoted(error.verify_message)}"
-    return f"TLS fails: {quoted(str(error.reason or error))}"
-
-
-def quoted(text: str) -> str:
-    """What a peer said: one line of printable characters, cut short."""
-    line = " ".join("".join(one if one.isprintable() else " " for one in text[:1000]).split())
-    return line if len(line) <= _MOST_QUOTED else f"{line[: _MOST_QUOTED - 3]}..."

@@ -63,7 +63,7 @@ def explained(error: Exception, whole: timedelta) -> Probed:
     # A deadline that cuts a handshake has TLS behind it too.
     tls = None if isinstance(error, TimeoutError) else tls_problem(error)
     if tls is not None:
-        return broken(_explained_tls(tls))
+        return broken(explained_tls(tls))
     if isinstance(error, NameUnresolved):
         return broken(str(error))
     if isinstance(error, TimeoutError | httpx.TimeoutException):
@@ -73,7 +73,8 @@ def explained(error: Exception, whole: timedelta) -> Probed:
     return broken(f"answers no proper HTTP: {type(error).__name__}: {quoted(str(error))}")
 
 
-def _explained_tls(error: ssl.SSLError) -> str:
+def explained_tls(error: ssl.SSLError) -> str:
+    """What TLS complained of, in words for people."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS certificate not trusted: {quoted(error.verify_message)}"
     return f"TLS fails: {quoted(str(error.reason or error))}"
@@ -81,7 +82,10 @@ def _explained_tls(error: ssl.SSLError) -> str:
 
 def quoted(text: str) -> str:
     """What a peer said, cut short; the query of an address is left out, for it holds the login."""
-    parts = urlsplit(text) if text.startswith(("http:", "https:")) else None
+    try:
+        parts = urlsplit(text) if text.startswith(("http:", "https:")) else None
+    except ValueError:
+        return "an address that is none"
     return shortened(text if parts is None else f"{parts.scheme}://{parts.netloc}")
 
 

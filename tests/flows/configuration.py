@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PUBLIC = "https://sso.example.org"
 SITE = "https://chat.example.net"
 SUPPORT = "https://help.example.org/sso"
+DIRECTORY_PASSWORD = "the reader's word"
 MATTERMOST_PATH = f"{SITE}/login/sso/saml"
 
 _PROXY = """\
@@ -76,7 +77,8 @@ class Wanted:
     """What a test wants to be otherwise. `proxy`, `service_provider` and the values of `upstreams`
     are lines of TOML; `attributes` is canonical name -> attribute Name, the same at each upstream;
     `link_keys` adds where an upstream has the link key, and a standby then gives nothing else;
-    `metadata` replaces an upstream's own.
+    `metadata` replaces an upstream's own; `directory` is an `[[upstream]]` of kind "ldap", right
+    behind the active, and its password stands in keys/directory.password.
     """
 
     upstreams: dict[str, str] = field(default_factory=lambda: {"active": "", "standby": ""})
@@ -86,6 +88,7 @@ class Wanted:
     attributes: dict[str, str] = field(default_factory=lambda: dict(_ATTRIBUTES))
     link_keys: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, bytes] = field(default_factory=dict)
+    directory: str = ""
     public: str = PUBLIC
 
     def linked_by_mail(self) -> Wanted:
@@ -125,6 +128,10 @@ def write(folder: Path, wanted: Wanted) -> Settings:
             attributes["link_key"] = wanted.link_keys[name]
         lines = "\n".join(f'{canonical} = "{at}"' for canonical, at in attributes.items())
         text += _UPSTREAM.format(name=name, more=more, attributes=lines)
+        if name == active and wanted.directory:
+            text += wanted.directory
+            (keys / "directory.password").touch(mode=0o600)
+            (keys / "directory.password").write_text(f"{DIRECTORY_PASSWORD}\n")
     file = folder / "idp-proxy.toml"
     file.write_text(text, "utf-8")
     return load(file)

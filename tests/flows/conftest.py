@@ -62,6 +62,8 @@ class Builder:
         chat = Mattermost(mattermost_settings(settings, **mattermost), now=clock.now)
         apps = {host(settings.proxy.public_url): app, host(SITE): chat.app}
         for name, upstream in upstreams.items():
+            if upstream.own_metadata() is None:
+                continue
             apps[f"{name}.example.com"] = _provider(name, upstream, clock).app
         wire = Wire(apps)
         self.undo.callback(wire.hang_up)

@@ -9,7 +9,9 @@ import pytest
 
 from idp_proxy.adapters import open_probes, open_references, open_upstreams
 from idp_proxy.config import DirectoryHost, DirectorySettings, Encrypted, Outbound
+from idp_proxy.store.schema import migrate
 from tests.support.keys import tls_pair
+from tests.unit.at_the_terminal import Program
 from tests.unit.config_folder import private_file
 
 if TYPE_CHECKING:
@@ -230,3 +232,24 @@ def test_people_are_found_by_an_attribute_of_a_directory(corp: Folder) -> None:
     assert found.startswith("upstream[2].attributes.link_key: not the name of a directory's attr")
     (found,) = corp.set('link_key = "urn:oid:2.5.4.42"', 'email = "mail"').problems()
     assert found.startswith("upstream[2].attributes.link_key: missing: a standby gives link_key")
+
+
+def test_the_commands_show_it_and_have_no_metadata_of_it(
+    corp: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = Program(corp, capsys)
+    program.write()
+    program.make_store(b"")
+    migrate(corp.read().store.url)
+    shown = " ".join(program.ok("check-config").out.split())
+    for said in ("ldap2.corp.example:1389 (start_tls)", "watched only, takes no logins yet"):
+        assert said in shown
+    assert SECRET not in shown
+    described = program.status()["upstreams"][2]
+    assert (described["name"], described["usable"]) == ("corp", False)
+    assert described["reason"].endswith("takes no logins in this version")
+    assert "UNKNOWN, unusable" in program.ok("status").out
+    assert program("metadata", "show", "corp").code == 2
+    assert "corp is a directory: it has no metadata to" in " ".join(program.err.split())
+    assert program("rehearse", "corp", "--no-wait").code == 1
+    assert "takes no logins in this version" in " ".join(program.err.split())
