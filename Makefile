@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := idp_proxy conversion tests certs.example
 
-.PHONY: help demo demo-conversion crash test e2e bench bench-conversion fuzz lint docs clean
+.PHONY: help demo demo-conversion crash test e2e bench bench-conversion bench-failover fuzz lint docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ bench: $(STAMP)  ## whole logins through a running proxy, against the bars of th
 
 bench-conversion: $(STAMP)  ## a campaign against a bare loop of httpx, and its memory; writes build/bench-conversion.json
 	$(BIN)/python -m tests.bench.conversion_bench $(ARGS)
+
+bench-failover: $(STAMP)  ## the active is killed, by both profiles: seconds to the switch and to a login by the standby
+	$(BIN)/python -m tests.bench.failover_bench $(ARGS)
 
 fuzz: $(STAMP)  ## 60 s of mutated input for each parser; FUZZ_SECONDS=n for another time
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(BIN)/pytest -n auto tests/fuzz $(ARGS)

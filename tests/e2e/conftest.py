@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.journeys import AT_ACTIVE, AT_STANDBY, SHORT_SOURCES, Stack
+from tests.e2e.outages import OUTAGES
 from tests.e2e.peers.authority import Authority
 from tests.e2e.peers.proxy import Proxy, UpstreamChoice
 from tests.e2e.peers.simplesamlphp import SimpleSamlPhp, Style
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from tests.e2e.journeys import NewStack
     from tests.e2e.peers.service_provider import ServiceProvider
 
+OUTAGE_ROW = "{:<24}{:>8}{:>10}{:>22}{:>16}{:>16}"
+OUTAGE_TITLES = ("down", "switched", "first standby login", "logins lost", "wrong switches")
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -33,6 +37,24 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     if report.failed:
         report.sections += [(f"log of {each.name}", each.logs()) for each in RUNNING]
     return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[OUTAGES] = []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """One row for each outage that was measured; seconds count from the fault."""
+    measured = config.stash[OUTAGES]
+    if measured:
+        terminalreporter.section("outages of the active, seconds from the fault")
+        terminalreporter.line(OUTAGE_ROW.format("fault", *OUTAGE_TITLES))
+    for name, one in measured:
+        times = (f"{seconds:.1f}" for seconds in (one.down_s, one.switch_s, one.login_s))
+        lost = f"{one.lost} of {one.arrived}"
+        terminalreporter.line(OUTAGE_ROW.format(name, *times, lost, len(one.wrong)))
 
 
 @pytest.fixture(scope="session")

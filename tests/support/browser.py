@@ -140,6 +140,10 @@ class Browser:
         """The cookies in the jar, by name."""
         return {cookie.name: cookie for cookie in self._client.cookies.jar}
 
+    def visited(self, origin: str) -> bool:
+        """Whether any page of `origin` was asked for."""
+        return any(url == origin or url.startswith(f"{origin}/") for url in self.history)
+
     def forget_cookies(self) -> None:
         """Empty the jar."""
         self._client.cookies.jar.clear()
@@ -169,12 +173,23 @@ class Browser:
 
         A login form that comes back (wrong password) is the end too.
         """
-        page = self.continue_login(self.get(start_url))
+        return self.type_login(self.continue_login(self.get(start_url)), user, password)
+
+    def type_login(self, page: Page, user: str, password: str) -> Page:
+        """Fill in the login form of `page`, and go on to the end; `page` itself if it has none."""
         form = next((form for form in page.forms if form.password_field), None)
         if form is None or form.user_field is None:
             return page
         filled = {form.user_field: user, str(form.password_field): password}
         return self.continue_login(self.submit(page, form, filled))
+
+    def rehearse(self, link: str, user: str, password: str) -> Page:
+        """Open the link of `idp-proxy rehearse`, press its button and log in, to the last page."""
+        page = self.get(link)
+        if len(page.forms) != 1:
+            raise BrowserError(f"no button on {page.title!r}: {page.text[:200]}")
+        asked = self.continue_login(self.submit(page, page.forms[0]))
+        return self.type_login(asked, user, password)
 
     def continue_login(self, page: Page) -> Page:
         """Press the button of each auto-posting page until there is another page."""
@@ -204,6 +219,9 @@ class Browser:
 
     def _send(self, method: str, url: str, values: Mapping[str, str] | None) -> httpx.Response:
         request = self._client.build_request(method, url, data=values)
+        if values is not None:
+            # A form without a field is a form too; httpx would not say so.
+            request.headers.setdefault("content-type", "application/x-www-form-urlencoded")
         # httpx chooses cookies through a copy of the jar that has lost the policy: choose again.
         request.headers.pop("cookie", None)
         self._client.cookies.set_cookie_header(request)

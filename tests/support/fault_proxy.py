@@ -35,7 +35,7 @@ class Fault(enum.Enum):
     FROZEN = "frozen"
     #: Connections are reset (RST) as soon as they are used.
     RESET = "reset"
-    #: The answer ends after `cut_after` octets, with an orderly close.
+    #: The answer ends after `cut_after` octets of a connection, with an orderly close.
     CUT = "cut"
     #: Answers pass `latency_s` late.
     SLOW = "slow"
@@ -45,7 +45,10 @@ class Fault(enum.Enum):
 
 @dataclass(slots=True)
 class FaultProxy:
-    """Listens on `port` and passes everything on to `target_port`, as far as the fault lets it."""
+    """Listens on `port` and passes everything on to `target_port`, as far as the fault lets it.
+
+    `cut_after` should lie behind a TLS handshake, if the answer itself is to be cut.
+    """
 
     target_port: int
     port: int = field(default_factory=free_port)
@@ -150,16 +153,20 @@ class FaultProxy:
     async def _pass_on(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_answer: bool
     ) -> None:
+        passed = 0
         while octets := await source.read(_AT_ONCE):
-            allowed = await self._suffered(octets, is_answer=is_answer)
+            allowed = await self._suffered(octets, passed, is_answer=is_answer)
+            passed += len(allowed)
             if allowed:
                 sink.write(allowed)
                 await sink.drain()
             if allowed != octets:
                 return
 
-    async def _suffered(self, octets: bytes, *, is_answer: bool) -> bytes:
-        """What the fault leaves of `octets`; less than all of them ends the connection."""
+    async def _suffered(self, octets: bytes, passed: int, *, is_answer: bool) -> bytes:
+        """What the fault leaves of `octets`, behind the `passed` ones; less than all of them ends
+        the connection.
+        """
         while self._fault is Fault.FROZEN:
             await self._changed.wait()
         if self._fault is Fault.RESET:
@@ -170,7 +177,7 @@ class FaultProxy:
         if self._fault is Fault.SLOW and is_answer:
             await asyncio.sleep(self.latency_s)
         if self._fault is Fault.CUT and is_answer:
-            return octets[: min(self.cut_after, len(octets) - 1)]
+            return octets[: max(0, self.cut_after - passed)]
         return octets
 
     def _run(self, started: Callable[[], None]) -> None:
@@ -190,9 +197,19 @@ class FaultProxy:
 
 
 @contextmanager
-def fault_proxy(target_port: int, *, latency_s: float = 1.0) -> Iterator[FaultProxy]:
-    """A proxy in front of a port of 127.0.0.1, in a thread, while the block runs."""
-    proxy, started = FaultProxy(target_port, latency_s=latency_s), threading.Event()
+def fault_proxy(
+    target_port: int, *, port: int | None = None, latency_s: float = 1.0, cut_after: int = 64
+) -> Iterator[FaultProxy]:
+    """A proxy in front of a port of 127.0.0.1, in a thread, while the block runs; at `port`, or at
+    a free one.
+    """
+    proxy = FaultProxy(
+        target_port,
+        port=free_port() if port is None else port,
+        latency_s=latency_s,
+        cut_after=cut_after,
+    )
+    started = threading.Event()
     thread = threading.Thread(target=proxy._run, args=(started.set,), daemon=True)
     thread.start()
     assert started.wait(10), "the fault proxy did not start"

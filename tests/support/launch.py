@@ -64,7 +64,9 @@ PROGRAM = Path(sys.executable).with_name("idp-proxy")
 
 
 class CommandFailed(Exception):
-    """A command of the proxy ended with another exit code than 0. The message holds its output."""
+    """A command of the proxy ended with another exit code than it must. The message holds what it
+    said.
+    """
 
 
 @dataclass(slots=True)
@@ -110,12 +112,22 @@ class ProxyHost:
             *options,
         )
 
+    def configure(self, more_settings: str) -> None:
+        """Put more TOML behind what `init` wrote; it counts from the next start of `serve`."""
+        with self.configuration.open("a") as file:
+            file.write(more_settings)
+
+    @property
+    def log(self) -> Path:
+        """What `serve` logs: one JSON object a line."""
+        return self.folder / "serve.log"
+
     def serve(self) -> None:
         """Start `idp-proxy serve` and wait until it is ready."""
         self._process = Process(
             name="idp-proxy",
             argv=(str(PROGRAM), "serve", "--config", str(self.configuration)),
-            log=self.folder / "serve.log",
+            log=self.log,
         ).start()
         self._process.wait_for_port(self.port, within_s=60)
         waiting = Retrying(
@@ -128,11 +140,14 @@ class ProxyHost:
         if self._process is not None:
             self._process.terminate()
 
-    def command(self, *arguments: str) -> str:
-        """What one command prints. Raises `CommandFailed`."""
-        return self._run(*arguments, "--config", str(self.configuration))
+    def command(self, *arguments: str, leaves_open: bool = False) -> str:
+        """What one command prints; `leaves_open` where it must end with exit code 3, with work
+        that waits for a person. Raises `CommandFailed`.
+        """
+        expected = 3 if leaves_open else 0
+        return self._run(*arguments, "--config", str(self.configuration), expected=expected)
 
-    def _run(self, *arguments: str) -> str:
+    def _run(self, *arguments: str, expected: int = 0) -> str:
         done = subprocess.run(
             [str(PROGRAM), *arguments],
             stdin=subprocess.DEVNULL,
@@ -141,7 +156,7 @@ class ProxyHost:
             timeout=60,
             check=False,
         )
-        if done.returncode != 0:
+        if done.returncode != expected:
             raise CommandFailed(
                 f"idp-proxy {shlex.join(arguments)}: exit code {done.returncode}\n"
                 f"{done.stdout}{done.stderr}"

@@ -98,6 +98,13 @@ def test_cut_ends_in_the_middle_of_the_answer(way: FaultProxy) -> None:
         assert connection.recv(1) == b""
 
 
+def test_cut_counts_the_octets_of_the_whole_connection(way: FaultProxy) -> None:
+    way.suffer(Fault.CUT)
+    with connected(way) as connection:
+        assert said_back(connection, MESSAGE[:60]) == MESSAGE[:60]
+        assert said_back(connection) == MESSAGE[: way.cut_after - 60]
+
+
 @pytest.mark.parametrize(("fault", "comes_back"), [(Fault.SLOW, MESSAGE), (Fault.SLOW_CLOSE, b"")])
 def test_slow_takes_its_time(way: FaultProxy, fault: Fault, comes_back: bytes) -> None:
     way.suffer(fault)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LIFETIME = dt.timedelta(days=2)
+_AN_HOUR = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +32,27 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Vouches for `localhost` and 127.0.0.1: some clients check the one, some the other."""
+    """Vouches for `localhost` and 127.0.0.1: some clients check the one, some the other.
+
+    `expired` is a pair that it vouched for until an hour ago.
+    """
 
     bundle: Path
     server: TlsFiles
+    expired: TlsFiles
     certificate: x509.Certificate = field(repr=False)
 
     @classmethod
     def create(cls, folder: Path) -> Authority:
-        """A new authority and one server pair; `bundle` is what a client must trust."""
+        """A new authority and its server pairs; `bundle` is what a client must trust."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _authority_certificate(key)
         bundle = folder / "authority.crt"
         bundle.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        pair = _server_pair(key, certificate)
-        return cls(bundle, TlsFiles(*pair.write(folder, "tls")), certificate)
+        now = dt.datetime.now(dt.UTC)
+        server = _server_pair(key, certificate, now + _LIFETIME).write(folder, "tls")
+        expired = _server_pair(key, certificate, now - _AN_HOUR).write(folder, "tls-expired")
+        return cls(bundle, TlsFiles(*server), TlsFiles(*expired), certificate)
 
     def client_context(self) -> ssl.SSLContext:
         """TLS that trusts this authority and nobody else."""
@@ -66,7 +73,7 @@ def _authority_certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         decipher_only=False,
     )
     return (
-        _template(name, name, key)
+        _template(name, name, key, dt.datetime.now(dt.UTC) + _LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -74,14 +81,16 @@ def _authority_certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     )
 
 
-def _server_pair(issuer_key: ec.EllipticCurvePrivateKey, issuer: x509.Certificate) -> KeyPair:
+def _server_pair(
+    issuer_key: ec.EllipticCurvePrivateKey, issuer: x509.Certificate, ends: dt.datetime
+) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
     names = x509.SubjectAlternativeName(
         [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     )
     issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     certificate = (
-        _template(_named("localhost"), issuer.subject, key)
+        _template(_named("localhost"), issuer.subject, key, ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(names, critical=False)
         .add_extension(issuer_id, critical=False)
@@ -103,15 +112,14 @@ def _named(name: str) -> x509.Name:
 
 
 def _template(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, ends: dt.datetime
 ) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + _LIFETIME)
+        .not_valid_before(ends - _LIFETIME - 2 * _AN_HOUR)
+        .not_valid_after(ends)
     )

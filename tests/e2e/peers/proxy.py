@@ -54,7 +54,10 @@ class UpstreamChoice:
 
 @dataclass(slots=True)
 class Proxy:
-    """`idp-proxy serve` with one worker, on https://localhost."""
+    """`idp-proxy serve` with one worker, on https://localhost.
+
+    `more_settings` is TOML that stands behind everything else in the configuration.
+    """
 
     parent: Path
     name: str
@@ -62,6 +65,7 @@ class Proxy:
     party: ServiceProvider
     upstreams: Sequence[UpstreamChoice]
     encrypt: bool = False
+    more_settings: str = ""
     folder: Path = field(init=False)
     process: Process = field(init=False)
     _port: int = field(init=False, repr=False)
@@ -88,6 +92,7 @@ class Proxy:
             party=self.party,
             encrypt=self.encrypt,
             upstreams=self.upstreams,
+            more_settings=self.more_settings,
         )
         self.process = Process(
             name=f"idp-proxy {self.name}",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from tests.e2e.peers.authority import Authority
+    from tests.e2e.peers.authority import Authority, TlsFiles
     from tests.support.people import Person
 
 _WEB_ROOT = Path("/usr/share/simplesamlphp/www")
@@ -43,7 +43,8 @@ class SimpleSamlPhp:
     """One provider with a configuration folder of its own, over https.
 
     `people` maps the name typed in the login form to the person it logs in; `saved_metadata` is
-    what it served at its last start.
+    what it served at its last start. With `reached_by`, something stands before it at this port,
+    which is what its addresses name, and passes on to `port`.
     """
 
     parent: Path
@@ -51,6 +52,7 @@ class SimpleSamlPhp:
     authority: Authority
     people: Mapping[str, Person]
     style: Style = field(default_factory=Style)
+    reached_by: int | None = None
     folder: Path = field(init=False)
     base_url: str = field(init=False)
     saved_metadata: str = field(default="", init=False, repr=False)
@@ -64,7 +66,7 @@ class SimpleSamlPhp:
         inner = ("cert", "metadata", "log", "data", "tmp", "sessions", "sp", "nginx")
         self.folder = new_folder(self.parent, self.name, inner)
         self._ports = (free_port(), free_port())
-        self.base_url = f"https://127.0.0.1:{self._ports[1]}/"
+        self.base_url = f"https://127.0.0.1:{self.reached_by or self.port}/"
         rsa_pair(f"simplesamlphp {self.name}").write(self.folder / "cert", "idp")
         for file, place in (
             ("config.php", "."),
@@ -74,7 +76,12 @@ class SimpleSamlPhp:
             shutil.copy(FILES / "simplesamlphp" / file, self.folder / place)
         (self.folder / "rig.json").write_text(json.dumps(self._rig()))
         self._php = self._application()
-        self._front = self._tls_front()
+        self._front = self._tls_front(self.authority.server)
+
+    @property
+    def port(self) -> int:
+        """Where its TLS front listens."""
+        return self._ports[1]
 
     @property
     def entity_id(self) -> str:
@@ -97,6 +104,21 @@ class SimpleSamlPhp:
         """STOP: its ports accept, and nothing ever answers."""
         for process in (self._front, self._php):
             process.freeze()
+
+    def show(self, tls: TlsFiles | None = None, *, page: str = "") -> None:
+        """From now on its front has this certificate, its own unless told; with `page` it answers
+        everything by this text, and nothing of SimpleSAMLphp is to be seen.
+        """
+        self._front.terminate()
+        self._front = self._tls_front(tls or self.authority.server, page)
+        self._running.enter_context(self._front.start())
+        self._front.wait_for_port(self.port)
+
+    def restore(self) -> None:
+        """As it was, whatever has become of it."""
+        self.stop()
+        self._front = self._tls_front(self.authority.server)
+        self.start()
 
     def trust(self, name: str, sp_metadata: str) -> None:
         """Register a service provider; it counts from the next request."""
@@ -151,14 +173,15 @@ class SimpleSamlPhp:
             more_logs=(self.folder / "log" / "simplesamlphp.log",),
         )
 
-    def _tls_front(self) -> Process:
+    def _tls_front(self, tls: TlsFiles, page: str = "") -> Process:
         configuration = render(
             "nginx/tls.conf.j2",
             self.folder / "nginx" / "nginx.conf",
             folder=self.folder / "nginx",
-            port=self._ports[1],
+            port=self.port,
             behind=self._ports[0],
-            tls=self.authority.server,
+            tls=tls,
+            page=page,
         )
         return Process(
             name=f"nginx before {self.name}",

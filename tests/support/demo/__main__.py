@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from tests.support.demo.stage import Stage, set_up
 from tests.support.demo.story import EXPECTED, Story
 from tests.support.launch import PROGRAM, CommandFailed
 from tests.support.people import PEOPLE
+from tests.support.process_stage import Stage, set_up
 from tests.support.processes import NotReadyError, ProcessDiedError
 
 _CANNOT_START = (CommandFailed, ProcessDiedError, NotReadyError)

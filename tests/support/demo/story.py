@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.support.browser import Browser, BrowserError
-from tests.support.demo.stage import ACTIVE, STANDBY
 from tests.support.people import ALICE, CAROL
+from tests.support.process_stage import ACTIVE, STANDBY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.browser import Page
-    from tests.support.demo.stage import Stage
     from tests.support.people import Person
+    from tests.support.process_stage import Stage
 
 #: A worker may go on with the switch state it read up to a second ago.
 _STATE_IS_KNOWN_S = 1.2
