@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
+from idp_proxy.decision.eligibility import eligible
 from idp_proxy.decision.expiry import expiry_step
 from idp_proxy.decision.failover import Action, Alarm
 from idp_proxy.decision.health import Verdict
@@ -184,7 +185,26 @@ def _of_traffic(turn: Turn, traffic: Mapping[str, Unanswered]) -> Iterator[Notic
     for upstream, found in traffic.items():
         if found.warning is not None:
             facts = {"upstream": upstream, "share": f"{found.share:.0%}"}
-            yield Notice(Kind.L3, f"unanswered:{upstream}", facts, _STATUS)
+            look = f"idp-proxy rehearse {upstream}"
+            yield Notice(Kind.L3, f"unanswered:{upstream}", facts, look)
+            yield from _of_a_move(turn.survey, upstream, found.warning, look)
+
+
+def _of_a_move(seen: Survey, upstream: str, warning: str, look: str) -> Iterator[Notice]:
+    """What people might do about unanswered logins. It is said and nowhere written: whoever begins
+    logins proved nothing, so they make no proposal that waits for a yes (FO-06).
+    """
+    state, decision = seen.state, seen.decision
+    target = eligible(state, seen.situation)
+    spoken_for = decision.action is not Action.STAY or decision.alarm is not None
+    if upstream != state.serving or target is None or spoken_for:
+        return
+    facts: dict[str, Fact] = {
+        "target": target,
+        "cause": f"{warning}. Nobody proved who began them: log in yourself first: {look}",
+    }
+    command = f'idp-proxy switch to {target} --reason "logins at {upstream} stay unanswered"'
+    yield Notice(Kind.PROPOSED, f"proposed:unanswered:{target}", facts, command)
 
 
 @dataclass(slots=True)

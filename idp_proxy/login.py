@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from idp_proxy.saml.bindings import RequestMessage, ResponseMessage
     from idp_proxy.seal import KeyRing
     from idp_proxy.store.switch_view import SwitchView
-    from idp_proxy.upstream.base import Upstream
+    from idp_proxy.upstream.base import Proof, Upstream
 
 
 class ResponseIssuer(Protocol):
@@ -155,14 +155,27 @@ class Login:
                 raise
             response = self.responses.no_passive(transaction.sp_request_id, now)
             return _issued(transaction, response, "no_passive")
-        self.meter.answered(upstream, transaction.started_at)
-        if transaction.force_authn:
-            demand_fresh(transaction.started_at, proof.subject.evidence)
-        identity = self.record.put(transaction, proof, now)
+        identity = self._identity(transaction, proof, now)
         response = self.responses.issue(
             identity, proof.subject.evidence, transaction.sp_request_id, now
         )
         return _issued(transaction, response, "logged_in")
+
+    def _identity(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Identity:
+        """Who this is for Mattermost, on record. An answer counts as one, whatever becomes of it;
+        the same one posted again does not: it would hide logins that nobody answers.
+        """
+        try:
+            if transaction.force_authn:
+                demand_fresh(transaction.started_at, proof.subject.evidence)
+            identity = self.record.put(transaction, proof, now)
+        except errors.ReplayDetected:
+            raise
+        except errors.ProxyError:
+            self.meter.answered(transaction.upstream, transaction.started_at)
+            raise
+        self.meter.answered(transaction.upstream, transaction.started_at)
+        return identity
 
     def _demand_asked(self, transaction: LoginTransaction, upstream: str, now: datetime) -> None:
         """The answer is of the upstream that was asked, and is still wanted (FO-01, FO-03)."""

@@ -17,6 +17,7 @@ from idp_proxy.adapters import open_kept_state, open_spool, open_upstreams, utc_
 from idp_proxy.audit import checkpoint
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
+from idp_proxy.decision.traffic import TrafficLimits
 from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ def serve(settings: Settings) -> None:
 def _jobs(
     settings: Settings, store: SqlStore, upstreams: Mapping[str, ConfiguredUpstream]
 ) -> list[upkeep.Job]:
-    jobs = [upkeep.Job("prune", 600, partial(_forget, store))]
+    jobs = [
+        upkeep.Job("prune", 600, partial(_forget, store)),
+        upkeep.Job("prune traffic", 600, partial(_forget_traffic, store)),
+    ]
     jobs += [
         upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream.feed))
         for name, upstream in upstreams.items()
@@ -109,6 +113,13 @@ def _shared_jobs(settings: Settings, joined: Joining) -> list[upkeep.Job]:
 def _forget(store: Store | Spool) -> str | None:
     gone = store.prune(utc_now())
     return f"{gone} used ids forgotten" if gone else None
+
+
+def _forget_traffic(store: SqlStore) -> str | None:
+    """What no judgement of unanswered logins looks back to any more."""
+    limits = TrafficLimits()
+    gone = store.prune_traffic(store.clock() - limits.baseline - 2 * limits.settled_after)
+    return f"{gone} counts of logins forgotten" if gone else None
 
 
 def _refresh(feed: MetadataFeed) -> str | None:

@@ -9,19 +9,23 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from idp_proxy.decision.traffic import TrafficCount
+from idp_proxy.decision.traffic import TrafficCount, TrafficLimits
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from idp_proxy.store.base import FleetStore
 
+#: Older counts are judged by nobody.
+_KEPT: Final = TrafficLimits().baseline
 #: How often a worker tells the store, in seconds.
 TELL_EVERY_S: Final = 10.0
 
 
 class TrafficMeter:
-    """Implements `login.Meter`. What the store does not take is counted on, until it does."""
+    """Implements `login.Meter`. What the store does not take is counted on, until it does; but what
+    nobody will judge any more is let go, however long the store is away.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,6 +53,7 @@ class TrafficMeter:
 
     def tell(self, store: FleetStore, host: str) -> None:
         """Add the counts to the store's. Raises `StoreError`; nothing is lost then."""
+        self._let_go()
         told = self.counts()
         if not told:
             return
@@ -59,6 +64,15 @@ class TrafficMeter:
                 self._begun[key] -= one.begun
                 self._answered[key] -= one.answered
             self._begun, self._answered = +self._begun, +self._answered
+
+    def _let_go(self) -> None:
+        with self._lock:
+            newest = max((minute for _, minute in self._begun), default=None)
+            if newest is None:
+                return
+            for counted in (self._begun, self._answered):
+                for key in [one for one in counted if one[1] < newest - _KEPT]:
+                    del counted[key]
 
 
 def _minute(at: datetime) -> datetime:

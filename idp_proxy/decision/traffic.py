@@ -31,7 +31,8 @@ class TrafficCount:
 @dataclass(frozen=True, slots=True)
 class TrafficLimits:
     """A window of `window`, ending `settled_after` ago, with at least `enough` logins warns when
-    more than `share` of them stayed unanswered, and more than `times` the baseline's share.
+    more than `share` of them stayed unanswered, and more than `times` the baseline's share; but
+    with more than `in_any_case` whatever was usual: who floods for a day must not buy silence.
     """
 
     window: timedelta = timedelta(minutes=5)
@@ -40,6 +41,7 @@ class TrafficLimits:
     enough: int = 20
     share: float = 0.5
     times: float = 3.0
+    in_any_case: float = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def judge_traffic(
     found = Unanswered(begun, answered, usual, None)
     if begun < limits.enough or found.share <= limits.share:
         return found
-    if usual and found.share <= limits.times * usual:
+    if found.share <= min(limits.times * usual, limits.in_any_case):
         return found
     warning = (
         f"{begun - answered} of {begun} logins at {upstream} stayed unanswered within "
@@ -82,6 +84,7 @@ def judge_traffic(
 
 def _sums(counts: Iterable[TrafficCount]) -> tuple[int, int]:
     chosen = tuple(counts)
-    begun = sum(one.begun for one in chosen)
-    # Answers may outlive the count of their begin, when a worker was replaced in between.
-    return begun, min(begun, sum(one.answered for one in chosen))
+    # Answers may outlive the count of their begin, when a worker was replaced in between; and one
+    # that is posted again and again answers nobody else's login, of another minute least of all.
+    answered = sum(min(one.begun, one.answered) for one in chosen)
+    return sum(one.begun for one in chosen), answered

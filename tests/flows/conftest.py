@@ -58,7 +58,8 @@ class Builder:
         switchboard = open_switchboard(store, upstreams, clock.now)
         switchboard.current()
         seen, spooled = spool(store, clock) if spool else (store, None)
-        app = build(settings, seen, spooled, upstreams, TrafficMeter(), clock.now, clock.monotonic)
+        meter = TrafficMeter()
+        app = build(settings, seen, spooled, upstreams, meter, clock.now, clock.monotonic)
         chat = Mattermost(mattermost_settings(settings, **mattermost), now=clock.now)
         apps = {host(settings.proxy.public_url): app, host(SITE): chat.app}
         for name, upstream in upstreams.items():
@@ -67,7 +68,7 @@ class Builder:
             apps[f"{name}.example.com"] = _provider(name, upstream, clock).app
         wire = Wire(apps)
         self.undo.callback(wire.hang_up)
-        return Stage(settings, store, upstreams, switchboard, chat, clock, wire)
+        return Stage(settings, store, upstreams, switchboard, chat, clock, wire, meter)
 
     def _store(self, settings: Settings, *, sqlite: bool) -> MemoryStore | SqlStore:
         if not sqlite:

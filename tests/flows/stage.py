@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from idp_proxy.errors import ProxyError
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.switch import Switchboard
+    from idp_proxy.traffic import TrafficMeter
     from idp_proxy.upstream.configured import ConfiguredUpstream
     from tests.flows.wire import Wire
     from tests.support.identity_provider import Login, Provider, Question
@@ -105,6 +106,7 @@ class Stage:
     mattermost: Mattermost
     clock: Clock
     wire: Wire
+    meter: TrafficMeter
 
     # --- browsers --------------------------------------------------------------------------------
 

@@ -175,8 +175,28 @@ def test_what_ends_is_told_at_each_step(days: int, step: int | None) -> None:
 
 def test_unanswered_logins_warn_and_name_the_share() -> None:
     traffic = {"okta": Unanswered(40, 10, 0.05, "30 of 40"), "entra": Unanswered(40, 39, 0, None)}
-    (notice,) = matters(turn(), "proxy-1", (), traffic, NOW)
+    notice, proposed = matters(turn(), "proxy-1", (), traffic, NOW)
     assert (notice.kind, notice.facts) == (Kind.L3, {"upstream": "okta", "share": "75%"})
+    assert notice.next == "idp-proxy rehearse okta"
+    assert (proposed.kind, proposed.facts["target"]) == (Kind.PROPOSED, "entra")
+    assert proposed.next.startswith("idp-proxy switch to entra --reason ")
+
+
+@pytest.mark.parametrize(
+    ("of", "entra"),
+    [
+        (state(), DOWN),
+        (state(serving="entra"), UP),
+        (state(disabled=frozenset({"entra"})), UP),
+        (state(mode=Mode.LATCHED), UP),
+    ],
+    ids=["nobody may take over", "another one serves", "disabled", "already told"],
+)
+def test_unanswered_logins_propose_only_what_could_help(of: SwitchState, entra: Track) -> None:
+    traffic = {"okta": Unanswered(40, 10, 0.05, "30 of 40")}
+    found = matters(turn(of, entra=entra), "proxy-1", (), traffic, NOW)
+    assert Kind.L3 in {one.kind for one in found}
+    assert not any(one.key.startswith("proposed:unanswered") for one in found)
 
 
 class Bell:

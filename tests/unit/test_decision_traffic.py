@@ -32,6 +32,8 @@ def counts(recent: tuple[int, int], before: tuple[int, int] = (0, 0)) -> list[Tr
         ((100, 30), (100, 70), False),
         ((100, 30), (10, 1), True),
         ((20, 40), (0, 0), False),
+        ((100, 12), (10_000, 100), False),
+        ((100, 9), (10_000, 100), True),
     ],
 )
 def test_an_unusual_share_of_unanswered_logins_warns(
@@ -41,3 +43,15 @@ def test_an_unusual_share_of_unanswered_logins_warns(
     assert (found.warning is not None) is warns
     assert found.begun == recent[0]
     assert 0 <= found.share <= 1
+
+
+def test_an_answer_posted_again_and_again_hides_nobody_else_s_login() -> None:
+    """It counts for the minute of its own login, and there for no more than began."""
+    minute = timedelta(minutes=1)
+    seen = [
+        TrafficCount("okta", RECENT, begun=1, answered=5_000),
+        TrafficCount("okta", RECENT + minute, begun=40, answered=0),
+    ]
+    found = judge_traffic("okta", seen, LIMITS, NOW)
+    assert (found.begun, found.answered) == (41, 1)
+    assert found.warning is not None

@@ -71,3 +71,16 @@ def test_a_meter_that_counted_nothing_asks_the_store_for_nothing() -> None:
     store.away = True
     tell(TrafficMeter(), store)
     assert store.told == []
+
+
+def test_a_store_that_is_away_for_long_lets_no_worker_grow() -> None:
+    meter, store = TrafficMeter(), Ledger()
+    store.away = True
+    for hour in range(60):
+        meter.begun("okta", NOW + timedelta(hours=hour))
+        meter.answered("okta", NOW + timedelta(hours=hour))
+        with pytest.raises(StoreError):
+            tell(meter, store)
+    store.away = False
+    tell(meter, store)
+    assert len(store.told) == 25

@@ -10,6 +10,7 @@ import pytest
 from idp_proxy import serve
 from idp_proxy.adapters import open_store, open_upstreams
 from idp_proxy.audit.chain import Event
+from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.joining import Joining
 from idp_proxy.store.base import UsedId
 from idp_proxy.store.local import LocalSpool
@@ -60,6 +61,7 @@ def jobs(settings: Settings, store: SqlStore) -> dict[str, Job]:
 def test_the_usual_host_has_these(settings: Settings, store: SqlStore) -> None:
     assert {name: job.every_s for name, job in jobs(settings, store).items()} == {
         "prune": 600,
+        "prune traffic": 600,
         "metadata okta": 3600,
         "metadata entra": 3600,
         "checkpoint": 300,
@@ -74,6 +76,18 @@ def test_used_ids_are_forgotten_when_their_time_is_over(
     prune = jobs(settings, store)["prune"]
     assert prune.act() == "1 used ids forgotten"
     assert prune.act() is None
+
+
+def test_counts_of_logins_are_forgotten_when_nobody_looks_back_to_them(
+    settings: Settings, store: SqlStore
+) -> None:
+    now = store.clock().replace(second=0, microsecond=0)
+    ages = (timedelta(minutes=1), timedelta(hours=24), timedelta(hours=25))
+    store.add_traffic("sso1", [TrafficCount("okta", now - age, 1, 1) for age in ages])
+    prune = jobs(settings, store)["prune traffic"]
+    assert prune.act() == "1 counts of logins forgotten"
+    assert prune.act() is None
+    assert len(store.traffic(now - timedelta(days=2))) == 2
 
 
 def test_checkpoints_are_written(settings: Settings, store: SqlStore) -> None:
