@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from idp_proxy.store import schema
 from tests.unit.config_folder import Folder, make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 
 @pytest.fixture(scope="session")
@@ -33,16 +25,9 @@ def audit_key() -> bytes:
     )
 
 
-@cache
-def _loaded_once(pem: bytes, password: None) -> PrivateKeyTypes:
-    """OpenSSL takes 60 ms to check an RSA key, and hundreds of tests load the same four."""
-    return load_pem_private_key(pem, password)
-
-
 @pytest.fixture
-def folder(tmp_path: Path, audit_key: bytes, monkeypatch: pytest.MonkeyPatch) -> Folder:
+def folder(tmp_path: Path, audit_key: bytes) -> Folder:
     """A valid configuration, to be broken in one place."""
-    monkeypatch.setattr("idp_proxy.config.material.load_pem_private_key", _loaded_once)
     return make_folder(tmp_path, audit_key)
 
 

@@ -355,8 +355,7 @@ def signed_query(
     """A query with a detached RSA-SHA256 signature (SAML bindings 3.4.4.1)."""
     fields = {"SAMLRequest": deflated(octets), "RelayState": relay_state, "SigAlg": method}
     query = "&".join(f"{k}={quote_plus(v)}" for k, v in fields.items() if v is not None)
-    key = load_pem_private_key((pair or rsa_pair("provider")).key_pem, None)
-    assert isinstance(key, rsa.RSAPrivateKey)
+    key = private_key(pair or rsa_pair("provider"))
     value = key.sign(query.encode(), padding.PKCS1v15(), SHA256())
     return f"{query}&Signature={quote_plus(posted(value))}".encode()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import xmlsec
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
@@ -30,6 +30,7 @@ from idp_proxy.saml.encryption import (
 )
 from idp_proxy.saml.xml import canonical, parse
 from tests.support.keys import KeyPair, ec_pair, rsa_pair
+from tests.support.rsa_keys import private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,12 +49,6 @@ ASSERTION = (
 
 def pair(name: str = "encryption") -> KeyPair:
     return rsa_pair(name)
-
-
-def private(keys: KeyPair) -> rsa.RSAPrivateKey:
-    key = serialization.load_pem_private_key(keys.key_pem, None)
-    assert isinstance(key, rsa.RSAPrivateKey)
-    return key
 
 
 def encrypted(algorithm: str = AES128_GCM) -> _Element:

@@ -72,6 +72,12 @@ def test_the_canonical_form_keeps_listed_prefixes_of_ancestors() -> None:
     assert canonical(root[0], ("xs",)) == b'<a xmlns:xs="urn:xs" t="xs:string"></a>'
 
 
+def test_the_canonical_form_keeps_a_listed_default_namespace_of_an_ancestor() -> None:
+    root = parse(b'<r xmlns="urn:r" xmlns:o="urn:o"><o:a/></r>')
+    assert canonical(root[0]) == b'<o:a xmlns:o="urn:o"></o:a>'
+    assert canonical(root[0], ("#default",)) == b'<o:a xmlns="urn:r" xmlns:o="urn:o"></o:a>'
+
+
 def test_the_canonical_form_of_a_default_namespace_that_is_undone() -> None:
     root = parse(b'<r xmlns="urn:r"><a><b xmlns=""><c/></b></a></r>')
     assert canonical(root[0]) == b'<a xmlns="urn:r"><b xmlns=""><c></c></b></a>'
