@@ -20,6 +20,7 @@ from idp_proxy.store.sql import SqlStore
 from idp_proxy.survey import Standards
 from idp_proxy.switch import Switchboard
 from idp_proxy.upstream.canary import Canary
+from idp_proxy.upstream.canary_browser import BrowserDriver
 from idp_proxy.upstream.canary_form import FormDriver
 from idp_proxy.upstream.dialling import Dialler
 from idp_proxy.upstream.reference import NeutralReference
@@ -152,7 +153,8 @@ def open_canaries(
 
 
 def _driver(canary: CanarySettings, wanted: UpstreamSettings, settings: Settings) -> Driver:
-    return FormDriver(
+    driver = FormDriver if canary.kind == "form" else BrowserDriver
+    return driver(
         canary,
         Dialler(wanted.outbound),
         settings.failover.canary_times.timeout,

@@ -38,6 +38,14 @@ class Step(enum.Enum):
     TAKE_ANSWER = "take the answer"
 
 
+#: What was given once a step is done.
+GIVEN: Final = {
+    Step.GIVE_USERNAME: Given.USERNAME,
+    Step.GIVE_PASSWORD: Given.PASSWORD,
+    Step.GIVE_CODE: Given.CODE,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PageSeen:
     """What a page asks for. `passwords` are its fields for one, `asks` the names of what else must

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from idp_proxy.decision.canary import Ended, Given, after
+from idp_proxy.decision.canary import Ended, Given, Step, after
 from idp_proxy.decision.health import Outcome
 from idp_proxy.errors import SamlError, UpstreamRefused, UpstreamUnavailable
 from idp_proxy.upstream.base import Ask, Pending, PostForm
+from idp_proxy.upstream.login_page import FieldNames
 from idp_proxy.upstream.looking import NETWORK_ERRORS, Wrong, explained, in_a_line
 from idp_proxy.upstream.probing import Probed
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.config import CanarySettings
     from idp_proxy.upstream.base import Proof, Redirect
+    from idp_proxy.upstream.login_page import Asked
 
 _HIDDEN: Final = "(hidden)"
 #: What every provider uses: RFC 6238 leaves it open.
@@ -60,7 +62,9 @@ class Halted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the upstream was asked, when, and where it posts its answer to."""
+    """What the upstream was asked, when, and where it posts its answer to. `deadline` is the loop's
+    time at which the login must be over.
+    """
 
     way: Redirect | PostForm
     request_id: str
@@ -68,6 +72,7 @@ class Question:
     entity_id: str
     acs_url: str
     began: datetime
+    deadline: float
     _ticks: float
 
     @property
@@ -92,17 +97,20 @@ class Answer:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a login has come: what it gave so far, and whether its answer is being verified."""
+    """How far a login has come: what it gave so far, and whether this host itself is at work: it
+    starts a browser, or verifies the answer. Time that passes then says nothing of the upstream.
+    """
 
     given: Given = Given.NOTHING
-    verifying: bool = False
+    at_work: bool = False
 
 
 class Driver(Protocol):
     """Goes through the pages of a login, with a fresh memory each time."""
 
     async def drive(self, question: Question, progress: Progress) -> Answer:
-        """From the question to the answer, with `progress` kept up to date.
+        """From the question to the answer before its deadline, with `progress` kept up to date.
+        What it opened it may close after the deadline, within a few seconds.
 
         Raises `Halted`, `Wrong` or one of `NETWORK_ERRORS`.
         """
@@ -133,18 +141,17 @@ class Canary:
         """See `probing.CanaryLogin`."""
         progress = Progress()
         try:
-            async with asyncio.timeout(self.timeout.total_seconds()):
-                proof = await self._prove(now, progress)
+            proof = await self._prove(now, progress)
             self._demand_subject(proof)
         except Halted as halted:
             seen = Probed(halted.ended.outcome, halted.ended.reason)
         except (Wrong, UpstreamUnavailable, SamlError) as error:
             seen = Probed(_outcome_of(error), _explained(error))
         except NETWORK_ERRORS as error:
-            if progress.verifying and not isinstance(error, TimeoutError):
+            if progress.at_work and not isinstance(error, TimeoutError):
                 raise
-            if progress.verifying:
-                seen = Probed(Outcome.REFUSED, "this host is too slow to verify an answer in time")
+            if progress.at_work:
+                seen = Probed(Outcome.REFUSED, "this host is too slow to do its own part in time")
             else:
                 seen = explained(error, self.timeout)
                 seen = replace(seen, reason=f"{seen.reason}{after(progress.given)}")
@@ -156,13 +163,15 @@ class Canary:
         question = self._question(now)
         answer = await self.driver.drive(question, progress)
         _demand_ours(answer, question)
-        progress.verifying = True
+        progress.at_work = True
         pending = Pending(question.request_id, question.entity_id, question.now())
-        return await asyncio.to_thread(self.asks.finish, answer.message, pending)
+        async with asyncio.timeout_at(question.deadline):
+            return await asyncio.to_thread(self.asks.finish, answer.message, pending)
 
     def _question(self, now: datetime) -> Question:
         """A signed AuthnRequest; ForceAuthn, so that no session answers in the account's place."""
         request_id, relay_state = f"_{self.new_id()}", self.new_id()
+        ticks = asyncio.get_running_loop().time()
         return Question(
             way=self.asks.begin(
                 Ask(request_id, relay_state, force_authn=True, is_passive=False, now=now)
@@ -172,7 +181,8 @@ class Canary:
             entity_id=self.asks.entity_id(now),
             acs_url=self.acs_url,
             began=now,
-            _ticks=asyncio.get_running_loop().time(),
+            deadline=ticks + self.timeout.total_seconds(),
+            _ticks=ticks,
         )
 
     def _demand_subject(self, proof: Proof) -> None:
@@ -196,6 +206,23 @@ class Canary:
         for secret in filter(None, (self.settings.password, self.settings.totp)):
             reason = reason.replace(secret, _HIDDEN)
         return reason
+
+
+def names_of(settings: CanarySettings) -> FieldNames:
+    """How the fields are called, as far as the configuration says."""
+    return FieldNames(settings.username_field, settings.password_field, settings.totp_field)
+
+
+def typed(asked: Asked, step: Step, settings: CanarySettings, at: datetime) -> dict[str, str]:
+    """What a person would type into these fields at this step."""
+    values: dict[str, str] = {}
+    if step in {Step.GIVE_USERNAME, Step.GIVE_PASSWORD} and asked.username:
+        values[asked.username] = settings.username
+    if step is Step.GIVE_PASSWORD:
+        values[asked.passwords[0]] = settings.password
+    if step in {Step.GIVE_PASSWORD, Step.GIVE_CODE} and asked.code and settings.totp:
+        values[asked.code] = code_of(settings, at)
+    return values
 
 
 def code_of(settings: CanarySettings, at: datetime) -> str:

@@ -6,25 +6,24 @@ password is never sent to another one, nor over plain http.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from idp_proxy.config.addresses import url_problem
-from idp_proxy.decision.canary import Ended, Given, Step, next_step
+from idp_proxy.decision.canary import GIVEN, Ended, Given, Step, next_step
 from idp_proxy.decision.health import Outcome
 from idp_proxy.upstream.base import PostForm
-from idp_proxy.upstream.canary import Answer, Halted, code_of
-from idp_proxy.upstream.login_page import RELAY_STATE, SAML_RESPONSE, FieldNames, read_page
+from idp_proxy.upstream.canary import Answer, Halted, names_of, typed
+from idp_proxy.upstream.canary_origins import Origins, host_and_port
+from idp_proxy.upstream.login_page import RELAY_STATE, SAML_RESPONSE, read_page
 from idp_proxy.upstream.looking import (
     KEEP_METHOD,
     MAX_PAGE,
     REDIRECTS,
     Wrong,
-    quoted,
     read_body,
-    shortened,
 )
 
 if TYPE_CHECKING:
@@ -34,50 +33,10 @@ if TYPE_CHECKING:
     from idp_proxy.config import CanarySettings
     from idp_proxy.upstream.canary import Progress, Question
     from idp_proxy.upstream.dialling import Dialler
-    from idp_proxy.upstream.login_page import Form, LoginPage
+    from idp_proxy.upstream.login_page import FieldNames, Form, LoginPage
 
 #: Requests of one login, redirects included: Keycloak, AD FS and SimpleSAMLphp need 3 to 6.
 _MAX_REQUESTS: Final = 25
-_GIVEN: Final = {
-    Step.GIVE_USERNAME: Given.USERNAME,
-    Step.GIVE_PASSWORD: Given.PASSWORD,
-    Step.GIVE_CODE: Given.CODE,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Origins:
-    """Where a canary may go: the sign-on endpoint's own origin, and the configured hosts."""
-
-    own: tuple[str, int]
-    hosts: frozenset[str]
-    insecure_loopback: bool
-
-    @classmethod
-    def of(cls, address: str, hosts: tuple[str, ...], *, insecure_loopback: bool) -> Origins:
-        """For a login that begins at `address`."""
-        return cls(_host_and_port(httpx.URL(address)), frozenset(hosts), insecure_loopback)
-
-    def problem(self, url: httpx.URL) -> str | None:
-        """None, or why nothing may be sent there."""
-        if url_problem(str(url), loopback_http=self.insecure_loopback) is not None:
-            return f"to what is no https address: {quoted(str(url))}"
-        host, port = _host_and_port(url)
-        named = {f"{host}:{port}"} | ({host} if port == _HTTPS else set())
-        if (host, port) == self.own or named & self.hosts:
-            return None
-        where = shortened(host if port == _HTTPS else f"{host}:{port}")
-        return f"to another host: {where}; if it belongs to the login, add it to hosts"
-
-
-_HTTPS: Final = 443
-
-
-def _host_and_port(url: httpx.URL) -> tuple[str, int]:
-    host = url.raw_host.decode("ascii")
-    return f"[{host}]" if ":" in host else host, url.port or (
-        _HTTPS if url.scheme == "https" else 80
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +64,7 @@ class FormDriver:
         self._timeout = timeout
         self._connect = connect
         self._insecure_loopback = insecure_loopback
-        self._names = FieldNames(
-            settings.username_field, settings.password_field, settings.totp_field
-        )
+        self._names = names_of(settings)
 
     async def drive(self, question: Question, progress: Progress) -> Answer:
         """See `canary.Driver`."""
@@ -118,7 +75,10 @@ class FormDriver:
         target = _Target(
             httpx.URL(question.address), way.fields if isinstance(way, PostForm) else None
         )
-        async with self._dialler.client(self._timeout, self._connect) as client:
+        async with (
+            self._dialler.client(self._timeout, self._connect) as client,
+            asyncio.timeout_at(question.deadline),
+        ):
             walk = _Walk(client, origins, progress, self._names)
             while True:
                 page = await walk.load(target)
@@ -132,20 +92,10 @@ class FormDriver:
                 if step is Step.TAKE_ANSWER:
                     values = page.form.values
                     return Answer(page.form.action, values[SAML_RESPONSE], values.get(RELAY_STATE))
-                target = walk.answered(page.form, self._typed(page.form, step, question))
-                progress.given = _GIVEN.get(step, progress.given)
-
-    def _typed(self, form: Form, step: Step, question: Question) -> dict[str, str]:
-        """What a person would type into this form."""
-        asked, settings = form.asked, self._settings
-        typed: dict[str, str] = {}
-        if step in {Step.GIVE_USERNAME, Step.GIVE_PASSWORD} and asked.username:
-            typed[asked.username] = settings.username
-        if step is Step.GIVE_PASSWORD:
-            typed[asked.passwords[0]] = settings.password
-        if step in {Step.GIVE_PASSWORD, Step.GIVE_CODE} and asked.code and settings.totp:
-            typed[asked.code] = code_of(settings, question.now())
-        return typed
+                target = walk.answered(
+                    page.form, typed(page.form.asked, step, self._settings, question.now())
+                )
+                progress.given = GIVEN.get(step, progress.given)
 
 
 @dataclass(slots=True)
@@ -189,14 +139,14 @@ class _Walk:
             raise Halted(Outcome.BROKEN if nothing else Outcome.REFUSED, f"redirects {why}")
         if response.status_code not in KEEP_METHOD or target.fields is None:
             return _Target(url)
-        if _host_and_port(url) != _host_and_port(target.url):
+        if host_and_port(url) != host_and_port(target.url):
             raise Halted(Outcome.REFUSED, "passes what was typed on to another host")
         return _Target(url, target.fields)
 
-    def answered(self, form: Form, typed: Mapping[str, str]) -> _Target:
-        """What sends `form` with what was `typed`. Raises `Halted` if it would go elsewhere."""
+    def answered(self, form: Form, filled: Mapping[str, str]) -> _Target:
+        """What sends `form` with what was `filled` in. Raises `Halted` if it would go elsewhere."""
         url = httpx.URL(form.action)
         why = self.origins.problem(url)
         if why is not None:
             raise Halted(Outcome.REFUSED, f"sends what is typed {why}")
-        return _Target(url, {**form.values, **typed})
+        return _Target(url, {**form.values, **filled})

@@ -122,9 +122,11 @@ def assign(entries: Sequence[Entry], names: FieldNames) -> Asked:
 
 
 def _is_code(entry: Entry, names: FieldNames) -> bool:
+    """Okta calls password and code the same; what is hidden while it is typed is a password."""
     if names.code:
         return entry.name == names.code
-    return entry.autocomplete == "one-time-code" or entry.name.lower() in CODES
+    usual = entry.kind != "password" and entry.name.lower() in CODES
+    return usual or entry.autocomplete == "one-time-code"
 
 
 def _is_password(entry: Entry, names: FieldNames) -> bool:

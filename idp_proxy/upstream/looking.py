@@ -60,14 +60,13 @@ def explained(error: Exception, whole: timedelta) -> Probed:
     if isinstance(error, httpx.ProxyError | ProxyUnreachable):
         why = in_a_line(f"the outbound proxy refuses: {quoted(str(error))}")
         return broken(why, refused_by_proxy=why)
-    # A deadline that cuts a handshake has TLS behind it too.
-    tls = None if isinstance(error, TimeoutError) else tls_problem(error)
-    if tls is not None:
+    # First, because a deadline that cuts a handshake has TLS behind it too.
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return broken(f"no answer within {whole.total_seconds():g} s")
+    if (tls := tls_problem(error)) is not None:
         return broken(explained_tls(tls))
     if isinstance(error, NameUnresolved):
         return broken(str(error))
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
-        return broken(f"no answer within {whole.total_seconds():g} s")
     if isinstance(error, httpx.ConnectError):
         return broken("takes no connection")
     return broken(f"answers no proper HTTP: {type(error).__name__}: {quoted(str(error))}")

@@ -387,7 +387,7 @@ def test_a_host_that_cannot_keep_up_blames_nobody() -> None:
     timer.start()
     assert told(log_in(pages, timeout=0.4)) == (
         REFUSED,
-        "this host is too slow to verify an answer in time",
+        "this host is too slow to do its own part in time",
     )
     timer.join()
 

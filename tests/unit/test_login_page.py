@@ -161,6 +161,13 @@ def test_the_first_line_beside_a_password_is_the_user_name() -> None:
     assert form.asked.username == "kennung"
 
 
+def test_okta_calls_password_and_code_the_same() -> None:
+    word = read(b"<form method=post><input type=password name=credentials.passcode></form>")[0]
+    code = read(b"<form method=post><input type=text name=credentials.passcode></form>")[0]
+    assert (word.passwords, word.code) == (1, False)
+    assert (code.passwords, code.code) == (0, True)
+
+
 def test_a_base_leads_the_forms() -> None:
     body = (
         b"<base href='https://evil.example/'><form method=post action=in><input name=user></form>"

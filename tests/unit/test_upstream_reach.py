@@ -292,6 +292,17 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def test_a_handshake_that_hangs_beyond_the_connect_timeout_is_no_tls_fault(
+    tmp_path: Path,
+) -> None:
+    tls_pair("sso.example.org").write(tmp_path, "server")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        base = f"https://sso.example.org:{silent.getsockname()[1]}"
+        stuck = probe(base, tmp_path, "/login")
+        cadence = Cadence(LONG, LONG, timeout=LONG, connect=SHORT / 4)
+        assert asyncio.run(stuck.look(cadence, NOW)).reason == "no answer within 5 s"
+
+
 def test_a_handshake_that_hangs_leaves_no_socket_open(tmp_path: Path) -> None:
     tls_pair("sso.example.org").write(tmp_path, "server")
     with socket.create_server(("127.0.0.1", 0)) as silent:
