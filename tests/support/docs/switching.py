@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from idp_proxy.decision.eligibility import FailoverLimits
+from idp_proxy.decision.failover import Action, Decision, after
 from idp_proxy.decision.switching import (
     Changed,
     Departure,
@@ -14,8 +16,11 @@ from idp_proxy.decision.switching import (
     Unchanged,
     disable,
     enable,
+    fail_back_by_hand,
     first_state,
+    hold,
     refuses_answer,
+    release,
     route,
     switch_by_hand,
 )
@@ -37,7 +42,10 @@ A change is written only if the epoch is still the one that was read, so of two 
 same moment one wins and the other is told so. Each change stands in the audit with its cause and
 its actor, in the same commit.
 
-Nothing switches by itself in this version: each arrow is a command that a person types.
+Commands of people and the watch change it. What the watch does by itself is marked *watch*: it
+leaves an upstream that is down for the most preferred eligible one, and it latches when its budget
+is used up. It returns by itself only with `failback = "auto"` or `"scheduled"`; with `"approve"` it
+proposes, and a person confirms.
 """
 
 
@@ -71,6 +79,25 @@ def _acts(state: SwitchState) -> Iterator[tuple[str, Changed | Unchanged]]:
         yield f"switch to {name}", moved
         yield f"upstream disable {name}", disable(state, name, _NAMES)
         yield f"upstream enable {name}", enable(state, name, _NAMES)
+    active = _NAMES[0]
+    back = fail_back_by_hand(state, active, _USABLE, cause="", actor="", now=_NOW)
+    yield "failback", back
+    yield "hold", hold(state, cause="", actor="")
+    yield "release", release(state, cause="", actor="")
+
+
+def _acts_of_the_watch(state: SwitchState) -> Iterator[tuple[str, SwitchState]]:
+    """What the watch may do in this state: it switches in AUTO only, and from no disabled one."""
+    if state.mode is not Mode.AUTO or route(state) is None:
+        return
+    others = [name for name in _NAMES if name != state.serving and name not in state.disabled]
+    decisions = [Decision(Action.SWITCH, "serving_down", "", name) for name in others]
+    decisions.append(Decision(Action.LATCH, "budget_used", ""))
+    for decision in decisions:
+        new = after(state, decision, FailoverLimits(), "watch", _NOW)
+        if new is not None:
+            words = f"{state.serving} is down" if decision.target else "budget used up"
+            yield f"watch ({words})", new
 
 
 def _reached() -> Iterator[tuple[SwitchState, str, SwitchState]]:
@@ -85,6 +112,9 @@ def _reached() -> Iterator[tuple[SwitchState, str, SwitchState]]:
             if isinstance(decision, Changed):
                 waiting.append(decision.state)
                 yield state, act, decision.state
+        for act, new in _acts_of_the_watch(state):
+            waiting.append(new)
+            yield state, act, new
 
 
 def _diagram() -> Iterator[str]:
@@ -93,10 +123,10 @@ def _diagram() -> Iterator[str]:
     states = {_key(one): _label(one) for change in changes for one in (change[0], change[2])}
     yield from (f'state "{label}" as {key}' for key, label in sorted(states.items()))
     yield f"[*] --> {_key(first)}: first start"
-    arrows = {(_key(before), _key(after), act) for before, act, after in changes}
-    for before, after, act in sorted(arrows):
-        if before != after:
-            yield f"{before} --> {after}: {act}"
+    arrows = {(_key(before), _key(new), act) for before, act, new in changes}
+    for origin, target, act in sorted(arrows):
+        if origin != target:
+            yield f"{origin} --> {target}: {act}"
 
 
 def _key(state: SwitchState) -> str:
@@ -110,11 +140,17 @@ def _label(state: SwitchState) -> str:
 
 
 def _modes() -> str:
-    reached = {state.mode for change in _reached() for state in (change[0], change[2])}
-    shown = ", ".join(f"`{mode.value}`" for mode in Mode if mode in reached)
-    kept = ", ".join(f"`{mode.value}`" for mode in Mode if mode not in reached)
-    later = f" The mode {kept} is kept for automatic failover, which is not built yet."
-    return f"Modes that a command leads to: {shown}.{later if kept else ''}\n"
+    """What each mode lets the watch do, by the functions that decide."""
+    words = {
+        Mode.AUTO: "the watch switches by itself",
+        Mode.HELD: "nothing switches by itself until `release` or `failback`; an outage is an "
+        "alarm and a proposal",
+        Mode.LATCHED: "the budget of automatic switches was used up: nothing switches by itself "
+        "until `release`",
+    }
+    return table(["mode", "what it means"], [[f"`{mode.value}`", words[mode]] for mode in Mode]) + (
+        "\n"
+    )
 
 
 def _refusals() -> Iterator[list[str]]:
@@ -138,8 +174,23 @@ def _refusals() -> Iterator[list[str]]:
         yield [f"`{command}`", when, one_line(_reason(said))]
     again = disable(disabled, "standby", _NAMES)
     yield ["`upstream disable NAME`", "it is disabled already", one_line(_reason(again))]
+    for command, when, said in (
+        ("hold", "it is held already", hold(_held(first), cause="", actor="")),
+        ("release", "it is neither held nor latched", release(first, cause="", actor="")),
+        (
+            "failback",
+            "the preferred one serves, and the watch switches",
+            fail_back_by_hand(first, "active", _USABLE, cause="", actor="", now=_NOW),
+        ),
+    ):
+        yield [f"`{command}`", when, one_line(_reason(said))]
     already = enable(first, "standby", _NAMES)
     yield ["`upstream enable NAME`", "it is not disabled", one_line(_reason(already))]
+
+
+def _held(state: SwitchState) -> SwitchState:
+    found = hold(state, cause="maintenance", actor="host:root")
+    return found.state if isinstance(found, Changed) else state
 
 
 def _reason(decision: Changed | Unchanged) -> str:
