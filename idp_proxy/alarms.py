@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from idp_proxy.decision.eligibility import eligible
 from idp_proxy.decision.expiry import expiry_step
-from idp_proxy.decision.failover import Action, Alarm
+from idp_proxy.decision.failover import Action, Alarm, awaits_test
 from idp_proxy.decision.health import Verdict
 from idp_proxy.decision.notices import EVENTS, Kind, Notice
 from idp_proxy.decision.switching import Mode
@@ -141,14 +141,18 @@ def _of_decision(turn: Turn, seen: Survey) -> Iterator[Notice]:
         yield Notice(Kind.DECIDE, key, facts, _way_out(turn, decision))
     elif kind is not None:
         yield Notice(kind, f"{decision.alarm}:{state.serving}", facts, _way_out(turn, decision))
-    elif decision.action is Action.PROPOSE and decision.target is not None:
+    elif decision.target is not None and (
+        decision.action is Action.PROPOSE or awaits_test(decision)
+    ):
         facts = {"target": decision.target, "cause": decision.reason}
         key = f"proposed:{decision.rule}:{decision.target}"
         yield Notice(Kind.PROPOSED, key, facts, _way_out(turn, decision))
 
 
 def _way_out(turn: Turn, decision: Decision) -> str:
-    """The one command that helps: confirm what was proposed, or reach people another way."""
+    """The one command that helps: prove or confirm what is proposed, or reach people otherwise."""
+    if awaits_test(decision):
+        return "idp-proxy failback test"
     if turn.proposal is not None:
         return f"idp-proxy switch confirm {turn.proposal}"
     if decision.target is not None:

@@ -24,6 +24,7 @@ from idp_proxy.adapters import (
     new_id,
     open_kept_state,
     open_spool,
+    open_standards,
     open_store,
     open_upstreams,
     utc_now,
@@ -33,9 +34,8 @@ from idp_proxy.config.settings import EncryptionAlgorithm
 from idp_proxy.converted import ConvertedFile, NobodyConverted
 from idp_proxy.decision.canary import CanaryAccounts
 from idp_proxy.decision.roster import RosterLimits
-from idp_proxy.decision.standing import NOBODY_SERVES, Standing, judge_standing
-from idp_proxy.decision.switching import Grace, route
-from idp_proxy.errors import ConfigError, StoreError
+from idp_proxy.decision.switching import Grace
+from idp_proxy.errors import ConfigError
 from idp_proxy.login import Login
 from idp_proxy.login_record import LoginRecord
 from idp_proxy.rehearsal import PURPOSE as REHEARSE
@@ -52,6 +52,7 @@ from idp_proxy.saml.response import (
     issue_response,
 )
 from idp_proxy.seal import KeyRing
+from idp_proxy.standing_view import StandingView
 from idp_proxy.store.switch_view import SwitchView
 from idp_proxy.traffic import TELL_EVERY_S, TrafficMeter
 from idp_proxy.transaction import PURPOSE, CookieStyle
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from idp_proxy.login import Meter
     from idp_proxy.saml.signature import PublicKey
     from idp_proxy.store.base import Spool, Store
+    from idp_proxy.survey import SeenStore
     from idp_proxy.upstream.configured import ConfiguredUpstream
 
 _ALGORITHMS: Final = {
@@ -108,7 +110,7 @@ def _base64(octets: bytes) -> str:
 
 def build(
     settings: Settings,
-    store: Store,
+    store: SeenStore,
     spool: Spool | None,
     upstreams: Mapping[str, ConfiguredUpstream],
     meter: Meter,
@@ -138,7 +140,15 @@ def build(
     app.router.routes.append(sso.route(login, pages, style, threads))
     app.router.routes.append(acs.route(login, rehearsals, pages, style, threads))
     app.router.routes.append(rehearse.route(rehearsals.journey, pages, rehearsals.style, threads))
-    standing = _standing(store, view, upstreams, now, active_serves_on=spool is not None)
+    standing = StandingView(
+        store=store,
+        view=view,
+        upstreams=upstreams,
+        standards=open_standards(settings, upstreams),
+        now=now,
+        monotonic=monotonic,
+        active_serves_on=spool is not None,
+    )
     app.include_router(operations.router(pages, standing, now, _metadata(settings, upstreams)))
     failures.install(app, pages, new_id)
     return app
@@ -247,36 +257,6 @@ def _pages(settings: Settings) -> Pages:
         hsts=settings.proxy.public_url.startswith("https:"),
         insecure_loopback=settings.proxy.insecure_loopback,
     )
-
-
-def _standing(
-    store: Store,
-    view: SwitchView,
-    upstreams: Mapping[str, ConfiguredUpstream],
-    now: Callable[[], datetime],
-    *,
-    active_serves_on: bool,
-) -> Callable[[], Standing]:
-    """How logins stand now; `active_serves_on` while the store is away (DESIGN section 6)."""
-    active = next(iter(upstreams))
-
-    def look() -> Standing:
-        at = now()
-        try:
-            state = view.state()
-        except StoreError:
-            return NOBODY_SERVES
-        serving = upstreams.get(route(state) or "")
-        why = "not configured" if serving is None else serving.why_unusable(at)
-        try:
-            proofs = store.proofs()
-        except StoreError:
-            if not active_serves_on or state.serving != active:
-                return NOBODY_SERVES
-            return replace(judge_standing(state, active, why, {}, at), affected=True)
-        return judge_standing(state, active, why, proofs, at)
-
-    return look
 
 
 def _metadata(settings: Settings, upstreams: Mapping[str, ConfiguredUpstream]) -> dict[str, bytes]:

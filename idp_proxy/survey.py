@@ -22,12 +22,27 @@ if TYPE_CHECKING:
 
     from idp_proxy.decision.eligibility import FailoverLimits
     from idp_proxy.decision.failover import Decision
-    from idp_proxy.decision.fleet import HostReport
+    from idp_proxy.decision.fleet import Health, HostReport
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import FleetStore, Store
 
     class WatchedStore(Store, FleetStore, Protocol):
         """A store that both the logins and the hosts share."""
+
+    class Sighted(Protocol):
+        """The part of `FleetStore` that says what the hosts see."""
+
+        def clock(self) -> datetime:
+            """See `store.base.FleetStore`."""
+
+        def reports(self) -> tuple[HostReport, ...]:
+            """See `store.base.FleetStore`."""
+
+        def canaries(self) -> tuple[Canary, ...]:
+            """See `store.base.FleetStore`."""
+
+    class SeenStore(Store, Sighted, Protocol):
+        """A store that logins share, and that knows what the hosts see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +77,24 @@ class Survey:
 
 def survey(store: WatchedStore, state: SwitchState, standards: Standards, now: datetime) -> Survey:
     """What the hosts reported, judged at `now` by the store's clock. Raises `StoreError`."""
-    reports = store.reports()
-    known = {(one.upstream, one.name): one for one in store.canaries()}
-    # One that never ran has no row, and vouches for nobody: it must not look like none at all.
-    canaries = tuple(known.get(key, Canary(*key)) for key in sorted(standards.canaries))
+    reports, canaries = store.reports(), _configured_canaries(store, standards)
     usable = standards.usable(now)
     names = tuple(usable)
     fleet = judge_fleet(names, reports, canaries, standards.fresh, now)
     situation = Situation(fleet, _candidates(store, usable, standards), standards.limits, now)
     return Survey(now, state, situation, decide(state, situation), reports, canaries)
+
+
+def health_of(store: Sighted, name: str, standards: Standards, now: datetime) -> Health:
+    """What the fleet sees of one upstream, at `now` by the store's clock. Raises `StoreError`."""
+    canaries = _configured_canaries(store, standards)
+    return judge_fleet((name,), store.reports(), canaries, standards.fresh, now).health[name]
+
+
+def _configured_canaries(store: Sighted, standards: Standards) -> tuple[Canary, ...]:
+    """One that never ran has no row, and vouches for nobody: it must not look like none at all."""
+    known = {(one.upstream, one.name): one for one in store.canaries()}
+    return tuple(known.get(key, Canary(*key)) for key in sorted(standards.canaries))
 
 
 def _candidates(

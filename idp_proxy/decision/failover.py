@@ -73,6 +73,15 @@ class Decision:
 _RETURN: Final = "failback_approve"
 
 
+#: The rule by which a return waits for a proof that only a person can give.
+_UNPROVEN: Final = "failback_unproven"
+
+
+def awaits_test(decision: Decision) -> bool:
+    """Whether a return waits for somebody to log in at `target` (`failback test`)."""
+    return decision.rule == _UNPROVEN and decision.target is not None
+
+
 def is_return(decision: Decision) -> bool:
     """Whether what is proposed is a failback: whoever confirms it hands the switch back to the
     watch, while a switch by hand is held.
@@ -187,7 +196,9 @@ def _failback_waits(
     up_until = (health.up_since or now) + limits.hold_down
     if proven is None or not -CLOCK_TOLERANCE <= now - proven <= limits.proven_for_failback:
         why = f"{name} is up, but no login by it was proven in the last minutes"
-        return _stay("failback_unproven", f"{why}: idp-proxy failback test")
+        if health.has_canary:
+            return _stay(_UNPROVEN, f"{why}: its canaries will tell")
+        return _stay(_UNPROVEN, f"{why}: idp-proxy failback test", name)
     if now < up_until:
         return _stay("hold_down", f"{name} must stay up for a while", due_at=up_until)
     if state.hold_until is not None and now < state.hold_until:

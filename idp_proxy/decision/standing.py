@@ -6,9 +6,12 @@ No upstream's name, no verdict and no reason leaves here (DESIGN section 9, OPS-
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+
+from idp_proxy.decision.fleet import Health
+from idp_proxy.decision.health import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,21 +33,20 @@ class LoginState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`proven_at` is the last verified login at the serving upstream; `affected` says whether
-    people may notice something: a standby serves, or nobody.
+    """`proven_at` is the last verified login or canary at the serving upstream; `affected` says
+    whether people may notice something: a standby serves, or nobody, or the serving one wavers.
+    `ready`: the proxy has somebody to send a login to, who may be down all the same.
     """
 
     login: LoginState
     proven_at: datetime | None
     affected: bool
-
-    @property
-    def ready(self) -> bool:
-        """Whether a login that begins now can be served."""
-        return self.login is not LoginState.FAILS
+    ready: bool = True
 
 
-NOBODY_SERVES: Final = Standing(LoginState.FAILS, None, affected=True)
+#: What is known of an upstream while no host can be asked about it.
+UNSEEN: Final = Health("", Verdict.UNKNOWN, ())
+NOBODY_SERVES: Final = Standing(LoginState.FAILS, None, affected=True, ready=False)
 
 
 def judge_standing(
@@ -52,12 +54,20 @@ def judge_standing(
     active: str,
     why_unusable: str | None,
     proofs: Mapping[str, datetime],
+    health: Health,
     now: datetime,
 ) -> Standing:
-    """How logins stand. `why_unusable` is the reason why the serving upstream cannot be asked."""
-    proven_at = proofs.get(state.serving)
+    """How logins stand. `why_unusable` is the reason why the serving upstream cannot be asked,
+    `health` what the fleet sees of it.
+    """
+    known = (proofs.get(state.serving), health.canary_passed_at)
+    proven_at = max(filter(None, known), default=None)
     if state.serving in state.disabled or why_unusable is not None:
+        return replace(NOBODY_SERVES, proven_at=proven_at)
+    if health.verdict is Verdict.DOWN:
+        # Logins still go there: the person's browser may reach what the hosts do not.
         return Standing(LoginState.FAILS, proven_at, affected=True)
     fresh = proven_at is not None and now - proven_at <= PROOF_LASTS
     login = LoginState.WORKS if fresh else LoginState.UNKNOWN
-    return Standing(login, proven_at, affected=state.serving != active)
+    wavers = health.verdict is Verdict.SUSPECT
+    return Standing(login, proven_at, affected=wavers or state.serving != active)

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from idp_proxy.config import Settings
-    from idp_proxy.store.base import Spool, Store
+    from idp_proxy.store.base import Spool
     from idp_proxy.store.sql import SqlStore
+    from idp_proxy.survey import SeenStore
     from idp_proxy.upstream.configured import ConfiguredUpstream
 
 
@@ -44,7 +45,7 @@ class Builder:
         wanted: Wanted | None = None,
         *,
         sqlite: bool = False,
-        spool: Callable[[MemoryStore | SqlStore, Clock], tuple[Store, Spool]] | None = None,
+        spool: Callable[[MemoryStore | SqlStore, Clock], tuple[SeenStore, Spool]] | None = None,
         **mattermost: Any,
     ) -> Stage:
         """`spool` puts a store that can go away, and a spool, between the proxy and the store;

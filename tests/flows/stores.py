@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from idp_proxy.decision.fleet import HostReport
+    from idp_proxy.decision.health import Canary
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
-    from idp_proxy.store.base import Store, Transaction, UsedId
+    from idp_proxy.store.base import Transaction, UsedId
     from idp_proxy.store.memory import MemoryStore
     from idp_proxy.store.sql import SqlStore
+    from idp_proxy.survey import SeenStore
     from tests.flows.stage import Clock
 
 
@@ -28,7 +31,7 @@ class Reachable:
     transaction run and fail at its end, with nothing written; `loses_the_answer` with all written.
     """
 
-    store: Store
+    store: MemoryStore | SqlStore
     away: bool = False
     fails_at_commit: bool = False
     loses_the_answer: bool = False
@@ -69,6 +72,21 @@ class Reachable:
         self._reach()
         return self.store.proofs()
 
+    def clock(self) -> datetime:
+        """See `store.base.FleetStore`."""
+        self._reach()
+        return self.store.clock()
+
+    def reports(self) -> tuple[HostReport, ...]:
+        """See `store.base.FleetStore`."""
+        self._reach()
+        return self.store.reports()
+
+    def canaries(self) -> tuple[Canary, ...]:
+        """See `store.base.FleetStore`."""
+        self._reach()
+        return self.store.canaries()
+
     def prune(self, now: datetime) -> int:
         """See `store.base.Store`."""
         self._reach()
@@ -93,7 +111,7 @@ class Outage:
     reachable: Reachable | None = None
     spool: LocalSpool | None = None
 
-    def __call__(self, store: MemoryStore | SqlStore, clock: Clock) -> tuple[Store, LocalSpool]:
+    def __call__(self, store: MemoryStore | SqlStore, clock: Clock) -> tuple[SeenStore, LocalSpool]:
         """A way to `store` that can be cut, and this host's spool."""
         self.reachable = Reachable(store)
         self.spool = LocalSpool(

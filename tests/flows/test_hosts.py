@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from idp_proxy.store.base import Spool, Store
+    from idp_proxy.store.base import Spool
+    from idp_proxy.survey import SeenStore
     from tests.flows.conftest import Builder
     from tests.flows.stage import Begun
 
-    Worker = Callable[[Begun, Stage, Store, Spool | None], httpx.Client]
+    Worker = Callable[[Begun, Stage, SeenStore, Spool | None], httpx.Client]
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def worker() -> Iterator[Worker]:
     """Takes a login under way to another worker: a browser with its cookies, that talks to it."""
     wires: list[Wire] = []
 
-    def made(begun: Begun, stage: Stage, store: Store, spool: Spool | None) -> httpx.Client:
+    def made(begun: Begun, stage: Stage, store: SeenStore, spool: Spool | None) -> httpx.Client:
         upstreams = open_upstreams(stage.settings)
         clock = stage.clock
         app = build(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from idp_proxy.decision.fleet import HostReport
+from idp_proxy.decision.health import Track, Verdict
 from tests.flows.configuration import Wanted, provider
 from tests.flows.stage import PUBLIC, Stage
 from tests.support import saml_wire
@@ -60,8 +62,10 @@ def test_status_works_for_ten_minutes_after_a_verified_login(stage: Stage) -> No
     assert status(stage) == {"login": "unknown", "proven_at": None}
     stage.log_in(ALICE)
     proven = stage.clock.at
+    assert status(stage)["login"] == "unknown", "what everybody may ask is read once a second"
+    stage.clock.pass_by(seconds=1)
     assert status(stage) == {"login": "works", "proven_at": proven.isoformat()}
-    stage.clock.pass_by(minutes=10)
+    stage.clock.pass_by(minutes=9, seconds=59)
     assert status(stage)["login"] == "works"
     stage.clock.pass_by(seconds=1)
     assert status(stage) == {"login": "unknown", "proven_at": proven.isoformat()}
@@ -74,6 +78,7 @@ def test_status_speaks_of_the_upstream_that_serves_now(stage: Stage) -> None:
     stage.switch("standby")
     assert status(stage) == {"login": "unknown", "proven_at": None}
     stage.log_in(ALICE)
+    stage.clock.pass_by(seconds=1)
     assert status(stage)["login"] == "works"
 
 
@@ -198,3 +203,15 @@ def test_a_head_request_says_what_a_get_would(stage: Stage) -> None:
         got, asked = stage.client().get(path), stage.client().head(path)
         assert asked.status_code == got.status_code
         assert asked.headers["content-type"] == got.headers["content-type"]
+
+
+def test_status_shows_an_outage_that_the_hosts_see_and_readiness_does_not(stage: Stage) -> None:
+    stage.log_in(ALICE)
+    now = stage.store.clock()
+    down = Track(Verdict.DOWN, failures=9, since=now, at=now, reason="active takes no connection")
+    stage.store.publish(HostReport("sso1", now, {"active": down}, reference_answers=True))
+    assert status(stage)["login"] == "fails"
+    page = stage.client().get("/status", headers={"Accept-Language": "de"}).text
+    assert "takes no connection" not in page
+    assert "active" not in page
+    assert stage.client().get("/readyz").json() == {"ready": True}

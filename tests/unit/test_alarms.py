@@ -128,6 +128,23 @@ def test_a_return_that_waits_for_a_person_is_proposed() -> None:
     assert notice.next == "idp-proxy switch confirm k7m2"
 
 
+def test_a_return_without_a_canary_asks_somebody_to_prove_it() -> None:
+    seen = turn(state(serving="entra"))
+    assert seen.survey is not None
+    situation = replace(
+        seen.survey.situation,
+        candidates={
+            name: replace(one, failback_test_at=None)
+            for name, one in seen.survey.situation.candidates.items()
+        },
+    )
+    waits = replace(
+        seen, survey=replace(seen.survey, decision=decide(seen.survey.state, situation))
+    )
+    notice = told(waits)[Kind.PROPOSED]
+    assert (notice.facts["target"], notice.next) == ("okta", "idp-proxy failback test")
+
+
 def test_a_disabled_serving_upstream_is_its_own_alarm() -> None:
     assert Kind.DISABLED in told(turn(state(disabled=frozenset({"okta"}))))
 
