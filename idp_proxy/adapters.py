@@ -121,7 +121,9 @@ def open_standards(settings: Settings, upstreams: Mapping[str, ConfiguredUpstrea
         usable=partial(usable_at, upstreams),
         limits=settings.failover.limits,
         fresh=settings.health.fresh,
-        canaries=frozenset(),
+        canaries=frozenset(
+            (one.name, canary.name) for one in settings.upstreams for canary in one.canaries
+        ),
         findings=dict,
     )
 

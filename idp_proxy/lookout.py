@@ -80,7 +80,7 @@ def _watch(
         standards=adapters.open_standards(settings, upstreams),
         observer=observer,
         canaries=CanaryPlan(
-            logins=(),
+            logins=adapters.open_canaries(settings, upstreams),
             thresholds=failover.canary_thresholds,
             serving=failover.canary_times.serving,
             standby=failover.canary_times.standby,

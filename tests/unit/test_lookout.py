@@ -23,6 +23,7 @@ from idp_proxy.operators import proposals
 from idp_proxy.operators.tables import proposal
 from idp_proxy.store.schema import migrate
 from idp_proxy.survey import survey
+from tests.unit.config_folder import private_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,3 +147,29 @@ def test_it_runs_reports_and_stops(settings: Settings, store: SqlStore) -> None:
         stop()
     (report,) = store.reports()
     assert (report.host, sorted(report.tracks)) == ("sso1", sorted(NAMES))
+
+
+def test_a_configured_canary_counts_and_runs(folder: Folder) -> None:
+    private_file(folder.path / "keys" / "canary.pw", b"geheim-im-wald\n")
+    table = (
+        '[[upstream.canary]]\nname = "staff"\nusername = "canary"\nsubject = "e-9001"\n'
+        'password = "file:keys/canary.pw"\n'
+    )
+    settings = folder.set("[audit]\n", f"{table}\n[audit]\n").read()
+    upstreams = open_upstreams(settings)
+    assert open_standards(settings, upstreams).canaries == {("entra", "staff")}
+    migrate(settings.store.url)
+    store = open_store(settings)
+    quick = replace(settings.failover, tick=timedelta(milliseconds=10))
+    stop = lookout.start(replace(settings, failover=quick), store, upstreams)
+    try:
+        until = time.monotonic() + 10
+        while not any(one.track.at for one in store.canaries()):
+            assert time.monotonic() < until, "it never ran"
+            time.sleep(0.01)
+    finally:
+        stop()
+    (canary,) = store.canaries()
+    assert (canary.upstream, canary.name, canary.host) == ("entra", "staff", "sso1")
+    assert "approved metadata" in canary.track.reason
+    store.close()

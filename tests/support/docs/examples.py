@@ -97,6 +97,8 @@ def _leaf(words: list[str]) -> tuple[Any, list[str]]:
     if rest[:1] == ["--config"]:
         rest = rest[2:]
     while hasattr(command, "commands"):
+        if command.invoke_without_command and (not rest or rest[0].startswith("--")):
+            return command, rest  # a group that is a command too, as `failback`
         if not rest:
             return "names no command", rest
         name = rest.pop(0)
