@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from idp_proxy.decision.eligibility import eligible
 from idp_proxy.decision.expiry import expiry_step
-from idp_proxy.decision.failover import Action, Alarm, awaits_test
+from idp_proxy.decision.failover import Action, Alarm
 from idp_proxy.decision.health import Verdict
 from idp_proxy.decision.notices import EVENTS, Kind, Notice
 from idp_proxy.decision.switching import Mode
@@ -142,7 +142,7 @@ def _of_decision(turn: Turn, seen: Survey) -> Iterator[Notice]:
     elif kind is not None:
         yield Notice(kind, f"{decision.alarm}:{state.serving}", facts, _way_out(turn, decision))
     elif decision.target is not None and (
-        decision.action is Action.PROPOSE or awaits_test(decision)
+        decision.action is Action.PROPOSE or decision.awaits_test
     ):
         facts = {"target": decision.target, "cause": decision.reason}
         key = f"proposed:{decision.rule}:{decision.target}"
@@ -151,7 +151,7 @@ def _of_decision(turn: Turn, seen: Survey) -> Iterator[Notice]:
 
 def _way_out(turn: Turn, decision: Decision) -> str:
     """The one command that helps: prove or confirm what is proposed, or reach people otherwise."""
-    if awaits_test(decision):
+    if decision.awaits_test:
         return "idp-proxy failback test"
     if turn.proposal is not None:
         return f"idp-proxy switch confirm {turn.proposal}"

@@ -17,7 +17,6 @@ from idp_proxy import adapters, watch
 from idp_proxy.alarms import Alarms
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.decision.approval import Act
-from idp_proxy.decision.failover import is_return
 from idp_proxy.decision.traffic import TrafficLimits, judge_traffic
 from idp_proxy.errors import StoreError
 from idp_proxy.notify import Manner, Notifier, open_channels
@@ -161,7 +160,7 @@ class Proposer:
         decision = seen.decision
         if decision.target is None:
             return None
-        act = Act.FAILBACK if is_return(decision) else Act.SWITCH
+        act = Act.FAILBACK if decision.is_return else Act.SWITCH
         wish, epoch = Wish(act, decision.target, decision.reason[:500]), seen.state.epoch
         # At most turns it waits there already: then nothing is written.
         with self.store.reading() as connection:

@@ -21,7 +21,6 @@ from idp_proxy.cli.session import (
     warn,
 )
 from idp_proxy.decision.eligibility import eligible, switches_left
-from idp_proxy.decision.failover import awaits_test
 from idp_proxy.decision.health import Verdict
 from idp_proxy.decision.switching import Mode, route
 from idp_proxy.operators import overrides, proposals
@@ -310,7 +309,7 @@ def _next(found: _Found) -> str:
         return command_line(*_confirms(found.proposals[0]))
     if found.down:
         return _way_out(found)
-    if found.watched and awaits_test(found.seen.decision):
+    if found.watched and found.seen.decision.awaits_test:
         return command_line("failback", "test")
     if state.mode is Mode.LATCHED:
         return command_line("release", "--reason", "the cause is known")

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from idp_proxy.decision.switching import SwitchState
 
 
+#: The rules by which a return is proposed to people, and waits for a proof.
+_RETURN: Final = "failback_approve"
+_UNPROVEN: Final = "failback_unproven"
+
+
 class Action(enum.StrEnum):
     """What the watch is told to do."""
 
@@ -68,25 +73,15 @@ class Decision:
     alarm: Alarm | None = None
     due_at: datetime | None = None
 
+    @property
+    def is_return(self) -> bool:
+        """Whether a failback is proposed: it hands the switch back, a switch by hand is held."""
+        return self.rule == _RETURN
 
-#: The rule by which a return is proposed to people.
-_RETURN: Final = "failback_approve"
-
-
-#: The rule by which a return waits for a proof that only a person can give.
-_UNPROVEN: Final = "failback_unproven"
-
-
-def awaits_test(decision: Decision) -> bool:
-    """Whether a return waits for somebody to log in at `target` (`failback test`)."""
-    return decision.rule == _UNPROVEN and decision.target is not None
-
-
-def is_return(decision: Decision) -> bool:
-    """Whether what is proposed is a failback: whoever confirms it hands the switch back to the
-    watch, while a switch by hand is held.
-    """
-    return decision.rule == _RETURN
+    @property
+    def awaits_test(self) -> bool:
+        """Whether a return waits for somebody to log in at `target` (`failback test`)."""
+        return self.rule == _UNPROVEN and self.target is not None
 
 
 # --- the table ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from idp_proxy.decision.eligibility import (
     in_words,
     why_ineligible,
 )
-from idp_proxy.decision.failover import Action, Alarm, Decision, after, awaits_test, decide
+from idp_proxy.decision.failover import Action, Alarm, Decision, after, decide
 from idp_proxy.decision.fleet import Fleet, Health
 from idp_proxy.decision.health import Verdict
 from idp_proxy.decision.switching import (
@@ -523,10 +523,10 @@ def test_spans_are_told_in_minutes_or_hours() -> None:
 def test_only_a_person_is_asked_for_a_test_where_no_canary_will_tell() -> None:
     unproven = {"okta": replace(GOOD, failback_test_at=None)}
     alone = decide(AWAY, situation(UP, candidates=unproven))
-    assert awaits_test(alone)
+    assert alone.awaits_test
     watched = situation(
         replace(UP, has_canary=True, canary_passed_at=NOW - HOUR / 5), candidates=unproven
     )
     waits = decide(AWAY, watched)
     assert (waits.rule, waits.target) == ("failback_unproven", None)
-    assert not awaits_test(waits)
+    assert not waits.awaits_test

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
-from idp_proxy.decision.failover import is_return
 from idp_proxy.decision.health import Outcome
 from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.store.base import Evidence
@@ -262,7 +261,7 @@ def _confirms(stage: Stage, who: str) -> None:
     _, seen = stage.proposed[-1]
     decision, epoch = seen.decision, seen.state.epoch
     assert decision.target is not None
-    act = _board(stage).fail_back if is_return(decision) else _board(stage).to
+    act = _board(stage).fail_back if decision.is_return else _board(stage).to
     act(decision.target, decision.reason, who, epoch=epoch)
 
 
