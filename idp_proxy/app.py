@@ -35,6 +35,9 @@ from idp_proxy.converted import ConvertedFile, NobodyConverted
 from idp_proxy.decision.canary import CanaryAccounts
 from idp_proxy.decision.roster import RosterLimits
 from idp_proxy.decision.switching import Grace
+from idp_proxy.drill import Joining
+from idp_proxy.drill_pass import COOKIE, DrillPasses
+from idp_proxy.drill_pass import PURPOSE as DRILL
 from idp_proxy.errors import ConfigError
 from idp_proxy.login import Login
 from idp_proxy.login_record import LoginRecord
@@ -56,7 +59,7 @@ from idp_proxy.standing_view import StandingView
 from idp_proxy.store.switch_view import SwitchView
 from idp_proxy.traffic import TELL_EVERY_S, TrafficMeter
 from idp_proxy.transaction import PURPOSE, CookieStyle
-from idp_proxy.web import acs, failures, operations, rehearse, sso
+from idp_proxy.web import acs, drill, failures, operations, rehearse, sso
 from idp_proxy.web.acs import Rehearsals
 from idp_proxy.web.pages import Pages, origin
 from idp_proxy.web.threads import THREADS, THREADS_REMOTE, JourneyThreads
@@ -137,7 +140,13 @@ def build(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     threads = JourneyThreads(THREADS if spool is None else THREADS_REMOTE)
-    app.router.routes.append(sso.route(login, pages, style, threads))
+    drills = replace(style, purpose=DRILL)
+    joining = Joining(
+        store=store, switch=view, ring=KeyRing(settings.proxy.state_keys, DRILL), now=now
+    )
+    drill_cookie = drills.name(COOKIE)
+    app.router.routes.append(sso.route(login, pages, style, drill_cookie, threads))
+    app.router.routes.append(drill.route(joining, pages, drills, drill_cookie, threads))
     app.router.routes.append(acs.route(login, rehearsals, pages, style, threads))
     app.router.routes.append(rehearse.route(rehearsals.journey, pages, rehearsals.style, threads))
     standing = StandingView(
@@ -186,21 +195,26 @@ def _login(
             converted=(
                 ConvertedFile(converted.file, converted.key) if converted else NobodyConverted()
             ),
-            canaries=CanaryAccounts.of(
-                canary.subject for one in settings.upstreams for canary in one.canaries
-            ),
+            canaries=_canaries(settings),
             withheld_from_standby=registered.role_attributes,
             answer_within=settings.proxy.answer_within,
             roster_limits=RosterLimits(settings.roster.confirmed_by_login),
             new_id=new_id,
         ),
         responses=_responses(settings),
+        drills=DrillPasses(store, KeyRing(settings.proxy.state_keys, DRILL)),
         meter=meter,
         ring=KeyRing(settings.proxy.state_keys, PURPOSE),
         now=now,
         new_id=new_id,
         answer_within=settings.proxy.answer_within,
         grace=Grace(planned=settings.proxy.answer_within),
+    )
+
+
+def _canaries(settings: Settings) -> CanaryAccounts:
+    return CanaryAccounts.of(
+        canary.subject for one in settings.upstreams for canary in one.canaries
     )
 
 
@@ -216,6 +230,7 @@ def _rehearsal(
         switch=view,
         store=store,
         active=next(iter(upstreams)),
+        canaries=_canaries(settings),
         roster_limits=RosterLimits(settings.roster.confirmed_by_login),
         ring=KeyRing(settings.proxy.state_keys, REHEARSE),
         now=now,

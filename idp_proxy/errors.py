@@ -276,6 +276,13 @@ class CanaryAccount(LoginRefused):
     public = "This account is only for automatic tests of the login."
 
 
+class PersonNotInDrill(LoginRefused):
+    """The browser takes part in a drill for somebody else than who logged in."""
+
+    code = "person_not_in_drill"
+    public = "This browser takes part in an exercise, for somebody else."
+
+
 class RosterUnavailable(LoginRefused):
     """A standby's person cannot be looked up while the store is down."""
 

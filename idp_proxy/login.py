@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from idp_proxy.decision.subject import Evidence, Identity
-    from idp_proxy.decision.switching import Grace
+    from idp_proxy.decision.switching import Grace, SwitchState
     from idp_proxy.login_record import LoginRecord
     from idp_proxy.saml.authn_request import ServiceProvider
     from idp_proxy.saml.bindings import RequestMessage, ResponseMessage
     from idp_proxy.seal import KeyRing
     from idp_proxy.store.switch_view import SwitchView
+    from idp_proxy.transaction import DrillLogin
     from idp_proxy.upstream.base import Proof, Upstream
 
 
@@ -65,6 +66,18 @@ class Meter(Protocol):
         """`upstream` gave a verified answer, or refused, to a login that began then."""
 
 
+class Drills(Protocol):
+    """Whom a drill leads past the serving upstream (`drill_pass`)."""
+
+    def way(self, cookie: str, state: SwitchState, now: datetime) -> tuple[str, DrillLogin] | None:
+        """Where a browser with this pass is led, and for whom; None: where everybody is."""
+
+    def refuses_answer(
+        self, login: DrillLogin, state: SwitchState, grace: Grace, now: datetime
+    ) -> str | None:
+        """Why the answer to such a login is no longer taken; None if it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """What the browser posts to Mattermost, and what the log may say of it."""
@@ -85,6 +98,7 @@ class Login:
     switch: SwitchView
     record: LoginRecord
     responses: ResponseIssuer
+    drills: Drills
     meter: Meter
     ring: KeyRing
     now: Callable[[], datetime]
@@ -92,8 +106,9 @@ class Login:
     answer_within: timedelta
     grace: Grace
 
-    def begin(self, message: RequestMessage) -> SentOn:
-        """Ask the serving upstream to authenticate the person Mattermost sent.
+    def begin(self, message: RequestMessage, drill_pass: str | None = None) -> SentOn:
+        """Ask the serving upstream to authenticate the person Mattermost sent; or the standby of a
+        drill, if this browser has a pass for one that goes on.
 
         Raises `SamlError` for the request, `RelayStateRefused`, `UpstreamUnavailable` while nobody
         serves, `StoreError` while it cannot be known who does.
@@ -107,21 +122,25 @@ class Login:
             raise errors.UpstreamUnavailable(
                 f"the serving upstream {state.serving} takes no logins"
             )
-        upstream = self.upstreams[serving]
+        asked, drill = serving, None
+        if drill_pass is not None and (way := self._drilled(drill_pass, state, now)):
+            asked, drill = way
+        upstream = self.upstreams[asked]
         transaction = LoginTransaction(
             tid=self.new_id(),
             started_at=now.replace(microsecond=0),
             sp_request_id=request.id,
             relay_state=message.relay_state,
             acs_url=self.provider.acs_url,
-            upstream=serving,
+            upstream=asked,
             entity_id=upstream.entity_id(now),
             epoch=state.epoch,
             request_id=f"_{self.new_id()}",
             force_authn=request.force_authn,
             is_passive=request.is_passive,
+            drill=drill,
         )
-        way = upstream.begin(
+        sent = upstream.begin(
             Ask(
                 request_id=transaction.request_id,
                 relay_state=transaction.tid,
@@ -130,8 +149,16 @@ class Login:
                 now=now,
             )
         )
-        self.meter.begun(serving, transaction.started_at)
-        return SentOn(way, transaction.tid, seal(transaction, self.ring))
+        self.meter.begun(asked, transaction.started_at)
+        return SentOn(sent, transaction.tid, seal(transaction, self.ring))
+
+    def _drilled(
+        self, drill_pass: str, state: SwitchState, now: datetime
+    ) -> tuple[str, DrillLogin] | None:
+        """Where a drill leads this browser, if that upstream can be asked."""
+        way = self.drills.way(drill_pass, state, now)
+        known = None if way is None else self.upstreams.get(way[0])
+        return None if known is None or known.why_unusable(now) is not None else way
 
     def complete(
         self, upstream: str, message: ResponseMessage, cookie_of: Callable[[str], str | None]
@@ -185,7 +212,12 @@ class Login:
             )
         if transaction.acs_url != self.provider.acs_url:
             raise errors.LoginExpired("the service provider's address was changed during the login")
-        if why := refuses_answer(self.switch.state(), upstream, self.grace, now):
+        state = self.switch.state()
+        if transaction.drill is None:
+            why = refuses_answer(state, upstream, self.grace, now)
+        else:
+            why = self.drills.refuses_answer(transaction.drill, state, self.grace, now)
+        if why is not None:
             raise errors.LoginNotAsked(f"FO-03: {why}")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from idp_proxy import errors
 from idp_proxy.audit.chain import Event
+from idp_proxy.decision.drill import person_digest
 from idp_proxy.decision.roster import (
     Refusal,
     Refused,
@@ -88,14 +89,16 @@ class LoginRecord:
         used = self._used_ids(transaction, proof)
         try:
             with self.store.transaction() as tx:
-                found = self._unless_canary(proof.subject, self._judged(tx, proof.subject, now))
+                found = _not_meant(transaction, proof) or self._judged(tx, proof.subject, now)
+                found = self._unless_canary(proof.subject, found)
                 self._write(tx, transaction, proof, found, used, now)
         except errors.StoreConflict:
             raise
         except errors.StoreError:
             if self.spool is None:
                 raise
-            found = self._unless_canary(proof.subject, self._judged_alone(proof.subject, now))
+            found = _not_meant(transaction, proof) or self._judged_alone(proof.subject, now)
+            found = self._unless_canary(proof.subject, found)
             with self.spool.transaction() as tx:
                 self._write(tx, transaction, proof, found, used, now)
         else:
@@ -160,6 +163,7 @@ class LoginRecord:
         used: Sequence[UsedId],
         now: datetime,
     ) -> None:
+        drill = {} if transaction.drill is None else {"drill": transaction.drill.drill}
         refusal = found if isinstance(found, errors.LoginRefused) else None
         admission = found if isinstance(found, Admission) else None
         tx.consume(*used)
@@ -180,6 +184,7 @@ class LoginRecord:
                     "assertion": proof.assertion_id,
                     "authn_context": proof.subject.evidence.authn_context,
                     "reason": refusal.code if refusal else None,
+                    **drill,
                 },
             )
         )
@@ -198,3 +203,11 @@ class LoginRecord:
             UsedId("transaction", "", transaction.tid, until, attempt),
             UsedId("assertion", proof.issuer, proof.assertion_id, proof_until, attempt),
         )
+
+
+def _not_meant(transaction: LoginTransaction, proof: Proof) -> errors.PersonNotInDrill | None:
+    """In a drill nobody comes through the standby but whom the browser's pass was made for."""
+    meant, key = transaction.drill, lookup_key(proof.subject.link_key)
+    if meant is None or person_digest(key) == meant.person:
+        return None
+    return errors.PersonNotInDrill(f"the pass of the drill {meant.drill} is somebody else's")

@@ -13,11 +13,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from idp_proxy import adapters, watch
 from idp_proxy.alarms import Alarms
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.decision.approval import Act
 from idp_proxy.decision.traffic import TrafficLimits, judge_traffic
+from idp_proxy.drill import Guard
 from idp_proxy.errors import StoreError
 from idp_proxy.notify import Manner, Notifier, open_channels
 from idp_proxy.observer import Observer, Sights
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     from idp_proxy.survey import Survey
     from idp_proxy.upstream.configured import ConfiguredUpstream
     from idp_proxy.upstream.probing import Expiry
+    from idp_proxy.watch import Turn
+
+_log = structlog.get_logger("idp_proxy.lookout")
 
 #: Unanswered logins are counted by the minute: to look more often would show nothing new.
 _TRAFFIC_EVERY_S: Final = 15.0
@@ -88,13 +94,16 @@ def _watch(
         ),
         clock=clock,
         tick=failover.tick,
-        told=Alarms(
-            host=host,
-            notifier=notifier,
-            expiries=lambda: _expiries(observer),
-            traffic=TrafficSight(store, tuple(upstreams), time.monotonic),
-            now=clock.now,
-        ).told,
+        told=Hearers(
+            Alarms(
+                host=host,
+                notifier=notifier,
+                expiries=lambda: _expiries(observer),
+                traffic=TrafficSight(store, tuple(upstreams), time.monotonic),
+                now=clock.now,
+            ).told,
+            Guard(store, host),
+        ),
         propose=Proposer(store, host),
     )
 
@@ -115,6 +124,27 @@ def _notifier(settings: Settings, store: SqlStore) -> Notifier:
     )
     channels = open_channels(wanted.urls, wanted.timeout.total_seconds())
     return Notifier(channels, store.writing, manner, adapters.utc_now)
+
+
+@dataclass(frozen=True, slots=True)
+class Hearers:
+    """Who hears of every turn: whoever is told of it, and the guard of a drill."""
+
+    alarms: Callable[[Turn], None]
+    guard: Guard
+
+    def __call__(self, turn: Turn) -> None:
+        """The alarms come first: a drill that cannot be ended now is ended at the next turn."""
+        self.alarms(turn)
+        if turn.survey is None:
+            return
+        try:
+            ended = self.guard.look(turn.survey)
+        except StoreError as error:
+            _log.warning("drill_not_ended", detail=error.detail[:300])
+            return
+        if ended is not None:
+            _log.warning("drill_ended", drill=ended.id, reason=ended.why_ended)
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ from idp_proxy.upstream.base import Ask, Pending, SentOn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from idp_proxy.decision.canary import CanaryAccounts
     from idp_proxy.decision.roster import RosterLimits
     from idp_proxy.decision.subject import Subject
     from idp_proxy.saml.bindings import ResponseMessage
@@ -100,6 +101,7 @@ class Rehearsal:
     switch: SwitchView
     store: Store
     active: str
+    canaries: CanaryAccounts
     roster_limits: RosterLimits
     ring: KeyRing
     now: Callable[[], datetime]
@@ -142,7 +144,8 @@ class Rehearsal:
         """Take the answer posted to the ACS of `upstream`; `cookie_of` finds its cookie.
 
         Raises `LoginError` and its kin, `LinkRefused`, `SamlError` for the answer, `PersonBlocked`,
-        `StoreError`. Whatever it raises, there is no evidence, and the link may still count.
+        `CanaryAccount`, `StoreError`. Whatever it raises, there is no evidence, and the link may
+        still count.
         """
         now = self.now()
         under_way = _opened(*answered(message.relay_state, cookie_of, self.ring))
@@ -172,10 +175,16 @@ class Rehearsal:
     def _person(
         self, tx: Transaction, subject: Subject, now: datetime
     ) -> tuple[str | None, Refusal | None]:
-        """Who it was, as far as the roster knows, and why a login would not let them in."""
+        """Who it was, as far as the roster knows, and why a login would not let them in.
+
+        Raises `CanaryAccount`: it has evidence of its own, and its password is in a file.
+        """
+        holder = tx.person_by_lookup_key(lookup_key(subject.link_key))
+        named = {subject.link_key, subject.attributes.get("id", subject.link_key)}
+        if self.canaries.names_one(*named, *(() if holder is None else (holder.id,))):
+            raise errors.CanaryAccount("the subject is that of a configured canary")
         if subject.upstream == self.active:
             return subject.attributes["id"], None
-        holder = tx.person_by_lookup_key(lookup_key(subject.link_key))
         verdict = judge_standby(holder, self.roster_limits, now)
         refusal = verdict.refusal if isinstance(verdict, Refused) else None
         return (None if holder is None else holder.id), refusal

@@ -49,6 +49,14 @@ _ISSUED = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
+class DrillLogin:
+    """A login as part of a drill, and for whom (`decision.drill.person_digest`)."""
+
+    drill: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoginTransaction:
     """One login: what Mattermost asked, and the one upstream that was asked for it.
 
@@ -67,6 +75,7 @@ class LoginTransaction:
     request_id: str
     force_authn: bool
     is_passive: bool
+    drill: DrillLogin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +96,14 @@ class CookieStyle:
         """The name of the cookie that belongs to this transaction."""
         return self.prefix + tid[:8]
 
-    def header(self, name: str, value: str) -> str:
+    def header(self, name: str, value: str, max_age_s: int = MAX_AGE_S) -> str:
         """A Set-Cookie value. The answer is a cross-site POST, hence SameSite=None (WEB-01)."""
         site = "SameSite=Lax" if self.insecure else "Secure; SameSite=None"
-        return f"{name}={value}; Path=/; Max-Age={MAX_AGE_S}; HttpOnly; {site}"
+        return f"{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; {site}"
 
     def removal(self, name: str) -> str:
         """A Set-Cookie value that removes a cookie."""
-        return self.header(name, "").replace(f"Max-Age={MAX_AGE_S}", "Max-Age=0")
+        return self.header(name, "", 0)
 
 
 def is_tid(text: str | None) -> bool:
@@ -124,7 +133,7 @@ def seal(transaction: LoginTransaction, ring: KeyRing) -> str:
 
     Raises `RelayStateRefused` if it is longer than a cookie all the same: a browser would drop it.
     """
-    facts = {
+    facts: dict[str, object] = {
         "at": int(transaction.started_at.timestamp()),
         "id": transaction.sp_request_id,
         "acs": transaction.acs_url,
@@ -136,6 +145,8 @@ def seal(transaction: LoginTransaction, ring: KeyRing) -> str:
         "ip": transaction.is_passive,
         "rs": transaction.relay_state is not None,
     }
+    if transaction.drill is not None:
+        facts["dr"] = [transaction.drill.drill, transaction.drill.person]
     content = json.dumps(facts, separators=(",", ":")).encode() + b"\0"
     content += (transaction.relay_state or "").encode()
     return sealed_cookie(transaction.tid, transaction.started_at, content, ring)
@@ -212,6 +223,7 @@ def _login_of(tid: str, content: bytes) -> LoginTransaction:
         request_id=facts["req"],
         force_authn=facts["fa"],
         is_passive=facts["ip"],
+        drill=DrillLogin(*facts["dr"]) if "dr" in facts else None,
     )
 
 

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from idp_proxy.cli.audit import register as register_audit
+from idp_proxy.cli.drilling import register as register_drilling
 from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.notifying import register as register_notifying
 from idp_proxy.cli.operators import register as register_operators
@@ -31,6 +32,7 @@ for register in (
     register_status,
     register_switching,
     register_rehearsing,
+    register_drilling,
     register_metadata,
     register_audit,
     register_notifying,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from idp_proxy.audit.chain import Event, PersonKey, Row
+    from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.fleet import HostReport
     from idp_proxy.decision.health import Canary
     from idp_proxy.decision.roster import RosterRow
@@ -78,6 +79,11 @@ class Transaction(Protocol):
         0 means that there is none yet.
         """
 
+    def swap_drill(self, expected_version: int, drill: Drill) -> None:
+        """Replace the one drill that is known. Raises `StoreConflict` unless its version is
+        `expected_version`; 0 means that there is none yet.
+        """
+
     def record(self, event: Event) -> None:
         """Append to this host's audit chain; unwritten means that nothing of this is committed."""
 
@@ -109,6 +115,9 @@ class Store(Protocol):
         """Whether this id was consumed. It says what to tell a person; what must count once is
         consumed in a transaction.
         """
+
+    def drill(self) -> Drill | None:
+        """The last drill that was begun, going on or not."""
 
     def proofs(self) -> dict[str, datetime]:
         """When each upstream last answered a login that was verified."""

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.audit.chain import Head, PersonKey, Row
     from idp_proxy.audit.verification import Verdict
+    from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Evidence, Store, Transaction, UsedId
@@ -111,6 +112,10 @@ class SpoolTransaction:
     def swap(self, expected_epoch: int, state: SwitchState) -> None:
         """Refused: who cannot read the store keeps the last state (DESIGN section 2)."""
         self._refuse(f"a switch from epoch {expected_epoch} to {state.serving}")
+
+    def swap_drill(self, expected_version: int, drill: Drill) -> None:
+        """Refused, as a switch is."""
+        self._refuse(f"the drill {drill.id} at version {expected_version}")
 
     def record(self, event: Event) -> None:
         """See `store.base.Transaction`; into the chain of this period."""

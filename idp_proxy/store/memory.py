@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from idp_proxy.audit.chain import Event, Head, Row
     from idp_proxy.audit.checkpoint import Checkpoint
     from idp_proxy.audit.verification import Verdict
+    from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Evidence, Transaction, UsedId
@@ -40,6 +41,7 @@ class _Contents:
     proofs: dict[str, datetime] = field(default_factory=dict)
     evidence: list[tuple[Evidence, str, datetime]] = field(default_factory=list)
     state: SwitchState | None = None
+    drill: Drill | None = None
     rows: list[Row] = field(default_factory=list)
     heads: dict[str, Head] = field(default_factory=dict)
     person_keys: dict[str, PersonKey] = field(default_factory=dict)
@@ -54,7 +56,7 @@ class _MemoryTransaction:
         self._committed = committed
         self._chain = chain
         self._random_bytes = random_bytes
-        self.staged = _Contents(state=committed.state)
+        self.staged = _Contents(state=committed.state, drill=committed.drill)
 
     def person(self, person_id: str) -> RosterRow | None:
         return self.staged.people.get(person_id) or self._committed.people.get(person_id)
@@ -100,6 +102,12 @@ class _MemoryTransaction:
         if (0 if known is None else known.epoch) != expected_epoch:
             raise StoreConflict(f"the switch state is no longer at epoch {expected_epoch}")
         self.staged.state = state
+
+    def swap_drill(self, expected_version: int, drill: Drill) -> None:
+        known = self.staged.drill
+        if (0 if known is None else known.version) != expected_version:
+            raise StoreConflict(f"the drill is no longer at version {expected_version}")
+        self.staged.drill = drill
 
     def record(self, event: Event) -> None:
         person = None if event.person is None else self._pseudonym(event.person)
@@ -186,6 +194,7 @@ class MemoryStore(MemoryFleet):
         contents.heads.update(staged.heads)
         contents.person_keys.update(staged.person_keys)
         contents.state = staged.state
+        contents.drill = staged.drill
 
     def switch_state(self) -> SwitchState | None:
         """See `store.base.Store`."""
@@ -207,6 +216,11 @@ class MemoryStore(MemoryFleet):
         """See `store.base.Store`."""
         with self._committing:
             return used_id_digest(used) in self._contents.used
+
+    def drill(self) -> Drill | None:
+        """See `store.base.Store`."""
+        with self._committing:
+            return self._contents.drill
 
     def proofs(self) -> dict[str, datetime]:
         """See `store.base.Store`."""

@@ -7,6 +7,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from idp_proxy.decision.drill import Drill
 from idp_proxy.decision.roster import RosterRow
 from idp_proxy.decision.switching import Departure, Left, Mode, SwitchState
 
@@ -71,6 +72,36 @@ def state_record(state: SwitchState) -> dict[str, Any]:
         "hold_until": state.hold_until,
         "recent_switches": [at.isoformat() for at in state.recent_switches],
     }
+
+
+def drill_record(drill: Drill) -> dict[str, Any]:
+    """The columns of `drill`."""
+    return {
+        "id": drill.id,
+        "version": drill.version,
+        "upstream": drill.upstream,
+        "serving": drill.serving,
+        "since": drill.since,
+        "started_at": drill.started_at,
+        "until": drill.until,
+        "people": sorted(drill.people),
+        "actor": drill.actor,
+        "reason": drill.reason,
+        "ended_at": None if drill.ended is None else drill.ended.at,
+        "ended_how": None if drill.ended is None else drill.ended.how.value,
+        "why_ended": drill.why_ended,
+    }
+
+
+def drill_from(record: Mapping[str, Any]) -> Drill:
+    """The drill with these columns."""
+    at, how = record["ended_at"], record["ended_how"]
+    same = record.keys() - {"row", "ended_at", "ended_how", "people"}
+    return Drill(
+        **{name: record[name] for name in same},
+        people=frozenset(record["people"]),
+        ended=None if at is None else Left(at, Departure(how)),
+    )
 
 
 def state_from(record: Mapping[str, Any]) -> SwitchState:

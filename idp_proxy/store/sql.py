@@ -22,13 +22,15 @@ from idp_proxy.store import schema
 from idp_proxy.store.database import Database
 from idp_proxy.store.fleet import SqlFleet, note_evidence
 from idp_proxy.store.records import (
+    drill_from,
+    drill_record,
     person_from,
     person_record,
     state_from,
     state_record,
     used_id_digest,
 )
-from idp_proxy.store.tables import proof, roster, switch_state, used_id
+from idp_proxy.store.tables import drill, proof, roster, switch_state, used_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.audit.chain import Event, Head, PersonKey, Row
     from idp_proxy.audit.log import AuditLog
+    from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Evidence, Transaction, UsedId
@@ -52,6 +55,8 @@ _PERSON_BY_KEY = select(roster).where(roster.c.lookup_key == bindparam("of_key")
 _PERSON_HELD = Prepared(_PERSON.with_for_update())
 _PERSON_BY_KEY_HELD = Prepared(_PERSON_BY_KEY.with_for_update())
 _PROOFS = select(proof)
+_DRILL = select(drill)
+_REPLACE_DRILL = update(drill).where(drill.c.version == bindparam("expected_version"))
 _USED = select(used_id.c.digest).where(used_id.c.digest == bindparam("of_digest"))
 _FORGET_USED = delete(used_id).where(used_id.c.expires_at < bindparam("now"))
 
@@ -64,6 +69,7 @@ class _Upserts:
     save_person: Prepared
     note_proof: Prepared
     first_state: Executable
+    first_drill: Executable
 
 
 @cache
@@ -99,6 +105,7 @@ def _upserts(dialect: str) -> _Upserts:
             )
         ),
         first_state=_counted(insert(switch_state).on_conflict_do_nothing()),
+        first_drill=_counted(insert(drill).on_conflict_do_nothing()),
     )
 
 
@@ -177,6 +184,18 @@ class SqlTransaction:
         if done.rowcount != 1:
             raise StoreConflict(f"the switch state is no longer at epoch {expected_epoch}")
 
+    def swap_drill(self, expected_version: int, drill: Drill) -> None:
+        """See `store.base.Transaction`."""
+        record = drill_record(drill)
+        if expected_version == 0:
+            done = self._connection.execute(self._upserts.first_drill, record | {"row": 1})
+        else:
+            done = self._connection.execute(
+                _REPLACE_DRILL.values(record), {"expected_version": expected_version}
+            )
+        if done.rowcount != 1:
+            raise StoreConflict(f"the drill is no longer at version {expected_version}")
+
     def record(self, event: Event) -> None:
         """See `store.base.Transaction`."""
         self.head = self._audit.append(self._connection, event).head
@@ -246,6 +265,12 @@ class SqlStore(SqlFleet):
         with self._database.reading() as connection:
             found = connection.execute(_USED, {"of_digest": used_id_digest(used)})
             return found.first() is not None
+
+    def drill(self) -> Drill | None:
+        """See `store.base.Store`."""
+        with self._database.reading() as connection:
+            found = connection.execute(_DRILL).first()
+            return None if found is None else drill_from(found._asdict())
 
     def proofs(self) -> dict[str, datetime]:
         """See `store.base.Store`."""

@@ -127,6 +127,26 @@ evidence = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
+drill = Table(
+    "drill",
+    metadata,
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(64), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("serving", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("people", JSON, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("ended_how", String(16), nullable=True),
+    Column("why_ended", Text, nullable=False),
+    CheckConstraint("row = 1", name="drill_is_one_row"),
+)
+
 traffic = Table(
     "traffic",
     metadata,

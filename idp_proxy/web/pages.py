@@ -28,6 +28,7 @@ from idp_proxy.web.wording import Language, error_wording, texts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from idp_proxy.decision.drill import Drill
     from idp_proxy.rehearsal import Rehearsed
 
 REFRESH_S: Final = 60
@@ -191,6 +192,16 @@ class Pages:
             done=done,
             at=done.at.astimezone(UTC),
             refusal=None if done.refusal is None else done.refusal.value,
+        )
+
+    def joined(self, drill: Drill, language: Language = Language.EN) -> Response:
+        """What a browser that takes part in a drill will see, and until when."""
+        return self._page(
+            "joined.html",
+            language,
+            csp="form-action 'none'",
+            upstream=drill.upstream,
+            until=drill.until.astimezone(UTC),
         )
 
     def status(

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from idp_proxy.web.threads import JourneyThreads
 
 
-def route(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThreads) -> Route:
-    """`/saml/sso`: begin a login and send the browser on.
+def route(
+    login: Login, pages: Pages, style: CookieStyle, drill_cookie: str, threads: JourneyThreads
+) -> Route:
+    """`/saml/sso`: begin a login and send the browser on. `drill_cookie` names a drill's pass.
 
     Nothing is logged here: whoever likes may begin logins, and would fill the log with them.
     """
@@ -31,7 +33,8 @@ def route(login: Login, pages: Pages, style: CookieStyle, threads: JourneyThread
             message = read_post_request(await form_body(request))
         else:
             message = read_redirect(query(request))
-        sent = await threads.run(login.begin, message)
+        drill_pass = request.cookies.get(drill_cookie)
+        sent = await threads.run(login.begin, message, drill_pass)
         return send_on(request, sent, pages, style)
 
     # One route for both: of two, a refusal of another method would name only the first one's.

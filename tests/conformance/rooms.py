@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from idp_proxy.audit.chain import Event
 from idp_proxy.audit.log import AuditLog, rows, verify_log
+from idp_proxy.decision.drill import Drill
 from idp_proxy.decision.roster import RosterRow
 from idp_proxy.decision.switching import Departure, Left, Mode, SwitchState
 from idp_proxy.store.base import UsedId
@@ -61,6 +62,21 @@ def state(epoch: int = 1, serving: str = "okta") -> SwitchState:
         left={"entra": Left(NOW - timedelta(hours=1), Departure.FAILOVER)},
         hold_until=SOON,
         recent_switches=(NOW - timedelta(minutes=30), NOW),
+    )
+
+
+def drill() -> Drill:
+    return Drill(
+        id="d1",
+        version=1,
+        upstream="entra",
+        serving="okta",
+        since=NOW,
+        started_at=NOW,
+        until=SOON,
+        people=frozenset({"a" * 64, "b" * 64}),
+        actor="operator:olga",
+        reason="a reason, with ünïcode",
     )
 
 

@@ -20,6 +20,7 @@ from tests.conformance.rooms import (
     NOW,
     SOON,
     audit_rows,
+    drill,
     event,
     person,
     state,
@@ -162,6 +163,8 @@ def test_nothing_is_switched_here(spool: LocalSpool) -> None:
         transaction.adopt([], [])
     with pytest.raises(StoreError, match="away"), spool.transaction() as transaction:
         transaction.note_evidence(Evidence.REHEARSAL, "okta", NOW)
+    with pytest.raises(StoreError, match="away"), spool.transaction() as transaction:
+        transaction.swap_drill(0, drill())
 
 
 def test_a_merge_brings_everything_home_in_order(store: AnyStore, spool: LocalSpool) -> None:

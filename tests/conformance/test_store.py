@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from idp_proxy.audit.chain import PersonKey, append, start
+from idp_proxy.decision.drill import stopped
+from idp_proxy.decision.switching import Departure
 from idp_proxy.errors import ReplayDetected, StoreConflict
 from idp_proxy.store.base import Evidence
 from tests.conformance.rooms import (
     NOW,
     SOON,
     audit_rows,
+    drill,
     event,
     person,
     state,
@@ -371,6 +374,21 @@ def test_evidence_is_noted_with_what_belongs_to_it_or_not_at_all(store: AnyStore
     with pytest.raises(Interrupted):
         interrupted()
     assert store.evidence(Evidence.REHEARSAL) == {"okta": SOON}
+
+
+def test_a_drill_comes_back_as_it_was_and_changes_by_compare_and_swap(store: AnyStore) -> None:
+    assert store.drill() is None
+    with store.transaction() as transaction:
+        transaction.swap_drill(0, drill())
+    assert store.drill() == drill()
+    ended = stopped(drill(), Departure.FAILOVER, "okta is suspect", SOON)
+    for expected in (0, 2):
+        with pytest.raises(StoreConflict), store.transaction() as transaction:
+            transaction.swap_drill(expected, ended)
+    assert store.drill() == drill()
+    with store.transaction() as transaction:
+        transaction.swap_drill(1, ended)
+    assert store.drill() == ended
 
 
 def test_whether_an_id_was_used_can_be_asked(store: AnyStore) -> None:

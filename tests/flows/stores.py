@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.fleet import HostReport
     from idp_proxy.decision.health import Canary
     from idp_proxy.decision.roster import RosterRow
@@ -66,6 +67,11 @@ class Reachable:
         """See `store.base.Store`."""
         self._reach()
         return self.store.is_used(used)
+
+    def drill(self) -> Drill | None:
+        """See `store.base.Store`."""
+        self._reach()
+        return self.store.drill()
 
     def proofs(self) -> dict[str, datetime]:
         """See `store.base.Store`."""

@@ -22,7 +22,7 @@ from tests.flows.configuration import Wanted, provider
 from tests.flows.stage import Stage, code_of, demand_refusal, is_used
 from tests.flows.stores import Outage
 from tests.support.identity_provider import Login
-from tests.support.people import ALICE, BOB
+from tests.support.people import ALICE, BOB, CAROL
 from tests.support.upstream_metadata import service, upstream_metadata
 
 if TYPE_CHECKING:
@@ -335,6 +335,23 @@ def test_nobody_who_is_blocked_vouches_for_an_upstream(desk: Desk) -> None:
     demand_refusal(desk.rehearse(), errors.PersonBlocked)
     assert desk.proven() == {}
     assert desk.counted() == [False]
+
+
+@pytest.mark.parametrize("by", ["active", "standby"])
+def test_a_canary_vouches_for_nothing_by_the_browser(
+    set_up: Builder, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Its password lies on a host: whoever reads it there could rehearse for ever."""
+    monkeypatch.setenv("CANARY", CAROL.password)
+    canary = (
+        '[[upstream.canary]]\nname = "staff"\nusername = "carol"\npassword = "env:CANARY"\n'
+        f'subject = "{CAROL.employee_number}"\n'
+    )
+    desk = Desk(set_up(Wanted(upstreams={"active": "", "standby": canary})))
+    begun = desk.begin(desk.link(by))
+    page = desk.stage.post(begun, desk.stage.answer(begun, CAROL))
+    demand_refusal(page, errors.CanaryAccount)
+    assert desk.nothing_came_of_it()
 
 
 # --- never a login, and no login a rehearsal -----------------------------------------------------

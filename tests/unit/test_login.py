@@ -18,6 +18,7 @@ from idp_proxy.decision.canary import CanaryAccounts
 from idp_proxy.decision.roster import RosterLimits
 from idp_proxy.decision.subject import Evidence, Identity, Subject
 from idp_proxy.decision.switching import Grace, first_state
+from idp_proxy.drill_pass import DrillPasses
 from idp_proxy.login import Issued, Login
 from idp_proxy.login_record import LoginRecord
 from idp_proxy.saml.authn_request import MAX_AGE, ServiceProvider
@@ -158,6 +159,7 @@ def journey(store: Store | None = None, **changes: Any) -> Login:
         "switch": SwitchView(kept, lambda: 0.0, kept=None),
         "record": LoginRecord(**kept_as),
         "responses": Plain(),
+        "drills": DrillPasses(kept, KeyRing([b"k" * 32], "drill")),
         "meter": TrafficMeter(),
         "ring": RING,
         "now": lambda: NOW,
