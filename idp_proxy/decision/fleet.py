@@ -110,7 +110,7 @@ def _judge(name: str, tracks: Sequence[Track], canaries: Sequence[Canary]) -> He
     verdict = voted
     for canary in canaries:
         track = canary.track
-        if track.verdict in {Verdict.DOWN, Verdict.SUSPECT}:
+        if track.passed_at is not None and track.verdict in {Verdict.DOWN, Verdict.SUSPECT}:
             reasons = (*reasons, f"canary {canary.name}: {track.reason}")
             verdict = _worse(verdict, track.verdict)
     passed = [canary.track.passed_at for canary in canaries]
@@ -122,12 +122,23 @@ def _judge(name: str, tracks: Sequence[Track], canaries: Sequence[Canary]) -> He
         up_since=max(filter(None, since), default=None) if verdict is Verdict.UP else None,
         has_canary=bool(canaries),
         canary_passed_at=min(filter(None, passed), default=None) if all(passed) else None,
-        refused=tuple(
-            f"canary {one.name}: {one.track.refused}" for one in canaries if one.track.refused
-        ),
+        refused=tuple(why for one in canaries if (why := _counts_for_nothing(one)) is not None),
         probe_refused=next((track.refused for track in tracks if track.refused), None),
         failures=max((track.failures for track in tracks), default=0),
     )
+
+
+def _counts_for_nothing(canary: Canary) -> str | None:
+    """Why a canary that did not pass says nothing about its upstream; None if it passed or counts.
+
+    One that never passed may be wrongly set up, which must not take the upstream away from people.
+    """
+    track = canary.track
+    if track.refused:
+        return f"canary {canary.name}: {track.refused}"
+    if track.failures and track.passed_at is None:
+        return f"canary {canary.name} never passed, so it counts for nothing yet: {track.reason}"
+    return None
 
 
 def _vote(tracks: Sequence[Track]) -> tuple[Verdict, tuple[str, ...]]:

@@ -88,6 +88,15 @@ def test_a_canary_speaks_for_the_whole_fleet() -> None:
     assert health.reasons == ("answers", "canary staff: no answer")
 
 
+def test_a_canary_that_never_passed_takes_no_upstream_away() -> None:
+    """It may be wrongly set up: a field's name, a host, an attribute that the account lacks."""
+    new = Canary("okta", "new", replace(TRACKS["d"], passed_at=None))
+    health = judge_fleet(["okta"], hosts("uuu"), (new,), FRESH, NOW).health["okta"]
+    assert (health.verdict, health.reasons) == (Verdict.UP, ("answers",))
+    assert health.refused == ("canary new never passed, so it counts for nothing yet: no answer",)
+    assert (health.has_canary, health.canary_passed_at) == (True, None)
+
+
 def test_every_population_s_canary_must_have_passed() -> None:
     older = replace(TRACKS["u"], passed_at=LONG, since=LONG + timedelta(minutes=5))
     both = (Canary("okta", "staff", TRACKS["u"]), Canary("okta", "guests", older))
