@@ -121,8 +121,8 @@ def build(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """The web application over these adapters, by these two clocks."""
-    kept = None if spool is None else open_kept_state(settings, now).state
-    view = SwitchView(store, monotonic, kept=kept)
+    kept = None if spool is None else open_kept_state(settings, now).told
+    view = SwitchView(store, monotonic, now, kept=kept)
     login = _login(settings, store, spool, upstreams, view, meter, now)
     pages = _pages(settings)
     style = CookieStyle(insecure=settings.proxy.insecure_loopback)

@@ -66,7 +66,7 @@ def join(settings: Settings, upstreams: Mapping[str, ConfiguredUpstream]) -> Joi
         store = open_store(settings)
     except StoreAway as away:
         try:
-            state = open_kept_state(settings).state()
+            state = open_kept_state(settings).told().state
         except StoreError as unknown:
             raise StoreAway(f"{away.detail}; {unknown.detail}") from away
         _log.warning(

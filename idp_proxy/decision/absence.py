@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from idp_proxy.decision.switching import SwitchState
+
 #: The pause before the store is asked again, and the longest one it grows to, in seconds.
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 8.0
@@ -41,6 +43,14 @@ class Absence:
         return float(min(FIRST_PAUSE_S * longer, LONGEST_PAUSE_S))
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The switch state as the store told it, and when by this host's clock."""
+
+    state: SwitchState
+    at: datetime
+
+
 def no_answer(known: Absence, why: str) -> Absence:
     """Somebody got no answer. The first reason stands until the store is back."""
     return known if known.why is not None else Absence(why, min(known.in_a_row + 1, 16))
@@ -54,6 +64,13 @@ def answered(known: Absence) -> Absence:
 def wrote(known: Absence) -> Absence:
     """Something was committed: the store is there. One that was noticed since stands."""
     return known if known.why is not None else Absence()
+
+
+def latest(own: Told | None, kept: Told) -> Told:
+    """By which of two a worker goes: a worker that nobody used for a night was told long ago, while
+    the host went on asking.
+    """
+    return kept if own is None or own.at < kept.at else own
 
 
 def why_not_kept(told_at: datetime, now: datetime) -> str | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.engine import make_url
 
-from idp_proxy.decision.absence import why_not_kept
+from idp_proxy.decision.absence import Told, why_not_kept
 from idp_proxy.errors import StoreError
 from idp_proxy.store.records import state_from, state_record
 
@@ -60,8 +60,10 @@ class KeptState:
             raise StoreError(f"{self._path}: {error.strerror}") from error
         self._written = state, now
 
-    def state(self) -> SwitchState:
-        """The state to start by. Raises `StoreError`, with the reason why there is none."""
+    def told(self) -> Told:
+        """What the store told this host last. Raises `StoreError`, with the reason why nobody may
+        go by it.
+        """
         try:
             sealed = self._path.read_bytes()
         except FileNotFoundError:
@@ -77,7 +79,7 @@ class KeptState:
         why_not = why_not_kept(told_at, self._now())
         if why_not is not None:
             raise StoreError(f"{self._path}: nobody knows who serves now: {why_not}")
-        return state
+        return Told(state, told_at)
 
     def _replace(self, octets: bytes) -> None:
         beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}")

@@ -122,14 +122,18 @@ class ProxyHost:
         """What `serve` logs: one JSON object a line."""
         return self.folder / "serve.log"
 
-    def serve(self) -> None:
-        """Start `idp-proxy serve` and wait until it is ready."""
+    def start(self, within_s: float = 60) -> None:
+        """Start `idp-proxy serve`, and wait until it listens."""
         self._process = Process(
             name="idp-proxy",
             argv=(str(PROGRAM), "serve", "--config", str(self.configuration)),
             log=self.log,
         ).start()
-        self._process.wait_for_port(self.port, within_s=60)
+        self._process.wait_for_port(self.port, within_s=within_s)
+
+    def serve(self, within_s: float = 60) -> None:
+        """Start `idp-proxy serve` and wait until it is ready."""
+        self.start(within_s)
         waiting = Retrying(
             stop=stop_after_delay(10), wait=wait_fixed(0.05), retry=retry_if_result(_is_not_ready)
         )

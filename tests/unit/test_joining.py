@@ -128,11 +128,11 @@ def test_what_the_store_says_is_kept_and_an_empty_store_says_nothing(
     with joined.store.transaction() as transaction:
         transaction.swap(1, state(2, "entra"))
     keep_state(joined.store, kept)
-    assert kept.state() == state(2, "entra")
+    assert kept.told().state == state(2, "entra")
 
     class Empty:
         def switch_state(self) -> None:
             return None
 
     keep_state(cast("SqlStore", Empty()), kept)
-    assert kept.state() == state(2, "entra")
+    assert kept.told().state == state(2, "entra")

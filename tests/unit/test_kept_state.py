@@ -53,7 +53,7 @@ def test_what_was_kept_comes_back_as_it_was_and_is_for_its_owner_only(
 ) -> None:
     for known in (state(7), first_state(["okta", "entra"], clock.at)):
         kept(tmp_path, clock).keep(known, MINUTE)
-        assert kept(tmp_path, clock).state() == known
+        assert kept(tmp_path, clock).told().state == known
     (file,) = (tmp_path / "var").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     assert b"okta" not in file.read_bytes()
@@ -70,7 +70,7 @@ def test_the_same_state_is_written_again_after_a_while_only(tmp_path: Path, cloc
     second = file.read_bytes()
     assert second != first
     keeping.keep(state(2), MINUTE)
-    assert kept(tmp_path, clock).state().epoch == 2
+    assert kept(tmp_path, clock).told().state.epoch == 2
 
 
 def test_a_store_from_a_backup_has_the_last_word_even_with_a_lower_epoch(
@@ -79,12 +79,12 @@ def test_a_store_from_a_backup_has_the_last_word_even_with_a_lower_epoch(
     keeping = kept(tmp_path, clock)
     keeping.keep(state(12, "entra"), MINUTE)
     keeping.keep(state(10, "okta"), MINUTE)
-    assert kept(tmp_path, clock).state() == state(10, "okta")
+    assert kept(tmp_path, clock).told().state == state(10, "okta")
 
 
 def test_who_was_never_told_has_nothing_to_start_by(tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(StoreError, match="never told who serves"):
-        kept(tmp_path, clock).state()
+        kept(tmp_path, clock).told()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_state_of_another_host_store_or_key_ring_does_not_open(
 ) -> None:
     kept(tmp_path, clock).keep(state(), MINUTE)
     with pytest.raises(StoreError, match="not of this host, this store and these state keys"):
-        kept(tmp_path, clock, **other).state()  # type: ignore[arg-type]  # one of the three
+        kept(tmp_path, clock, **other).told()  # type: ignore[arg-type]  # one of the three
 
 
 def test_a_key_that_was_rotated_and_a_password_that_was_changed_do_no_harm(
@@ -109,7 +109,9 @@ def test_a_key_that_was_rotated_and_a_password_that_was_changed_do_no_harm(
 ) -> None:
     kept(tmp_path, clock).keep(state(), MINUTE)
     rotated = (secrets.token_bytes(32), KEY)
-    assert kept(tmp_path, clock, keys=rotated, url=URL.replace("s3cret", "x")).state() == state()
+    assert (
+        kept(tmp_path, clock, keys=rotated, url=URL.replace("s3cret", "x")).told().state == state()
+    )
 
 
 @pytest.mark.parametrize("what", [b"", b"{}", b"\0" * 200])
@@ -117,14 +119,14 @@ def test_what_was_altered_does_not_open(tmp_path: Path, clock: Clock, what: byte
     kept(tmp_path, clock).keep(state(), MINUTE)
     (tmp_path / "var" / "switch-state").write_bytes(what)
     with pytest.raises(StoreError, match="altered"):
-        kept(tmp_path, clock).state()
+        kept(tmp_path, clock).told()
 
 
 def test_a_machine_from_the_shelf_brings_nothing_back(tmp_path: Path, clock: Clock) -> None:
     kept(tmp_path, clock).keep(state(), MINUTE)
     clock.at += timedelta(days=8)
     with pytest.raises(StoreError, match=r"nobody knows who serves now: .* 7 days"):
-        kept(tmp_path, clock).state()
+        kept(tmp_path, clock).told()
 
 
 def test_a_disk_that_takes_nothing_is_named_and_the_former_state_stays(
@@ -138,5 +140,5 @@ def test_a_disk_that_takes_nothing_is_named_and_the_former_state_stays(
     monkeypatch.setattr("idp_proxy.store.kept_state.os.fsync", full)
     with pytest.raises(StoreError, match="switch-state: No space left"):
         kept(tmp_path, clock).keep(replace(state(2)), MINUTE)
-    assert kept(tmp_path, clock).state() == state(1)
+    assert kept(tmp_path, clock).told().state == state(1)
     assert [file.name for file in (tmp_path / "var").iterdir()] == ["switch-state"]

@@ -156,7 +156,7 @@ def journey(store: Store | None = None, **changes: Any) -> Login:
     usual: dict[str, Any] = {
         "provider": PROVIDER,
         "upstreams": {"okta": Known("okta"), "entra": Known("entra")},
-        "switch": SwitchView(kept, lambda: 0.0, kept=None),
+        "switch": SwitchView(kept, lambda: 0.0, lambda: NOW, kept=None),
         "record": LoginRecord(**kept_as),
         "responses": Plain(),
         "drills": DrillPasses(kept, KeyRing([b"k" * 32], "drill")),

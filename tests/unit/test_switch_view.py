@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from idp_proxy.decision.absence import Told
 from idp_proxy.decision.switching import SwitchState, first_state
 from idp_proxy.errors import StoreError
 from idp_proxy.store.switch_view import SwitchView
@@ -30,6 +31,7 @@ class Kept:
     asked: int = 0
     at: float = 100.0
     on_disk: SwitchState | None = None
+    told_at: float = 100.0
 
     def switch_state(self) -> SwitchState | None:
         self.asked += 1
@@ -40,15 +42,21 @@ class Kept:
     def clock(self) -> float:
         return self.at
 
-    def kept(self) -> SwitchState:
+    def wall(self) -> datetime:
+        return _wall(self.at)
+
+    def kept(self) -> Told:
         if self.on_disk is None:
             raise StoreError("never told")
-        return self.on_disk
+        return Told(self.on_disk, _wall(self.told_at))
 
     def view(self, *, outlives_store: bool = True) -> SwitchView:
-        return SwitchView(
-            cast("Store", self), self.clock, kept=self.kept if outlives_store else None
-        )
+        kept = self.kept if outlives_store else None
+        return SwitchView(cast("Store", self), self.clock, self.wall, kept=kept)
+
+
+def _wall(seconds: float) -> datetime:
+    return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
 def test_the_store_is_asked_once_a_second() -> None:
@@ -89,11 +97,20 @@ def test_who_starts_while_the_store_is_away_goes_by_what_the_host_kept_until_it_
     kept = Kept(away=True, on_disk=FIRST)
     view = kept.view()
     assert view.state() is FIRST
-    kept.on_disk, kept.at = SECOND, 101.0
-    assert view.state() is FIRST
     kept.away, kept.state, kept.at = False, SECOND, 102.0
     assert view.state() is SECOND
-    kept.away, kept.on_disk, kept.at = True, FIRST, 103.0
+    kept.away, kept.at = True, 103.0
+    assert view.state() is SECOND
+
+
+def test_a_worker_that_nobody_used_for_a_night_goes_by_what_the_host_was_told_meanwhile() -> None:
+    kept = Kept()
+    view = kept.view()
+    assert view.state() is FIRST
+    kept.away, kept.at = True, 50_000.0
+    kept.on_disk, kept.told_at = SECOND, 49_990.0
+    assert view.state() is SECOND
+    kept.on_disk, kept.told_at, kept.at = FIRST, 49_980.0, 50_010.0
     assert view.state() is SECOND
 
 
