@@ -3,6 +3,7 @@ cross-site and only cookies that are really SameSite=None arrive."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -245,6 +246,80 @@ def test_the_status_page_says_that_logins_work(
     shown = page.content()
     assert not [name for name in ("active", "standby") if f">{name}<" in shown]
     assert witness.complaints == []
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_a_rehearsal_by_keyboard_alone(
+    stack: Stack, new_context: NewContext, witness: Witness, locale: str
+) -> None:
+    """From our form by way of the standby and back to us: no policy of ours is in its way."""
+    done = stack.proxy.command("rehearse", "standby", "--no-wait", "--json")
+    context = new_context(locale=locale)
+    page = context.new_page()
+    witness.watch(page)
+
+    page.goto(json.loads(done.stdout)["link"])
+    language = locale.split("-", maxsplit=1)[0]
+    take_screenshots(page, f"rehearse-{language}")
+    assert_reached_by_tab(page, "button")
+    page.keyboard.press("Enter")
+    fill_password(page, ALICE)
+    page.wait_for_url(f"{stack.proxy.public_url}/upstream/standby/acs")
+    take_screenshots(page, f"rehearsed-{language}")
+
+    assert page.locator("html").get_attribute("lang") == language
+    assert page.locator("[role=status] h1").count() == 1
+    assert page.locator("form").count() == 0
+    assert [post.all_headers()["sec-fetch-site"] for post in witness.posts] == [
+        "same-origin",
+        "cross-site",
+    ]
+    assert {cookie["name"][:16] for cookie in context.cookies(stack.proxy.public_url)} == {
+        "__Host-rehearse-"
+    }
+    assert witness.complaints == []
+
+
+def test_another_site_cannot_follow_a_link_in_somebodys_name(
+    stack: Stack, new_context: NewContext
+) -> None:
+    done = stack.proxy.command("rehearse", "standby", "--no-wait", "--json")
+    link = json.loads(done.stdout)["link"]
+    page = new_context().new_page()
+    page.goto(stack.party.protected_url)
+    page.set_content(f'<form method="post" action="{link}"><input name="begin"></form>')
+    page.evaluate("document.forms[0].submit()")
+    page.wait_for_url(f"{stack.proxy.public_url}/**")
+    assert "link_followed" in page.locator("code").all_inner_texts()
+
+
+def test_taking_part_in_a_drill(stack: Stack, new_context: NewContext, witness: Witness) -> None:
+    first = new_context().new_page()
+    type_password(first, stack, ALICE)
+    first.wait_for_url(f"{stack.party.origin}/**")
+    words = ("drill", "cohort", "--upstream", "standby", "--reason", "a test", "--json")
+    done = stack.proxy.command(*words, "--person", ALICE.employee_number)
+    (person,) = json.loads(done.stdout)["people"]
+    context = new_context()
+    page = context.new_page()
+    witness.watch(page)
+    try:
+        page.goto(person["link"])
+        take_screenshots(page, "drill-join")
+        assert_reached_by_tab(page, "button")
+        page.keyboard.press("Enter")
+        page.locator("a.button").wait_for()
+        take_screenshots(page, "drill-joined")
+        (cookie,) = context.cookies(stack.proxy.public_url)
+        assert cookie["name"] == "__Host-drill-pass"
+        page.goto(stack.party.protected_url)
+        assert page.url.startswith(stack.standby.base_url)
+        fill_password(page, ALICE)
+        page.wait_for_url(f"{stack.party.origin}/**")
+        assert stack.party.shown(page.content()) == as_described_by_active(ALICE)
+        assert witness.complaints == []
+    finally:
+        stack.proxy.command("drill", "stop", "--reason", "a test")
 
 
 def test_the_browser_refuses_what_the_page_did_not_bring(
