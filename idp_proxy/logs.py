@@ -11,8 +11,10 @@ import sys
 import structlog
 
 
-def configure() -> None:
-    """Set up structlog, and pass what libraries log through the same renderer."""
+def configure(least: int = logging.INFO) -> None:
+    """Set up structlog, and pass what libraries log through the same renderer. Nothing below
+    `least` is logged.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -24,7 +26,7 @@ def configure() -> None:
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from idp_proxy.cli.audit import register as register_audit
+from idp_proxy.cli.drill_run import register as register_drill_run
 from idp_proxy.cli.drilling import register as register_drilling
 from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.notifying import register as register_notifying
@@ -38,6 +39,8 @@ for register in (
     register_notifying,
     register_operators,
     register_overriding,
+    register_drilling,
+    register_drill_run,
 ):
     register(program)
 
