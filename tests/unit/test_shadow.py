@@ -262,16 +262,19 @@ def test_it_is_over_after_its_time() -> None:
 
 
 def test_the_shadow_knows_what_the_watch_decides_by() -> None:
-    site = Site()
+    real = MemoryStore(now=lambda: BEGIN)
+    with real.transaction() as transaction:
+        transaction.swap(0, first_state(NAMES, BEGIN))
+        transaction.note_proof("entra", BEGIN)
     canary = Canary("entra", "staff", Track(Verdict.UP, passes=3, at=BEGIN, passed_at=BEGIN))
-    site.store.lease_canary("entra", "staff", "proxy-2", BEGIN + FRESH)
-    site.store.save_canary(replace(canary, host="proxy-2"))
-    site.store.note_evidence(Evidence.FAILBACK_TEST, "okta", BEGIN)
-    shadow, state = MemoryStore(now=site.now), site.store.switch_state()
+    real.lease_canary("entra", "staff", "proxy-2", BEGIN + FRESH)
+    real.save_canary(replace(canary, host="proxy-2"))
+    real.note_evidence(Evidence.FAILBACK_TEST, "okta", BEGIN)
+    shadow, state = MemoryStore(now=lambda: BEGIN), real.switch_state()
     assert state is not None
-    cast_shadow(site.store, shadow, state, "proxy-1")
+    cast_shadow(real, shadow, state, "proxy-1")
     assert shadow.switch_state() == state
-    assert shadow.proofs() == site.store.proofs()
+    assert shadow.proofs() == {"entra": BEGIN}
     assert shadow.evidence(Evidence.FAILBACK_TEST) == {"okta": BEGIN}
     (known,) = shadow.canaries()
     assert (known.track, known.lease_until) == (canary.track, None)
