@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ldap3 import DEREF_NEVER, NONE, SAFE_SYNC, SUBTREE, Connection, Server
+from ldap3 import DEREF_NEVER, NONE, SAFE_SYNC, SIMPLE, SUBTREE, Connection, Server
 from ldap3.core import results
 from ldap3.core.exceptions import LDAPException, LDAPSessionTerminatedByServerError
 
@@ -176,7 +176,7 @@ class Conversation:
             # RFC 4513 section 5.1: to bind without a password succeeds and proves nothing.
             raise HostRefused("nobody binds without name and password")
         self._connection.user, self._connection.password = name, password
-        self._connection.authentication = "SIMPLE"
+        self._connection.authentication = SIMPLE
         result = self._ask(lambda: self._connection.bind(read_server_info=False))[1]
         if result["result"] in _REFUSED_AT_BIND:
             raise HostRefused(_told(result))

@@ -19,6 +19,8 @@ from idp_proxy.config.failover import PROFILES
 from idp_proxy.decision.health import Cadence, Outcome, Thresholds, Verdict
 from idp_proxy.observer import Observer, Sights
 from idp_proxy.upstream.directory import DirectoryUpstream
+from tests.e2e.peers.mellon import Mellon
+from tests.e2e.peers.proxy import Proxy, UpstreamChoice
 from tests.support.directory import (
     BASE,
     FAULTS,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from idp_proxy.upstream.directory import DirectoryProbe
     from idp_proxy.upstream.probing import Probed
     from tests.e2e.peers.authority import Authority
+    from tests.e2e.peers.simplesamlphp import SimpleSamlPhp
 
 pytestmark = pytest.mark.e2e
 
@@ -295,3 +298,73 @@ def test_a_server_that_is_gone_is_noticed(
         print(f"\nslapd gone ({what.name}): down after {after:.1f} s: {why}")
     assert why.endswith("takes no connection")
     assert after < NOTICED_WITHIN_S
+
+
+# --- as `serve` runs it --------------------------------------------------------------------------
+
+_SETTINGS = """
+[failover]
+profile = "fast"
+
+[[upstream]]
+name = "corp"
+kind = "ldap"
+attributes = {{ link_key = "employeeNumber" }}
+
+[upstream.directory]
+urls = ["{start_tls}", "{ldaps}"]
+tls_ca = "{authority}"
+bind_dn = "{reader}"
+bind_password = "env:DIRECTORY_PASSWORD"
+base = "{base}"
+probe_user = "sso-probe"
+"""
+
+
+def test_serve_watches_a_directory_shows_it_and_sends_nobody_there(
+    corp: Corporation,
+    rigs: Path,
+    active: SimpleSamlPhp,
+    standby: SimpleSamlPhp,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DIRECTORY_PASSWORD", PASSWORD)
+    with corp.slapd() as slapd:
+        settings = _SETTINGS.format(
+            start_tls=slapd.urls[0],
+            ldaps=slapd.urls[1],
+            authority=corp.authority.bundle,
+            reader=READER,
+            base=BASE,
+        )
+        party = Mellon(rigs, "with-directory-party", corp.authority)
+        upstreams = [UpstreamChoice("active", active), UpstreamChoice("standby", standby)]
+        authority = corp.authority
+        proxy = Proxy(rigs, "with-directory", authority, party, upstreams, more_settings=settings)
+        with proxy:
+            shown = shown_as(proxy, "up")
+            assert shown["reason"].endswith("takes no logins in this version")
+            assert shown["reason"] in shown["ineligible"]
+            refused = proxy.command("switch", "to", "corp", "--reason", "an end-to-end test")
+            slapd.freeze()
+            frozen = shown_as(proxy, "down")
+            slapd.thaw()
+            shown_as(proxy, "up")
+            assert proxy.status()["serving"] == "active"
+        log = proxy.process.logs()
+    assert refused.returncode == 1
+    assert "takes no logins in this version" in refused.stderr
+    assert "no answer within 1 s" in frozen["verdict_reasons"][0]
+    assert PASSWORD not in log
+
+
+def shown_as(proxy: Proxy, verdict: str) -> dict[str, Any]:
+    """The directory in `status`, as soon as it has this verdict."""
+    until = time.monotonic() + 40
+    while True:
+        (found,) = (one for one in proxy.status()["upstreams"] if one["name"] == "corp")
+        if found["verdict"] == verdict:
+            shown: dict[str, Any] = found
+            return shown
+        assert time.monotonic() < until, found
+        time.sleep(0.2)
