@@ -63,25 +63,29 @@ PLAIN_THREADS: Final = 2
 class Manner:
     """How a plan is carried out: its first `pilot` people or all; `wave` at a time, each of them
     held against the list before the next, 0 for all at once; `plain` lets the server hash.
+
+    `campaign` is the one that operators agreed to go on with, empty for a new one; None where
+    nobody had to agree.
     """
 
     pilot: int | None = None
     wave: int = 0
     plain: bool = False
+    campaign: str | None = None
 
 
 def convert(
     bulk: Bulk, plan_digest: str, pilot: int | None = None, manner: Manner | None = None
 ) -> Converted:
     """Carry out a stored plan, or its first `pilot` people. Raises `PlanStale`, `PlanUnsafe`,
-    `LedgerBusy`, and what the server or the ledger say.
+    `ConsentRefused`, `LedgerBusy`, and what the server or the ledger say.
     """
     manner = manner or Manner(pilot)
     if manner.plain:
         threads = min(PLAIN_THREADS, bulk.limits.threads)
         bulk = replace(bulk, limits=replace(bulk.limits, threads=threads))
     with bulk.ledger.lock("convert", bulk.actor, bulk.clock()):
-        campaign, wanted = journaled(bulk, plan_digest)
+        campaign, wanted = journaled(bulk, plan_digest, manner.campaign)
         return _Conversion(bulk, campaign, wanted, Converted(campaign)).go(manner)
 
 

@@ -13,7 +13,7 @@ from conversion.decision.objections import breaches
 from conversion.decision.people import People
 from conversion.decision.plan import envelope_text, parse_envelope, stale
 from conversion.decision.situation import UNTOUCHED
-from conversion.errors import LedgerConflict, PlanStale, PlanUnsafe
+from conversion.errors import ConsentRefused, LedgerConflict, PlanStale, PlanUnsafe
 from conversion.ledger.base import Campaign, Row
 from conversion.stored_plan import stored_plan
 from idp_proxy.audit.chain import Event as AuditEvent
@@ -30,13 +30,15 @@ _ADDED_AT_ONCE: Final = 500
 _REPLANNED: Final = frozenset({RowState.SKIPPED, RowState.WITHDRAWN, RowState.VERIFIED})
 
 
-def journaled(bulk: Bulk, plan_digest: str) -> tuple[str, People]:
+def journaled(bulk: Bulk, plan_digest: str, agreed: str | None = None) -> tuple[str, People]:
     """The campaign in which this plan is carried out, and its people, each with a row on disk.
 
-    Raises `PlanStale`, `PlanUnsafe`, and what the ledger says. Nothing of the plan is held: from
-    here on the rows are the plan.
+    `agreed` is the campaign that operators agreed to, empty for a new one. Raises `PlanStale`,
+    `PlanUnsafe`, `ConsentRefused`, and what the ledger says. Nothing of the plan is held: from here
+    on the rows are the plan.
     """
     plan = _usable_plan(bulk, plan_digest)
+    _must_be_agreed(bulk, agreed)
     wanted = People(person.user_id for person in plan.people())
     campaign = _campaign_for(bulk, plan, plan_digest, wanted)
     _journal(bulk, campaign, plan, plan_digest)
@@ -49,6 +51,16 @@ def _usable_plan(bulk: Bulk, plan_digest: str) -> Plan:
     if why is not None:
         raise PlanStale(f"{why}: plan again; who was moved already is left alone")
     return plan
+
+
+def _must_be_agreed(bulk: Bulk, agreed: str | None) -> None:
+    """Asked under the lock: who agreed to go on within an envelope did not open another one."""
+    current = bulk.ledger.current_campaign()
+    now = "" if current is None else current.id
+    if agreed is not None and agreed != now:
+        was = f"to go on with campaign {agreed}" if agreed else "to open a campaign"
+        so = f"campaign {now} is open" if now else "none is open"
+        raise ConsentRefused(f"it was agreed {was}, and by now {so}: ask again; nobody was touched")
 
 
 def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str, planned: People) -> str:

@@ -75,12 +75,12 @@ def convert(
     """Carry out a plan: its people log in with email and a password they set, until the return."""
     settings = settings_of(config)
     _confirm(settings, plan_digest, pilot, yes=yes)
-    by = _consent(settings, plan_digest, Means(as_name, confirm, password_from, override))
+    by, campaign = _consent(settings, plan_digest, Means(as_name, confirm, password_from, override))
     with people() as step, opened_bulk(settings, step) as opened:
         bulk = replace(opened, actor=by or opened.actor)
         if plain:
             _warn_of_plain(bulk)
-        told = carry_out(bulk, plan_digest, manner=Manner(pilot, wave, plain))
+        told = carry_out(bulk, plan_digest, manner=Manner(pilot, wave, plain, campaign))
     complete = _is_complete(told, pilot)
     words = ("now",) if complete else ("convert", "--plan", plan_digest)
     if as_json:
@@ -92,24 +92,26 @@ def convert(
         raise typer.Exit(EXIT_OPEN)
 
 
-def _consent(settings: Settings, plan_digest: str, means: Means) -> str:
-    """Who does it, for the audit; empty where no operators are configured.
+def _consent(settings: Settings, plan_digest: str, means: Means) -> tuple[str, str | None]:
+    """Who does it, for the audit, and in which campaign they agreed to it, empty for a new one;
+    neither where no operators are configured.
 
-    The first plan of a campaign confirms its envelope, as the rules of the proxy's operators ask;
-    later ones inside it take one person.
+    The first plan of a campaign confirms its envelope, by as many people as the rules of the
+    proxy's operators ask; later ones inside it take one person.
     """
     if settings.operators is None:
         if means.as_name or means.confirm or means.override:
             raise ConfigError(["operators.url: missing: nobody can sign in with --as"])
-        return ""
+        return "", None
     with opened_ledger(settings) as ledger:
         head = stored_plan(ledger, plan_digest).head
-        opens = ledger.current_campaign() is None
-    act = Act.CAMPAIGN_ENVELOPE if opens else Act.CONVERT
+        current = ledger.current_campaign()
+    act = Act.CAMPAIGN_ENVELOPE if current is None else Act.CONVERT
     until = f"{head.envelope.until:%Y-%m-%d %H:%M} UTC"
     target = f"plan {plan_digest}: {head.people} people, at most {head.envelope.at_most} by {until}"
     wish = Wish(act, target, "a conversion, as planned")
-    return agreed(settings, wish, means, "convert", "--plan", plan_digest).actor
+    yes = agreed(settings, wish, means, "convert", "--plan", plan_digest)
+    return yes.actor, "" if current is None else current.id
 
 
 def _warn_of_plain(bulk: Bulk) -> None:

@@ -103,7 +103,7 @@ RULES: Final[Mapping[Act, Rule]] = MappingProxyType(
         Act.WAIVER: Rule(Need.TWO, _PROTECTS, _PROTECTS),
         Act.OPERATOR_CHANGE: _BY_TWO,
         Act.WRITTEN_OFF: _BY_TWO,
-        Act.CAMPAIGN_ENVELOPE: _BY_TWO,
+        Act.CAMPAIGN_ENVELOPE: _BY_APPROVALS,
         Act.BELOW_FLOOR: _BY_NOBODY,
         Act.BLOCKED_PERSON: _BY_NOBODY,
         Act.BAD_SIGNATURE: _BY_NOBODY,

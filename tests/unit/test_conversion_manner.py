@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -33,7 +33,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield opened
 
 
-def plain(stage: Stage, *names: str, **manner: int) -> Converted:
+def plain(stage: Stage, *names: str, **manner: Any) -> Converted:
     return convert(stage.bulk, stage.plan(*names), manner=Manner(plain=True, **manner))
 
 

@@ -12,6 +12,8 @@ import pytest
 from pyotp import TOTP
 from sqlalchemy import create_engine, inspect
 
+from conversion.campaign import Manner
+from conversion.campaign import convert as carry_out
 from conversion.config import OperatorsSettings
 from conversion.consent import Desk
 from conversion.errors import ConsentRefused, LedgerConflict, LedgerError
@@ -37,7 +39,12 @@ __all__ = ["night"]
 NOW = datetime(2026, 3, 3, 3, 0, 10, tzinfo=UTC)
 KEY = bytes(range(100, 132))
 STEP = timedelta(seconds=30)
-PEOPLE = {"ann": (Role.OPERATOR,), "bob": (Role.APPROVER,), "sec": (Role.SECURITY,)}
+PEOPLE = {
+    "ann": (Role.OPERATOR,),
+    "bob": (Role.APPROVER,),
+    "cat": (Role.APPROVER,),
+    "sec": (Role.SECURITY,),
+}
 
 
 @dataclass
@@ -286,7 +293,7 @@ def test_the_campaign_ends_without_whoever_two_operators_gave_up(
 def test_the_first_plan_of_a_campaign_takes_two_and_a_later_one_takes_one(
     night: Night, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy.add("ann", "bob", at=datetime.now(UTC))
+    proxy.add("ann", "bob", "cat", at=datetime.now(UTC))
     configured(night, proxy)
     night.run("prepare")
     reference = ("--password-from", "env:OPERATOR_PASSWORD")
@@ -313,6 +320,35 @@ def test_the_first_plan_of_a_campaign_takes_two_and_a_later_one_takes_one(
     assert night.on_saml() == 8
 
 
+def test_with_one_approver_a_campaign_is_opened_by_one_operator(
+    night: Night, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.add("ann", "bob", at=datetime.now(UTC))
+    configured(night, proxy)
+    night.run("prepare")
+    words = ("convert", "--plan", planned(night, "--user", "user000001"), "--yes", "--as", "ann")
+    code(monkeypatch)
+    assert night.run(*words, "--password-from", "env:OPERATOR_PASSWORD") == 0, night.err
+    assert night.on_saml() == 9
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_what_was_agreed_for_one_campaign_moves_nobody_in_another(
+    tmp_path: Path, opened: bool
+) -> None:
+    """It ended, or somebody else opened one, while the second operator was being asked."""
+    with Stage(tmp_path) as stage:
+        agreed = "" if opened else "20260303-030000-aaaaaaaa"
+        if opened:
+            stage.convert("user000001")
+        before = stage.bindings()
+        digest = stage.plan("user000002")
+        with pytest.raises(ConsentRefused, match="is open" if opened else "none is open"):
+            carry_out(stage.bulk, digest, manner=Manner(campaign=agreed))
+        assert stage.bindings() == before
+        assert opened == (stage.ledger.current_campaign() is not None)
+
+
 def test_without_operators_yet_the_hosts_user_converts_alone(night: Night, proxy: Proxy) -> None:
     configured(night, proxy)
     night.run("prepare")
@@ -323,7 +359,7 @@ def test_without_operators_yet_the_hosts_user_converts_alone(night: Night, proxy
 def test_once_there_are_operators_a_user_of_the_host_signs_in(
     night: Night, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy.add("ann", "bob", at=datetime.now(UTC))
+    proxy.add("ann", "bob", "cat", at=datetime.now(UTC))
     configured(night, proxy)
     night.run("prepare")
     digest = planned(night, "--user", "user000001")
@@ -337,7 +373,7 @@ def test_once_there_are_operators_a_user_of_the_host_signs_in(
 def test_alone_at_night_an_override_counts_down_and_everybody_is_told(
     night: Night, proxy: Proxy, pager: Pager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy.add("ann", "bob", at=datetime.now(UTC))
+    proxy.add("ann", "bob", "cat", at=datetime.now(UTC))
     (night.folder / "pager.url").write_text(pager.json_url)
     (night.folder / "pager.url").chmod(0o600)
     configured(night, proxy, '[notify]\nurls = ["file:pager.url"]\n')
@@ -362,7 +398,7 @@ def test_alone_at_night_an_override_counts_down_and_everybody_is_told(
 def test_an_override_that_is_stopped_or_loses_its_person_moves_nobody(
     night: Night, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    proxy.add("ann", "bob", at=datetime.now(UTC))
+    proxy.add("ann", "bob", "cat", at=datetime.now(UTC))
     configured(night, proxy)
     night.run("prepare")
     digest = planned(night, "--user", "user000001")
@@ -420,7 +456,7 @@ def test_a_half_said_write_off_changes_nothing(
     exit_code: int,
     said: str,
 ) -> None:
-    proxy.add("ann", "bob", at=datetime.now(UTC))
+    proxy.add("ann", "bob", "cat", at=datetime.now(UTC))
     night.run("prepare")
     convert(night, "--user", "user000001")
     configured(night, proxy)

@@ -55,7 +55,7 @@ WHO = {
     Act.WAIVER: (Need.TWO, {O, A, S}, {O, A, S}),
     Act.OPERATOR_CHANGE: (Need.TWO, {O, A}, {O, A, S}),
     Act.WRITTEN_OFF: (Need.TWO, {O, A}, {O, A, S}),
-    Act.CAMPAIGN_ENVELOPE: (Need.TWO, {O, A}, {O, A, S}),
+    Act.CAMPAIGN_ENVELOPE: (Need.APPROVALS, {O, A}, {O, A}),
     Act.BELOW_FLOOR: (Need.NEVER, set(), set()),
     Act.BLOCKED_PERSON: (Need.NEVER, set(), set()),
     Act.BAD_SIGNATURE: (Need.NEVER, set(), set()),
