@@ -19,6 +19,7 @@ from idp_proxy import adapters, watch
 from idp_proxy.alarms import Alarms
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.decision.approval import Act
+from idp_proxy.decision.notices import Kind, Notice
 from idp_proxy.decision.traffic import TrafficLimits, judge_traffic
 from idp_proxy.drill import Guard
 from idp_proxy.errors import StoreError
@@ -103,6 +104,7 @@ def _watch(
                 now=clock.now,
             ).told,
             Guard(store, host),
+            notifier.raise_,
         ),
         propose=Proposer(store, host),
     )
@@ -132,6 +134,7 @@ class Hearers:
 
     alarms: Callable[[Turn], None]
     guard: Guard
+    tell: Callable[[Notice], None]
 
     def __call__(self, turn: Turn) -> None:
         """The alarms come first: a drill that cannot be ended now is ended at the next turn."""
@@ -145,6 +148,9 @@ class Hearers:
             return
         if ended is not None:
             _log.warning("drill_ended", drill=ended.id, reason=ended.why_ended)
+            what = f"ended before its time, {ended.why_ended}"
+            key = f"drill:{ended.id}:over"
+            self.tell(Notice(Kind.DRILL, key, {"what": what}, "idp-proxy status"))
 
 
 @dataclass(slots=True)

@@ -51,6 +51,7 @@ from idp_proxy.transaction import DrillLogin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from idp_proxy.config import Settings
     from idp_proxy.decision.roster import RosterRow
@@ -115,7 +116,7 @@ def cohort(
         _Guest(name, f"{settings.proxy.public_url}/drill/join/{_link(settings, drill, row)}")
         for (_, name), row in zip(named, rows, strict=True)
     ]
-    what = f"{len(guests)} people log in by {upstream} until {drill.until:%H:%M} UTC: {reason}"
+    what = f"from now on {drill_in_words(drill)}"
     over = ("drill", "stop", "--reason", "it is over")
     alarm(settings, Kind.DRILL, f"drill:{drill.id}", {"what": what}, *over)
     _show(drill, guests, over, as_json=as_json)
@@ -134,14 +135,36 @@ def stop_drill(
     with opened_store(settings) as store:
         actor = actor_of(who(settings, store, Means(as_name, None, password_from)).name)
         state = adapters.open_switchboard(store, adapters.open_upstreams(settings), clock).current()
-        drill = store.drill()
-        if drill is None or end_of(drill, state, clock()) is not None:
+        drill = going_on(store.drill(), state, clock())
+        if drill is None:
             raise SwitchRefused("no drill is going on")
         stop(store, drill, Departure.PLANNED, reason, actor, clock())
     what = f"the drill by {drill.upstream} is over: {reason}"
     alarm(settings, Kind.DRILL, f"drill:{drill.id}:over", {"what": what}, "status")
     typer.echo(f"the drill by {drill.upstream} is over; everybody logs in by {state.serving}")
     typer.echo(shown_next("status"))
+
+
+def going_on(drill: Drill | None, state: SwitchState, now: datetime) -> Drill | None:
+    """The drill, unless it has ended."""
+    return None if drill is None or end_of(drill, state, now) is not None else drill
+
+
+def drill_in_words(drill: Drill) -> str:
+    """What `status` says of a drill."""
+    people = f"{len(drill.people)} people" if len(drill.people) > 1 else "1 person"
+    return f"{people} by {drill.upstream} until {drill.until:%H:%M:%S} UTC: {drill.reason}"
+
+
+def drill_as_json(drill: Drill) -> dict[str, str | int]:
+    """The same for programs."""
+    return {
+        "id": drill.id,
+        "upstream": drill.upstream,
+        "until": drill.until.isoformat(),
+        "people": len(drill.people),
+        "reason": drill.reason,
+    }
 
 
 def _named(file: Path | None, options: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from idp_proxy import adapters
+from idp_proxy.cli.drilling import drill_as_json, drill_in_words, going_on
 from idp_proxy.cli.session import (
     ConfigOption,
     JsonOption,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from idp_proxy.config import Settings
+    from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.fleet import HostReport
     from idp_proxy.decision.health import Canary
     from idp_proxy.decision.proposal import Proposal
@@ -67,7 +69,7 @@ class _Found:
 
     seen: Survey
     usable: Mapping[str, str | None]
-    proofs: Mapping[str, datetime]
+    drill: Drill | None
     proposals: tuple[Proposal, ...]
     unreviewed: int
 
@@ -101,9 +103,8 @@ def _look(
         unreviewed = [
             one for one in overrides.everything(connection) if one.state is OverrideState.OPEN
         ]
-    return _Found(
-        seen, adapters.usable_at(upstreams, now), store.proofs(), waiting, len(unreviewed)
-    )
+    drill = going_on(store.drill(), state, now)
+    return _Found(seen, adapters.usable_at(upstreams, now), drill, waiting, len(unreviewed))
 
 
 # --- for eyes -------------------------------------------------------------------------------------
@@ -119,6 +120,8 @@ def _show(found: _Found) -> None:
     typer.echo(f"cause:   {state.cause}")
     typer.echo(f"actor:   {state.actor}")
     typer.echo(f"mode:    {state.mode.value} (epoch {state.epoch})")
+    if found.drill is not None:
+        typer.echo(f"drill:   {drill_in_words(found.drill)}")
     for line in _outlook(found):
         typer.echo(line)
     screen.print(_upstreams(found))
@@ -157,7 +160,7 @@ def _upstreams(found: _Found) -> Table:
     table = Table("upstream", "enabled", "verdict", "may take over", "last proven (UTC)")
     for name, unusable in found.usable.items():
         health = found.seen.situation.health(name)
-        proven = found.proofs.get(name)
+        proven = found.seen.situation.candidates[name].proven_at
         table.add_row(
             name,
             "NO" if name in found.state.disabled else "yes",
@@ -243,6 +246,7 @@ def _as_json(found: _Found) -> dict[str, Any]:
         "upstreams": [_upstream_as_json(found, name) for name in found.usable],
         "hosts": [_host_as_json(found, report) for report in seen.reports],
         "canaries": [_canary_as_json(one) for one in seen.canaries],
+        "drill": None if found.drill is None else drill_as_json(found.drill),
         "proposals": [_proposal_as_json(one) for one in found.proposals],
         "overrides_to_review": found.unreviewed,
     }
@@ -259,7 +263,7 @@ def _upstream_as_json(found: _Found, name: str) -> dict[str, Any]:
         "verdict_reasons": list(health.reasons) if health else [],
         "up_since": _iso(health.up_since if health else None),
         "ineligible": list(found.seen.why_ineligible(name)),
-        "proven_at": _iso(found.proofs.get(name)),
+        "proven_at": _iso(found.seen.situation.candidates[name].proven_at),
     }
 
 

@@ -14,7 +14,9 @@ import xmlsec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from lxml import etree
 
+from idp_proxy import links
 from idp_proxy.config import load
+from idp_proxy.drill_pass import read_pass, write_pass
 from idp_proxy.errors import ProxyError
 from idp_proxy.saml import encryption
 from idp_proxy.saml.answer import RequireSigned
@@ -29,7 +31,7 @@ from idp_proxy.saml.bindings import (
 from idp_proxy.saml.metadata import read_metadata
 from idp_proxy.saml.xml import canonical, parse
 from idp_proxy.seal import KeyRing
-from idp_proxy.transaction import CookieStyle, LoginTransaction, seal, surplus, unseal
+from idp_proxy.transaction import CookieStyle, DrillLogin, LoginTransaction, seal, surplus, unseal
 from tests.differential.layouts import LAYOUTS
 from tests.support.keys import rsa_pair
 from tests.unit.config_folder import CONFIGURATION
@@ -179,6 +181,21 @@ def _cookie(octets: bytes) -> None:
     surplus([(style.name(text), text)] * 7, style)
 
 
+LINKS, PASSES = KeyRing([b"k" * 32], "rehearse"), KeyRing([b"k" * 32], "drill")
+LINK = links.write({"id": "x", "kind": "rehearsal", "up": "a", "by": "b", "until": 1}, LINKS)
+PASS = write_pass(DrillLogin("d1", "a" * 64), PASSES)
+
+
+def _link(octets: bytes) -> None:
+    text = octets.decode("utf-8", "surrogateescape")
+    assert links.read(text, LINKS) == links.read(LINK, LINKS)
+
+
+def _pass(octets: bytes) -> None:
+    text = octets.decode("utf-8", "surrogateescape")
+    assert read_pass(text, PASSES) in {None, DrillLogin("d1", "a" * 64)}
+
+
 def _configuration(octets: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "proxy.toml")
@@ -205,6 +222,8 @@ TARGETS = (
     Target("read_redirect and verify_authn_request", REQUESTS, _redirect_of, is_xml=True),
     Target("read_metadata", (METADATA,), _metadata, is_xml=True),
     Target("unseal", (COOKIE,), _cookie),
+    Target("read a link", (LINK.encode(),), _link),
+    Target("read_pass", (PASS.encode(),), _pass),
     Target("load", (CONFIGURATION.encode(),), _configuration),
 )
 ALLOWED = ProxyError

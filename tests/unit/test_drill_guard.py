@@ -11,6 +11,7 @@ from idp_proxy.decision.drill import Drill, person_digest
 from idp_proxy.decision.eligibility import FailoverLimits
 from idp_proxy.decision.fleet import HostReport
 from idp_proxy.decision.health import Track, Verdict
+from idp_proxy.decision.notices import Kind, Notice
 from idp_proxy.decision.switching import Departure, Left, first_state
 from idp_proxy.drill import Guard, begin, stop
 from idp_proxy.errors import StoreError
@@ -114,7 +115,8 @@ def test_the_alarms_hear_of_every_turn_and_a_store_that_fails_stops_nobody(
     store: Counted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told: list[Turn] = []
-    hearers = Hearers(told.append, Guard(store, "sso1"))
+    notices: list[Notice] = []
+    hearers = Hearers(told.append, Guard(store, "sso1"), notices.append)
     turns = [Turn(None, "away"), Turn(seen(store, okta=Verdict.UP))]
     for turn in turns:
         hearers(turn)
@@ -131,6 +133,9 @@ def test_the_alarms_hear_of_every_turn_and_a_store_that_fails_stops_nobody(
     hearers(turns[-1])
     assert "drill_ended" in capsys.readouterr().out
     assert told == [*turns, turns[-1]]
+    (notice,) = notices
+    assert (notice.kind, notice.key) == (Kind.DRILL, "drill:d1:over")
+    assert "okta is down" in str(notice.facts["what"])
     kept = store.drill()
     assert kept is not None
     assert kept.ended == Left(turns[-1].survey.at, Departure.FAILOVER)  # type: ignore[union-attr]

@@ -20,6 +20,7 @@ from idp_proxy.decision.roster import RosterRow
 from idp_proxy.drill_pass import PURPOSE
 from idp_proxy.links import read
 from idp_proxy.seal import KeyRing
+from idp_proxy.store.base import Evidence
 from tests.support.keys import rsa_pair
 from tests.support.upstream_metadata import upstream_metadata
 from tests.unit.at_the_terminal import Program
@@ -106,7 +107,7 @@ def test_a_drill_begins_with_a_link_for_each_person(
         f"next: idp-proxy drill stop --reason 'it is over' --config {program.file}"
     )
     (notice,) = told
-    assert "2 people log in by entra until" in notice[2]["what"]
+    assert "2 people by entra until" in notice[2]["what"]
     assert "alice" not in str(notice)
     program.ok("verify-audit")
 
@@ -118,6 +119,23 @@ def test_as_json_it_holds_the_same(program: Program, store: SqlStore) -> None:
     drill = store.drill()
     assert drill is not None
     assert (answer["drill"], answer["until"]) == (drill.id, drill.until.isoformat())
+
+
+def test_status_shows_a_drill_that_goes_on_and_what_a_rehearsal_proved(
+    program: Program, store: SqlStore
+) -> None:
+    assert program.status()["drill"] is None
+    program.ok(*COHORT, "--person", "e-alice")
+    drill = store.drill()
+    assert drill is not None
+    shown = {"id": drill.id, "upstream": "entra", "people": 1, "reason": "a test"}
+    assert program.status()["drill"] == shown | {"until": drill.until.isoformat()}
+    assert "drill:   1 person by entra until" in program.ok("status").out
+    program.ok("drill", "stop", "--reason", "enough")
+    assert "drill:" not in program.ok("status").out
+    store.note_evidence(Evidence.REHEARSAL, "entra", drill.started_at)
+    proven = {one["name"]: one["proven_at"] for one in program.status()["upstreams"]}
+    assert proven == {"okta": None, "entra": drill.started_at.isoformat()}
 
 
 def test_one_drill_at_a_time_and_a_stopped_one_makes_room(
