@@ -7,17 +7,26 @@ watch publishes them, and the fleet's verdict is made of all hosts' (`decision.f
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from idp_proxy.decision.fleet import HostReport
-from idp_proxy.decision.health import Outcome, Track, follow, isolation, next_probe
+from idp_proxy.decision.health import (
+    Outcome,
+    Track,
+    Verdict,
+    follow,
+    isolation,
+    next_probe,
+    seen_since,
+)
 from idp_proxy.upstream.probing import Probed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from idp_proxy.decision.health import Cadence, Reference, Thresholds
@@ -46,6 +55,7 @@ class Observer:
     """The eyes of one host. `now` is the store's clock as this host reckons it.
 
     `changed` is set whenever a verdict changes, so that the watch need not wait for its next turn.
+    When one goes DOWN, all others are looked at at once: nobody takes over by what was seen before.
     """
 
     sights: Sights
@@ -55,6 +65,7 @@ class Observer:
     expiries: dict[str, tuple[Expiry, ...]] = field(default_factory=dict)
     _references: dict[str, tuple[Reference, ...]] = field(default_factory=dict)
     _by_proxy: dict[str, str] = field(default_factory=dict)
+    _at_once: dict[str, asyncio.Event] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tracks = dict.fromkeys(self.sights.probes, Track())
@@ -97,10 +108,12 @@ class Observer:
 
     async def watch(self, name: str) -> None:
         """Look at one upstream for ever."""
-        loop = asyncio.get_running_loop()
+        loop, at_once = asyncio.get_running_loop(), asyncio.Event()
+        self._at_once[name] = at_once
         count = 1
         while True:
             began = loop.time()
+            at_once.clear()
             try:
                 await self._look(name, count)
             except Exception:  # noqa: BLE001 - a fault at one look must not blind the host for ever
@@ -108,7 +121,9 @@ class Observer:
             sights = self.sights
             plan = next_probe(self.tracks[name], sights.thresholds, sights.cadence, sights.chance())
             count = plan.count
-            await asyncio.sleep(max(0.0, began + plan.delay.total_seconds() - loop.time()))
+            delay = max(0.0, began + plan.delay.total_seconds() - loop.time())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(at_once.wait(), delay)
 
     async def _look(self, name: str, count: int) -> None:
         """Probe `count` times at once, the references beside it: their answers belong together."""
@@ -160,7 +175,19 @@ class Observer:
                 reason=after.reason,
             )
             self.changed.set()
+            if after.verdict is Verdict.DOWN:
+                self._look_at_the_others(name)
+        elif any(seen_since(after, one) and not seen_since(before, one) for one in self._fallen()):
+            self.changed.set()
         elif seen.outcome is Outcome.BROKEN and before.failures == 0:
             _log.warning("probe_broken", upstream=name, reason=seen.reason)
         elif after.refused is not None and before.refused is None:
             _log.warning("probe_refused", upstream=name, reason=seen.reason)
+
+    def _fallen(self) -> Iterator[Track]:
+        return (one for one in self.tracks.values() if one.verdict is Verdict.DOWN)
+
+    def _look_at_the_others(self, fallen: str) -> None:
+        for name, at_once in self._at_once.items():
+            if name != fallen:
+                at_once.set()

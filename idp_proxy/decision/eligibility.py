@@ -80,8 +80,9 @@ class Situation:
 def why_ineligible(state: SwitchState, name: str, situation: Situation) -> tuple[str, ...]:
     """Every reason why `name` may not take over by itself; empty if it may (FO-15).
 
-    Eligible is what is enabled, UP, rehearsed, without a blocking finding, has valid metadata and
-    certificates, and takes the account that its probe asks as.
+    Eligible is what is enabled, UP, seen so since the serving one went down, rehearsed, without a
+    blocking finding, has valid metadata and certificates, and takes the account that its probe
+    asks as.
     """
     candidate, health = situation.candidates.get(name), situation.health(name)
     if candidate is None or health is None:
@@ -93,12 +94,37 @@ def why_ineligible(state: SwitchState, name: str, situation: Situation) -> tuple
             "it is disabled" if name in state.disabled else None,
             candidate.why_unusable,
             None if health.verdict is Verdict.UP else verdict,
+            _not_seen(state, health),
             f"its probe is refused: {health.probe_refused}" if health.probe_refused else None,
             _not_rehearsed(candidate, health, situation),
             *(f"finding {one}" for one in candidate.findings),
         )
         if why is not None
     )
+
+
+def _not_seen(state: SwitchState, health: Health) -> str | None:
+    """One that died in the same moment as the serving one still looks well, until the next look."""
+    if health.verdict is not Verdict.UP or state.serving not in health.unseen_since:
+        return None
+    what = f"failed: {'; '.join(health.reasons)}" if health.failures else "is due"
+    return f"a look at it, since {state.serving} went down, {what}"
+
+
+def awaited(state: SwitchState, situation: Situation) -> str | None:
+    """The upstream that would take over, once the look at it that is due finds it well; none while
+    a more preferred one may take over at once.
+    """
+    for name in situation.candidates:
+        health = situation.health(name)
+        if name == state.serving or health is None:
+            continue
+        reasons = why_ineligible(state, name, situation)
+        if not reasons:
+            return None
+        if not health.failures and reasons == (_not_seen(state, health),):
+            return name
+    return None
 
 
 def _not_rehearsed(candidate: Candidate, health: Health, situation: Situation) -> str | None:
@@ -127,6 +153,16 @@ def eligible(state: SwitchState, situation: Situation) -> str | None:
         ),
         None,
     )
+
+
+def why_nobody(state: SwitchState, situation: Situation) -> str:
+    """Why each of the others may not take over, in one line."""
+    reasons = (
+        f"{name}: {', '.join(why_ineligible(state, name, situation))}"
+        for name in situation.candidates
+        if name != state.serving
+    )
+    return "; ".join(reasons) or "there is no standby"
 
 
 def budget_left(state: SwitchState, limits: FailoverLimits, now: datetime) -> bool:

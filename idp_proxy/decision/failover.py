@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Final
 from idp_proxy.decision.eligibility import (
     CLOCK_TOLERANCE,
     Failback,
+    awaited,
     budget_left,
     eligible,
     in_words,
     why_ineligible,
+    why_nobody,
 )
 from idp_proxy.decision.health import Verdict
 from idp_proxy.decision.switching import Departure, Left, Mode
@@ -121,17 +123,20 @@ def _not_configured(state: SwitchState, situation: Situation) -> Decision | None
     return _propose("serving_not_configured", why, eligible(state, situation), Alarm.OUTAGE)
 
 
+def _looking_again(state: SwitchState, situation: Situation) -> Decision | None:
+    target = awaited(state, situation) if _serving_is_down(state, situation) else None
+    if target is None:
+        return None
+    why = f"{_down(state, situation)}; {target} is looked at once more before it takes over"
+    return _stay("looking_again", why, target)
+
+
 def _nobody_eligible(state: SwitchState, situation: Situation) -> Decision | None:
     if not _serving_is_down(state, situation) or eligible(state, situation) is not None:
         return None
-    why = "; ".join(
-        f"{name}: {', '.join(why_ineligible(state, name, situation))}"
-        for name in situation.candidates
-        if name != state.serving
-    )
     return _stay(
         "nobody_eligible",
-        f"{_down(state, situation)}, and nobody may take over ({why or 'there is no standby'})",
+        f"{_down(state, situation)}, and nobody may take over ({why_nobody(state, situation)})",
         alarm=Alarm.OUTAGE,
     )
 
@@ -244,6 +249,7 @@ RULES: Final[tuple[Callable[[SwitchState, Situation], Decision | None], ...]] = 
     _latched,
     _disabled,
     _not_configured,
+    _looking_again,
     _nobody_eligible,
     _few_hosts,
     _budget_used,
@@ -317,14 +323,10 @@ def _preferred(state: SwitchState, situation: Situation) -> tuple[str, Health] |
 
 
 def _for_people(
-    rule: str,
-    why: str,
-    state: SwitchState,
-    situation: Situation,
-    alarm: Alarm | None = None,
+    rule: str, why: str, state: SwitchState, situation: Situation, alarm: Alarm | None = None
 ) -> Decision:
     """HELD and LATCHED switch nothing; an outage meanwhile is an alarm and a proposal."""
-    if not _serving_is_down(state, situation):
+    if not _serving_is_down(state, situation) or awaited(state, situation) is not None:
         return _stay(rule, why, alarm=alarm)
     both = f"{_down(state, situation)}; {why}"
     return _propose(rule, both, eligible(state, situation), Alarm.OUTAGE)

@@ -6,11 +6,11 @@ see the network at all (ISOLATED) has no vote about anybody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from idp_proxy.decision.health import Track, Verdict
+from idp_proxy.decision.health import Track, Verdict, seen_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,6 +41,7 @@ class Health:
     `up_since` is when the last of the voters came to think so; `canary_passed_at` is the oldest of
     the canaries' last successes, None without a canary or while one has none; `refused` has what
     each REFUSED canary was told, `probe_refused` what a voter's own probe was told last.
+    `unseen_since` names the upstreams since whose fall most voters have not seen this one answer.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Health:
     refused: tuple[str, ...] = ()
     probe_refused: str | None = None
     failures: int = 0
+    unseen_since: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def judge_fleet(
         if heard and not voters:
             isolated[name] = next(one.isolated[name] for one in heard)
         own = [canary for canary in known if canary.upstream == name]
-        health[name] = _judge(name, [one.tracks.get(name, Track()) for one in voters], own)
+        judged = _judge(name, [one.tracks.get(name, Track()) for one in voters], own)
+        health[name] = replace(judged, unseen_since=_unseen_since(name, names, voters))
     return Fleet(
         health=health,
         isolated=isolated,
@@ -139,6 +142,19 @@ def _counts_for_nothing(canary: Canary) -> str | None:
     if track.failures and track.passed_at is None:
         return f"canary {canary.name} never passed, so it counts for nothing yet: {track.reason}"
     return None
+
+
+def _unseen_since(name: str, names: Sequence[str], voters: Sequence[HostReport]) -> frozenset[str]:
+    """Each host compares by its own clock what it saw of both."""
+
+    def saw(one: HostReport, fallen: str) -> bool:
+        return seen_since(one.tracks.get(name, Track()), one.tracks.get(fallen, Track()))
+
+    return frozenset(
+        fallen
+        for fallen in names
+        if fallen != name and voters and 2 * sum(saw(one, fallen) for one in voters) <= len(voters)
+    )
 
 
 def _vote(tracks: Sequence[Track]) -> tuple[Verdict, tuple[str, ...]]:

@@ -90,6 +90,15 @@ def follow(
     )
 
 
+def seen_since(track: Track, fallen: Track) -> bool:
+    """Whether this one answered after the other one went DOWN. What was seen before says nothing
+    about now: both may have died in the same moment, or the way to them.
+    """
+    if fallen.verdict is not Verdict.DOWN or fallen.since is None:
+        return True
+    return track.passed_at is not None and track.passed_at >= fallen.since
+
+
 def _next_verdict(verdict: Verdict, passes: int, failures: int, thresholds: Thresholds) -> Verdict:
     if failures >= thresholds.down_after:
         return Verdict.DOWN

@@ -99,6 +99,27 @@ def test_a_standby_that_dies_soon_after_is_left_at_once_and_a_third_time_it_latc
     assert field.visit() == ACTIVE
 
 
+def test_both_down_nobody_switches_and_it_is_said(field: Field) -> None:
+    before = field.sight.switches()
+    for way in field.ways.values():
+        way.suffer(Fault.DOWN)
+    found = field.sight.wait_for_rule("nobody_eligible", UP_WITHIN_S)
+
+    assert found.situation.fleet.reference_answers
+    assert field.sight.switches() == before
+    assert field.proxy.get("/status?format=json").json()["login"] == "fails"
+    said = field.proxy.status()
+    assert said["serving"] == ACTIVE
+    assert said["decision"]["rule"] == "nobody_eligible"
+    assert said["would_take_over"] is None
+
+    # The first that comes back takes over, if the other one stays away.
+    field.ways[STANDBY].heal()
+    field.sight.wait_until(STANDBY, Verdict.UP, UP_WITHIN_S)
+    field.sight.wait_for_rule("failback_unproven", UP_WITHIN_S)
+    assert field.visit() == STANDBY
+
+
 def test_a_return_is_proven_held_down_proposed_and_confirmed(field: Field) -> None:
     field.strike(lambda: field.ways[ACTIVE].suffer(Fault.DOWN))
     field.heal()

@@ -21,7 +21,7 @@ from idp_proxy.watch import Turn
 NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 NAMES = ("okta", "entra")
 FRESH = timedelta(seconds=30)
-UP = Track(Verdict.UP, passes=9, since=NOW - timedelta(hours=1), at=NOW, reason="answers")
+UP = Track(Verdict.UP, 9, 0, NOW - timedelta(hours=1), NOW, NOW, "answers")
 DOWN = Track(Verdict.DOWN, failures=9, since=NOW, at=NOW, reason="no answer")
 
 

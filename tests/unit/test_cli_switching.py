@@ -73,7 +73,9 @@ class Fleet:
         now = self.store.clock()
         long_ago = now - timedelta(hours=1)
         tracks = {
-            name: Track(verdict, since=long_ago, at=now, reason=f"{name} is {verdict}")
+            name: Track(
+                verdict, since=long_ago, at=now, passed_at=now, reason=f"{name} is {verdict}"
+            )
             for name, verdict in (("okta", okta), ("entra", entra))
         }
         self.store.publish(HostReport("sso1", now, tracks, reference_answers=True))

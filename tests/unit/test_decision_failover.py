@@ -73,6 +73,7 @@ AUTO, SCHEDULED = (
 OPEN = replace(SCHEDULED, windows=(WINDOW,))
 LATER = parse_window("Sun 02:00-04:00")
 assert LATER is not None
+STALE = replace(UP, unseen_since=frozenset({"okta"}))
 UNREHEARSED = {name: Candidate() for name in NAMES}
 
 ROWS: list[tuple[str, SwitchState | None, Situation, str, Action, str | None, Alarm | None]] = [
@@ -123,6 +124,78 @@ ROWS: list[tuple[str, SwitchState | None, Situation, str, Action, str | None, Al
         "serving_down",
         Action.SWITCH,
         "okta",
+        None,
+    ),
+    (
+        "the standby was not looked at since",
+        state(),
+        situation(DOWN, STALE),
+        "looking_again",
+        Action.STAY,
+        "entra",
+        None,
+    ),
+    (
+        "the preferred standby was not looked at since, another one was",
+        state(),
+        situation(DOWN, STALE, UP),
+        "looking_again",
+        Action.STAY,
+        "entra",
+        None,
+    ),
+    (
+        "the look at the preferred standby failed, another one is well",
+        state(),
+        situation(DOWN, replace(STALE, failures=1), UP),
+        "serving_down",
+        Action.SWITCH,
+        "keycloak",
+        None,
+    ),
+    (
+        "the less preferred standby was not looked at since",
+        state(),
+        situation(DOWN, UP, STALE),
+        "serving_down",
+        Action.SWITCH,
+        "entra",
+        None,
+    ),
+    (
+        "the look at the only standby failed",
+        state(),
+        situation(DOWN, replace(STALE, failures=1)),
+        "nobody_eligible",
+        Action.STAY,
+        None,
+        Alarm.OUTAGE,
+    ),
+    (
+        "not looked at since, and never rehearsed",
+        state(),
+        situation(DOWN, STALE, candidates=UNREHEARSED),
+        "nobody_eligible",
+        Action.STAY,
+        None,
+        Alarm.OUTAGE,
+    ),
+    (
+        "not looked at since another one went down, which does not serve",
+        state(),
+        situation(UP, STALE),
+        "steady",
+        Action.STAY,
+        None,
+        None,
+    ),
+    (
+        "held, the standby was not looked at since",
+        state(mode=Mode.HELD),
+        situation(DOWN, STALE),
+        "held",
+        Action.STAY,
+        None,
         None,
     ),
     ("both down", state(), situation(DOWN), "nobody_eligible", Action.STAY, None, Alarm.OUTAGE),

@@ -113,3 +113,44 @@ def test_a_refused_probe_of_any_voter_is_known_and_changes_no_verdict() -> None:
     seen[1] = replace(seen[1], tracks={"okta": refused})
     health = judge_fleet(["okta"], seen, (), FRESH, NOW).health["okta"]
     assert (health.verdict, health.probe_refused) == (Verdict.UP, "the account is locked")
+
+
+def saw(okta_down_ago_s: int | None, entra_passed_ago_s: int | None) -> HostReport:
+    """A host that sees okta DOWN since then, or UP, and entra UP, which it saw answer then."""
+
+    def ago(seconds: int | None) -> datetime | None:
+        return None if seconds is None else NOW - timedelta(seconds=seconds)
+
+    okta = TRACKS["u"] if okta_down_ago_s is None else TRACKS["d"]
+    return HostReport(
+        f"host-{okta_down_ago_s}-{entra_passed_ago_s}",
+        NOW,
+        {
+            "okta": replace(okta, since=ago(okta_down_ago_s)),
+            "entra": replace(TRACKS["u"], passed_at=ago(entra_passed_ago_s)),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("reports", "unseen"),
+    [
+        ([saw(5, 4)], False),
+        ([saw(5, 5)], False),
+        ([saw(5, 6)], True),
+        ([saw(5, None)], True),
+        ([saw(None, 60)], False),
+        ([saw(5, 4), saw(5, 6)], True),
+        ([saw(5, 4), saw(9, 6), saw(5, 6)], False),
+        ([saw(5, 4), saw(5, 6), saw(5, 7)], True),
+        ([saw(5, 6), saw(None, 60), saw(None, 61)], False),
+        ([], False),
+    ],
+)
+def test_what_was_seen_before_another_one_fell_says_nothing_about_now(
+    reports: list[HostReport], *, unseen: bool
+) -> None:
+    """Each host by its own clock, and more than half of them."""
+    health = judge_fleet(["okta", "entra"], reports, (), FRESH, NOW).health
+    assert health["entra"].unseen_since == (frozenset({"okta"}) if unseen else frozenset())
+    assert health["okta"].unseen_since == frozenset()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from idp_proxy.decision.health import Cadence, Outcome, Reference, Thresholds, Verdict
+from idp_proxy.decision.health import Cadence, Outcome, Reference, Thresholds, Track, Verdict
 from idp_proxy.observer import Observer, Sights
 from idp_proxy.upstream.probing import Expiry, Probed
 
@@ -125,6 +125,26 @@ def test_an_upstream_that_hangs_delays_no_other() -> None:
     watched(observer, lambda: len(fine.begun) > 20)
     assert len(hanging.begun) <= 2
     assert observer.tracks["entra"].verdict is Verdict.UP
+
+
+def test_when_one_goes_down_the_others_are_looked_at_at_once() -> None:
+    falling, other = Scripted("okta", [PASSED, PASSED, BROKEN]), Scripted("entra", [PASSED])
+    observer = eyes(falling, other)
+    rarely = timedelta(hours=1)
+    observer.sights = replace(
+        observer.sights, cadence=Cadence(rarely, SHORT, SHORT, SHORT), chance=lambda: 0.0
+    )
+    observer.tracks = {
+        name: Track(Verdict.UP, passes=9, passed_at=NOW - rarely) for name in ("okta", "entra")
+    }
+    falling.answers = [BROKEN]
+
+    def seen_again() -> bool:
+        fallen, seen = observer.tracks["okta"], observer.tracks["entra"]
+        return fallen.verdict is Verdict.DOWN and len(other.begun) == 2 and seen.passed_at == NOW
+
+    watched(observer, seen_again)
+    assert observer.changed.is_set()
 
 
 def test_a_probe_that_breaks_its_deadline_is_given_up_and_counts_as_broken() -> None:

@@ -201,6 +201,8 @@ def test_after_a_jump_of_the_clock_the_turn_decides_nothing(store: SqlStore) -> 
     assert turn.switched is None
     assert serving(store) == ("okta", 1)
     watching.clock.monotonic = time.monotonic
+    assert watching.turn().switched is None, "and entra was not looked at since"
+    watching.observer.tracks["entra"] = replace(UP, passed_at=watching.clock.now())
     assert watching.turn().switched is not None
 
 
