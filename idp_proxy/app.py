@@ -159,7 +159,7 @@ def build(
         active_serves_on=spool is not None,
     )
     app.include_router(operations.router(pages, standing, now, _metadata(settings, upstreams)))
-    failures.install(app, pages, new_id)
+    failures.install(app, pages, new_id, drills.removal(drill_cookie))
     return app
 
 

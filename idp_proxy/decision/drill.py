@@ -120,8 +120,14 @@ def refuses_drill_answer(
 
 
 def stopped(drill: Drill, how: Departure, why: str, now: datetime) -> Drill:
-    """The drill as it is once somebody or something ended it."""
-    return replace(drill, version=drill.version + 1, ended=Left(now, how), why_ended=why)
+    """The drill as it is once somebody or something ended it: it knows nobody any more."""
+    return replace(
+        drill,
+        version=drill.version + 1,
+        people=frozenset(),
+        ended=Left(now, how),
+        why_ended=why,
+    )
 
 
 def ends_a_drill(verdict: Verdict) -> bool:

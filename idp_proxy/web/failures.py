@@ -14,6 +14,7 @@ from idp_proxy.errors import (
     Internal,
     MalformedMessage,
     NotFound,
+    PersonNotInDrill,
     ProxyError,
     SamlError,
     TooLarge,
@@ -33,20 +34,27 @@ if TYPE_CHECKING:
 _log = structlog.get_logger("idp_proxy.web")
 
 
-def install(app: FastAPI, pages: Pages, new_id: Callable[[], str]) -> None:
-    """Answer every error of `app` with its page; the error's id joins the page and the log."""
+def install(app: FastAPI, pages: Pages, new_id: Callable[[], str], end_of_pass: str) -> None:
+    """Answer every error of `app` with its page; the error's id joins the page and the log.
+
+    `end_of_pass` is the Set-Cookie that ends a drill's pass: whoever met somebody else's starts
+    again as everybody does, and is not kept out until the drill is over.
+    """
 
     def shown(request: Request, error: ProxyError) -> Response:
         error_id = new_id()[:12]
         _note(request, error, error_id)
         language = choose_language(request.headers.get("accept-language", ""))
-        return pages.error(
+        page = pages.error(
             error,
             error_id,
             language,
             from_app=from_app(request),
             by_link=came_by_link(request),
         )
+        if isinstance(error, PersonNotInDrill):
+            page.headers.append("Set-Cookie", end_of_pass)
+        return page
 
     async def refused(request: Request, error: Exception) -> Response:
         if not isinstance(error, ProxyError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from idp_proxy.errors import (
     LoginRefused,
     PersonConverted,
+    PersonNotInDrill,
     ProxyError,
     ReplayDetected,
     RosterUnavailable,
@@ -42,6 +43,7 @@ _NEXT_STEPS: Final[Mapping[type[ProxyError], NextStep]] = {
     WrongAcs: NextStep.ASK_SUPPORT,
     LoginRefused: NextStep.ASK_SUPPORT,
     PersonConverted: NextStep.OPEN_MATTERMOST,
+    PersonNotInDrill: NextStep.START_AGAIN,
     RosterUnavailable: NextStep.START_AGAIN,
     LinkRefused: NextStep.NEW_LINK,
 }

@@ -139,4 +139,5 @@ def test_the_alarms_hear_of_every_turn_and_a_store_that_fails_stops_nobody(
     kept = store.drill()
     assert kept is not None
     assert kept.ended == Left(turns[-1].survey.at, Departure.FAILOVER)  # type: ignore[union-attr]
-    assert replace(kept, ended=None, why_ended="", version=1) == DRILL
+    assert replace(kept, ended=None, why_ended="", version=1, people=DRILL.people) == DRILL
+    assert kept.people == frozenset()

@@ -34,7 +34,7 @@ def shown(error: Exception) -> tuple[httpx.Response, MutableMapping[str, Any]]:
     """The page for an error raised in a handler, and what the log says of it."""
     app = FastAPI()
     ids = (f"error-id-{number:08}" for number in itertools.count())
-    failures.install(app, PAGES, lambda: next(ids))
+    failures.install(app, PAGES, lambda: next(ids), "drill-pass=; Max-Age=0")
 
     @app.get("/broken")
     async def broken() -> None:
