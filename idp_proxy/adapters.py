@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config.settings import DirectorySettings, SamlSettings
-from idp_proxy.seal import KeyRing
+from idp_proxy.decision.membership import Membership
+from idp_proxy.seal import KeyRing, fingerprints
 from idp_proxy.store import kept_state
 from idp_proxy.store.kept_state import KeptState
 from idp_proxy.store.local import LocalSpool
@@ -125,7 +126,14 @@ def open_standards(settings: Settings, upstreams: Mapping[str, ConfiguredUpstrea
             (one.name, canary.name) for one in settings.upstreams for canary in one.canaries
         ),
         findings=dict,
+        host=settings.proxy.host,
     )
+
+
+def membership(settings: Settings) -> Membership:
+    """What this host is made of, as far as hosts must be alike."""
+    names = tuple(upstream.name for upstream in settings.upstreams)
+    return Membership(names, fingerprints(settings.proxy.state_keys))
 
 
 def usable_at(upstreams: Mapping[str, ConfiguredUpstream], at: datetime) -> dict[str, str | None]:

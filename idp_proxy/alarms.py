@@ -92,11 +92,21 @@ def _of_fleet(turn: Turn) -> Iterator[Notice]:
     yield from _of_decision(turn, seen)
     yield from _of_canaries(seen)
     yield from _of_refused_probes(seen)
+    yield from _of_hosts(seen)
     for report in seen.reports:
         if report.isolated and report.host in seen.situation.fleet.seen:
             why = next(iter(report.isolated.values()))
             facts = {"host": report.host, "cause": why}
             yield Notice(Kind.ISOLATED, f"isolated:{report.host}", facts, _STATUS)
+
+
+def _of_hosts(seen: Survey) -> Iterator[Notice]:
+    """Hosts that do not fit together, and one that nobody hears any more."""
+    for discord in seen.discords:
+        silent = discord.rule == "silent"
+        way_out = f"idp-proxy host forget {discord.host}" if silent else _STATUS
+        facts: dict[str, Fact] = {"host": discord.host, "cause": discord.what}
+        yield Notice(Kind.HOSTS, f"hosts:{discord.rule}:{discord.host}", facts, way_out)
 
 
 def _of_switch(state: SwitchState, now: datetime) -> Iterator[Notice]:

@@ -78,6 +78,14 @@ class StoreConflict(StoreError):
     http_status = 409
 
 
+class HostRefused(ProxyError):
+    """A host cannot be taken off the register."""
+
+    code = "host_refused"
+    public = "The host stays on the register."
+    http_status = 409
+
+
 class ReplayDetected(ProxyError):
     """An id that may be used once came a second time (SP-06)."""
 

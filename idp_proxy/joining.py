@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from idp_proxy.adapters import is_shared, open_kept_state, open_store, open_switchboard, utc_now
+from idp_proxy.adapters import (
+    is_shared,
+    membership,
+    open_kept_state,
+    open_store,
+    open_switchboard,
+    utc_now,
+)
 from idp_proxy.decision.fleet import HostReport
 from idp_proxy.errors import StoreAway, StoreError
 from idp_proxy.store import schema
@@ -91,6 +98,6 @@ def _join(settings: Settings, upstreams: Mapping[str, ConfiguredUpstream], store
     What it sees it will say soon; until then it has seen nothing.
     """
     open_switchboard(store, upstreams).current()
-    store.publish(HostReport(settings.proxy.host, utc_now(), {}))
+    store.publish(HostReport(settings.proxy.host, utc_now(), {}, member=membership(settings)))
     if is_shared(settings):
         keep_state(store, open_kept_state(settings))

@@ -52,7 +52,7 @@ def start(
     settings: Settings, store: SqlStore, upstreams: Mapping[str, ConfiguredUpstream]
 ) -> Callable[[], None]:
     """Start the watch of this host in a thread of its own; what it gives stops it."""
-    notifier = _notifier(settings, store)
+    notifier = open_notifier(settings, store)
     stop_watch = watch.start(_watch(settings, store, upstreams, notifier))
 
     def stop() -> None:
@@ -107,6 +107,7 @@ def _watch(
             notifier.raise_,
         ),
         propose=Proposer(store, host),
+        member=adapters.membership(settings),
     )
 
 
@@ -115,7 +116,8 @@ def _expiries(observer: Observer) -> Iterable[Expiry]:
     return [one for found in dict(observer.expiries).values() for one in found]
 
 
-def _notifier(settings: Settings, store: SqlStore) -> Notifier:
+def open_notifier(settings: Settings, store: SqlStore) -> Notifier:
+    """Who tells people, by the channels of `[notify]`."""
     wanted = settings.notify
     manner = Manner(
         language=wanted.language,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 KEY_OCTETS: Final = 32
 _NONCE_OCTETS: Final = 12
 _TAG_OCTETS: Final = 16
+_FINGERPRINT_DIGITS: Final = 32
 
 
 class KeyRing:
@@ -68,6 +69,11 @@ def opened_text(context: str, sealed: str, ring: KeyRing) -> bytes | None:
     except (binascii.Error, UnicodeEncodeError):
         return None
     return ring.open(context, octets)
+
+
+def fingerprints(keys: Sequence[bytes]) -> tuple[str, ...]:
+    """What each key is known by, to whoever may know that it is the same and nothing else."""
+    return tuple(_derived(key, b"fingerprint").hex()[:_FINGERPRINT_DIGITS] for key in keys)
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:

@@ -7,8 +7,9 @@ process, and a worker that dies is replaced.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from idp_proxy.adapters import open_kept_state, open_spool, open_upstreams, utc_
 from idp_proxy.audit import checkpoint
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
+from idp_proxy.decision.notices import Kind, Notice
 from idp_proxy.decision.traffic import TrafficLimits
 from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
 
@@ -25,12 +27,18 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from idp_proxy.config.settings import Checkpoints, Settings
+    from idp_proxy.decision.notices import Fact
     from idp_proxy.joining import Joining
     from idp_proxy.store.base import Spool, Store
     from idp_proxy.store.local import LocalSpool
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.upstream.configured import ConfiguredUpstream
     from idp_proxy.upstream.metadata_feed import MetadataFeed
+
+#: How long a worker may take to start, or to answer its parent.
+_WORKER_ANSWERS_S: Final = 60
+#: How long the telling of a double use may take before the next merge.
+_TELLING_S: Final = 30.0
 
 
 def serve(settings: Settings) -> None:
@@ -67,6 +75,9 @@ def serve(settings: Settings) -> None:
             log_config=None,
             timeout_keep_alive=20,
             timeout_graceful_shutdown=10,
+            # A worker that is still importing answers nothing. With 5 s, the default, a machine
+            # that is slow or busy ends each one before it is there, again and again.
+            timeout_worker_healthcheck=_WORKER_ANSWERS_S,
         )
     finally:
         stop_watch()
@@ -105,7 +116,7 @@ def _shared_jobs(settings: Settings, joined: Joining) -> list[upkeep.Job]:
     return [
         upkeep.Job("join", TRY_EVERY_S, joined.again),
         upkeep.Job("keep state", KEEP_EVERY_S, keep),
-        upkeep.Job("merge", 10, partial(_merge, spool, store)),
+        upkeep.Job("merge", 10, partial(_merge, spool, store, _Doubles(settings, store))),
         upkeep.Job("prune spool", 600, partial(_forget, spool)),
     ]
 
@@ -139,6 +150,32 @@ def _prune(store: SqlStore, log: AuditLog, points: Checkpoints, keep: timedelta)
     return f"{gone} audit rows removed" if gone else None
 
 
-def _merge(spool: LocalSpool, store: SqlStore) -> str | None:
-    moved = spool.merge(store)
+@dataclass(slots=True)
+class _Doubles:
+    """Tells people that a login was used twice while the store was away."""
+
+    settings: Settings
+    store: SqlStore
+    _told: int = 0
+
+    def tell(self, in_all: int) -> None:
+        """So many ids counted twice since the start. What tells is opened for it: it hardly ever
+        happens.
+        """
+        ids, self._told = in_all - self._told, in_all
+        if not ids:
+            return
+        host = self.settings.proxy.host
+        facts: dict[str, Fact] = {"host": host, "ids": ids}
+        key = f"double_use:{host}:{utc_now().isoformat()}"
+        notifier = lookout.open_notifier(self.settings, self.store)
+        notifier.raise_(Notice(Kind.DOUBLE_USE, key, facts, "idp-proxy verify-audit"))
+        notifier.close(_TELLING_S)
+
+
+def _merge(spool: LocalSpool, store: SqlStore, doubles: _Doubles) -> str | None:
+    try:
+        moved = spool.merge(store)
+    finally:
+        doubles.tell(spool.double_uses)
     return f"{moved} audit rows merged" if moved else None

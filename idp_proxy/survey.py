@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from idp_proxy.decision.dissent import as_dissenter
 from idp_proxy.decision.eligibility import Candidate, Situation, why_ineligible
 from idp_proxy.decision.failover import decide
 from idp_proxy.decision.fleet import judge_fleet
 from idp_proxy.decision.health import Canary
+from idp_proxy.decision.membership import discords, why_outvoted
 from idp_proxy.store.base import Evidence
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from idp_proxy.decision.eligibility import FailoverLimits
     from idp_proxy.decision.failover import Decision
     from idp_proxy.decision.fleet import Health, HostReport
+    from idp_proxy.decision.membership import Discord
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import FleetStore, Store
 
@@ -50,6 +53,7 @@ class Standards:
     """By what a fleet is judged. `usable` has every configured upstream in order of preference,
     each with None or the reason why nobody could log in there at that time; `findings` has the
     review's findings that block an upstream; `canaries` the configured ones, as (upstream, name).
+    `host` is the one that judges.
     """
 
     usable: Callable[[datetime], Mapping[str, str | None]]
@@ -57,6 +61,7 @@ class Standards:
     fresh: timedelta
     canaries: frozenset[tuple[str, str]]
     findings: Callable[[], Mapping[str, tuple[str, ...]]]
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Survey:
     decision: Decision
     reports: tuple[HostReport, ...]
     canaries: tuple[Canary, ...]
+    discords: tuple[Discord, ...] = ()
 
     def why_ineligible(self, name: str) -> tuple[str, ...]:
         """Every reason why `name` may not take over now; empty if it may."""
@@ -81,8 +87,11 @@ def survey(store: WatchedStore, state: SwitchState, standards: Standards, now: d
     usable = standards.usable(now)
     names = tuple(usable)
     fleet = judge_fleet(names, reports, canaries, standards.fresh, now)
+    heard = [one for one in reports if one.host in fleet.seen]
     situation = Situation(fleet, _candidates(store, usable, standards), standards.limits, now)
-    return Survey(now, state, situation, decide(state, situation), reports, canaries)
+    decision = as_dissenter(decide(state, situation), why_outvoted(standards.host, heard))
+    found = discords(reports, standards.fresh, now)
+    return Survey(now, state, situation, decision, reports, canaries, found)
 
 
 def health_of(store: Sighted, name: str, standards: Standards, now: datetime) -> Health:

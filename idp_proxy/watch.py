@@ -25,6 +25,7 @@ import structlog
 from idp_proxy.audit.chain import Event
 from idp_proxy.decision.failover import Action, after
 from idp_proxy.decision.health import follow, may_run
+from idp_proxy.decision.membership import Membership
 from idp_proxy.errors import StoreConflict, StoreError
 from idp_proxy.survey import survey
 
@@ -116,6 +117,7 @@ class Watch:
     tick: timedelta
     told: Callable[[Turn], None]
     propose: Callable[[Survey], str | None]
+    member: Membership = field(default_factory=Membership)
     _last: Survey | None = field(default=None, init=False)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(8, "watch-store"), init=False
@@ -147,7 +149,7 @@ class Watch:
     def turn(self) -> Turn:
         """Publish, read the fleet's reports, decide, act."""
         try:
-            self.store.publish(self.observer.report(self.host))
+            self.store.publish(replace(self.observer.report(self.host), member=self.member))
             now = self.store.clock()
             jumped = self.clock.take(now)
             seen = survey(self.store, self.current(), self.standards, now)

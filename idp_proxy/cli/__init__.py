@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from idp_proxy.cli.audit import register as register_audit
 from idp_proxy.cli.drill_run import register as register_drill_run
 from idp_proxy.cli.drilling import register as register_drilling
+from idp_proxy.cli.hosts import register as register_hosts
 from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.notifying import register as register_notifying
 from idp_proxy.cli.operators import register as register_operators
@@ -35,6 +36,7 @@ for register in (
     register_rehearsing,
     register_drilling,
     register_metadata,
+    register_hosts,
     register_audit,
     register_notifying,
     register_operators,

@@ -61,6 +61,7 @@ class Act(enum.StrEnum):
     OPERATOR_CHANGE = "operator_change"
     WRITTEN_OFF = "written_off"
     CAMPAIGN_ENVELOPE = "campaign_envelope"
+    FORGET_HOST = "forget_host"
     BELOW_FLOOR = "below_floor"
     BLOCKED_PERSON = "blocked_person"
     BAD_SIGNATURE = "bad_signature"
@@ -94,6 +95,7 @@ RULES: Final[Mapping[Act, Rule]] = MappingProxyType(
         Act.STOP_CAMPAIGN: _ALONE_TO_PROTECT,
         Act.CONVERT: _ALONE,
         Act.CUTOVER_BACK: _ALONE,
+        Act.FORGET_HOST: _ALONE,
         Act.SWITCH: _BY_APPROVALS,
         Act.FAILBACK: _BY_APPROVALS,
         Act.RELEASE: _BY_APPROVALS,

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from idp_proxy.decision.health import Track, Verdict, seen_since
+from idp_proxy.decision.membership import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ class HostReport:
     """What a host publishes at every turn. `at` is the store's clock when it was written.
 
     `isolated` has the upstreams it cannot see, with the reason; `reference_answers` says whether
-    any neutral reference answered it of late.
+    any neutral reference answered it of late; `member` what the host is made of.
     """
 
     host: str
@@ -32,6 +33,7 @@ class HostReport:
     tracks: Mapping[str, Track]
     isolated: Mapping[str, str] = field(default_factory=dict)
     reference_answers: bool = False
+    member: Membership = field(default_factory=Membership)
 
 
 @dataclass(frozen=True, slots=True)

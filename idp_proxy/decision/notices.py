@@ -44,6 +44,8 @@ class Kind(enum.StrEnum):
     TEST = "test"
     DEADLINE = "deadline"
     WRITTEN_OFF = "written_off"
+    HOSTS = "hosts"
+    DOUBLE_USE = "double_use"
 
 
 #: What each kind tells, by name. Nothing else leaves: no person, no secret. Beside these every
@@ -69,12 +71,16 @@ FACTS: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
         Kind.TEST: frozenset({"host"}),
         Kind.DEADLINE: frozenset({"campaign", "people", "ends"}),
         Kind.WRITTEN_OFF: frozenset({"campaign", "people", "cause"}),
+        Kind.HOSTS: frozenset({"host", "cause"}),
+        Kind.DOUBLE_USE: frozenset({"host", "ids"}),
     }
 )
 DETAIL: Final = "detail"
 
 #: What happened once and is told once; it does not go on, so that nothing repeats or ends.
-EVENTS: Final = frozenset({Kind.SWITCHED, Kind.OVERRIDE, Kind.DRILL, Kind.TEST, Kind.WRITTEN_OFF})
+EVENTS: Final = frozenset(
+    {Kind.SWITCHED, Kind.OVERRIDE, Kind.DRILL, Kind.TEST, Kind.WRITTEN_OFF, Kind.DOUBLE_USE}
+)
 #: What somebody chose is no news: it is told only when it has lasted for a pause.
 REMINDERS: Final = frozenset({Kind.HELD})
 

@@ -51,6 +51,8 @@ SEVERITY: Final[Mapping[Kind, Severity]] = {
     Kind.TEST: "info",
     Kind.DEADLINE: "warning",
     Kind.WRITTEN_OFF: "failure",
+    Kind.HOSTS: "warning",
+    Kind.DOUBLE_USE: "failure",
 }
 
 #: What would be a mention, markup or a link somewhere: Mattermost, Slack, mail programs.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from idp_proxy.decision.fleet import HostReport
 from idp_proxy.decision.health import Canary, Track, Verdict
+from idp_proxy.decision.membership import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,8 @@ def report_record(report: HostReport) -> dict[str, Any]:
         "tracks": {name: track_record(track) for name, track in report.tracks.items()},
         "isolated": dict(report.isolated),
         "reference_answers": report.reference_answers,
+        "preference": list(report.member.preference),
+        "keys": list(report.member.keys),
     }
 
 
@@ -59,6 +62,8 @@ def report_from(host: str, at: datetime, record: Mapping[str, Any]) -> HostRepor
         tracks={name: track_from(one) for name, one in record["tracks"].items()},
         isolated=record["isolated"],
         reference_answers=record["reference_answers"],
+        # A host of an older version does not say what it is made of.
+        member=Membership(tuple(record.get("preference", ())), tuple(record.get("keys", ()))),
     )
 
 

@@ -64,10 +64,11 @@ def read(entry: Entry) -> RosterRow | UsedId | Proof:
     return Proof(upstream, datetime.fromisoformat(at))
 
 
-def replay(transaction: Transaction, entry: Entry, now: datetime) -> None:
+def replay(transaction: Transaction, entry: Entry, now: datetime) -> bool:
     """Do in the store what was done on the host, as far as it still holds there.
 
-    Raises `ValueError` or `TypeError` when the entry cannot be read.
+    Returns whether it was a double use: an id that counted elsewhere too. Raises `ValueError` or
+    `TypeError` when the entry cannot be read.
     """
     match read(entry):
         case RosterRow() as late:
@@ -79,6 +80,8 @@ def replay(transaction: Transaction, entry: Entry, now: datetime) -> None:
                 transaction.consume(used)
             except ReplayDetected:
                 transaction.record(_double_use(used, entry, now))
+                return True
+    return False
 
 
 def _relearn(transaction: Transaction, late: RosterRow) -> None:

@@ -163,6 +163,8 @@ class LocalSpool:
         self._known_head = known_head
         self._now = now
         self._random_bytes = random_bytes
+        #: How many ids that were merged by this process had counted elsewhere too.
+        self.double_uses = 0
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """See `store.base.Spool`."""
@@ -285,16 +287,16 @@ class LocalSpool:
             known = transaction.adopt(batch.rows, batch.people)
             if known >= end.seq:
                 return 0
-            for entry in batch.entries:
-                if entry.seq > known:
-                    self._replay(transaction, entry)
+            fresh = [entry for entry in batch.entries if entry.seq > known]
+            doubles = sum([self._replay(transaction, entry) for entry in fresh])
             if batch.is_last:
                 transaction.record(spool_joined(end, self._now()))
+        self.double_uses += doubles
         return end.seq - max(known, batch.rows[0].seq - 1)
 
-    def _replay(self, transaction: Transaction, entry: journal.Entry) -> None:
+    def _replay(self, transaction: Transaction, entry: journal.Entry) -> bool:
         try:
-            journal.replay(transaction, entry, self._now())
+            return journal.replay(transaction, entry, self._now())
         except (TypeError, ValueError) as error:
             raise StoreError(
                 f"{self._path}: entry {entry.number} of the journal cannot be read: keep the "

@@ -12,6 +12,7 @@ import pytest
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.decision.fleet import HostReport
 from idp_proxy.decision.health import Canary, Track, Verdict
+from idp_proxy.decision.membership import Membership
 from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.errors import StoreError
 from idp_proxy.store.base import Evidence
@@ -59,7 +60,14 @@ def fleet(request: pytest.FixtureRequest) -> FleetStore:
 
 
 def report(name: str = "proxy-1", track: Track = TRACK) -> HostReport:
-    return HostReport(name, THEN, {"okta": track}, {"okta": "no reference"}, reference_answers=True)
+    return HostReport(
+        name,
+        THEN,
+        {"okta": track},
+        {"okta": "no reference"},
+        reference_answers=True,
+        member=Membership(("okta", "entra"), ("aa", "bb")),
+    )
 
 
 def test_a_new_store_knows_no_host_and_no_canary(fleet: FleetStore) -> None:

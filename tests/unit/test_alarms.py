@@ -11,6 +11,7 @@ from idp_proxy.decision.eligibility import Candidate, FailoverLimits, Situation
 from idp_proxy.decision.failover import decide
 from idp_proxy.decision.fleet import HostReport, judge_fleet
 from idp_proxy.decision.health import Canary, Track, Verdict
+from idp_proxy.decision.membership import Discord
 from idp_proxy.decision.notices import FACTS, Kind, Notice
 from idp_proxy.decision.switching import Departure, Left, Mode, SwitchState, first_state
 from idp_proxy.decision.traffic import Unanswered
@@ -59,6 +60,20 @@ def told(of: Turn, expiries: tuple[Expiry, ...] = ()) -> dict[Kind, Notice]:
 
 def test_a_calm_turn_tells_nobody_anything() -> None:
     assert told(turn()) == {}
+
+
+def test_hosts_that_do_not_fit_together_and_one_that_is_gone_are_told() -> None:
+    calm = turn()
+    assert calm.survey is not None
+    keys = Discord("state_keys", "proxy-2", "proxy-2 cannot finish logins")
+    gone = Discord("silent", "proxy-3", "proxy-3 was last heard at noon")
+    for discord, key, way_out in (
+        (keys, "hosts:state_keys:proxy-2", "idp-proxy status"),
+        (gone, "hosts:silent:proxy-3", "idp-proxy host forget proxy-3"),
+    ):
+        notice = told(replace(calm, survey=replace(calm.survey, discords=(discord,))))[Kind.HOSTS]
+        assert (notice.key, notice.next) == (key, way_out)
+        assert notice.facts == {"host": discord.host, "cause": discord.what}
 
 
 def test_an_automatic_switch_says_from_where_to_where_and_why() -> None:

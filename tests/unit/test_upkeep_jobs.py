@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from idp_proxy import serve
+from idp_proxy import lookout, serve
 from idp_proxy.adapters import open_store, open_upstreams
 from idp_proxy.audit.chain import Event
+from idp_proxy.decision.notices import Kind
 from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.joining import Joining
 from idp_proxy.store.base import UsedId
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from idp_proxy.config import Settings
+    from idp_proxy.decision.notices import Notice
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.upkeep import Job
     from tests.unit.config_folder import Folder
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+TWICE = UsedId("transaction", "", "B" * 22, LONG_AGO + timedelta(days=2))
 USED = UsedId("transaction", "", "A" * 22, LONG_AGO)
 
 
@@ -102,6 +105,16 @@ def test_a_host_with_a_spool_merges_it_and_forgets_in_it(
     settings: Settings, store: SqlStore, spool: LocalSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serve, "open_spool", lambda *_: spool)
+    told: list[tuple[Notice, bool]] = []
+
+    class Teller:
+        def raise_(self, notice: Notice) -> None:
+            told.append((notice, False))
+
+        def close(self, _timeout_s: float) -> None:
+            told[-1] = (told[-1][0], True)
+
+    monkeypatch.setattr(lookout, "open_notifier", lambda *_: Teller())
     merge, prune = (jobs(settings, store)[name] for name in ("merge", "prune spool"))
     assert (merge.act(), prune.act()) == (None, None)
     spool.remember([USED])
@@ -109,5 +122,15 @@ def test_a_host_with_a_spool_merges_it_and_forgets_in_it(
     with spool.transaction() as transaction:
         transaction.record(Event("login", "idp-proxy", LONG_AGO))
     assert "audit rows merged" in str(merge.act())
+    assert told == []
+    with store.transaction() as transaction:
+        transaction.consume(TWICE)
+    with spool.transaction() as transaction:
+        transaction.consume(TWICE)
+        transaction.record(Event("login", "idp-proxy", LONG_AGO))
+    merge.act()
+    ((notice, ended),) = told
+    assert (notice.kind, notice.facts) == (Kind.DOUBLE_USE, {"host": "sso1", "ids": 1})
+    assert ended
     assert prune.act() == "1 used ids forgotten"
     assert merge.act() is None

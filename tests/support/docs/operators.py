@@ -19,6 +19,7 @@ _WORDS = {
     Act.STOP_CAMPAIGN: "stop a campaign of the conversion",
     Act.CONVERT: "convert within a confirmed envelope",
     Act.CUTOVER_BACK: "lead Mattermost back past the proxy",
+    Act.FORGET_HOST: "take a host off the register",
     Act.SWITCH: "switch to an upstream that may serve",
     Act.FAILBACK: "return to a preferred upstream",
     Act.RELEASE: "release the switch to the watch",
