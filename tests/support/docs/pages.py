@@ -11,6 +11,7 @@ from tests.support.docs.operators import operators_page
 from tests.support.docs.rules import rules_page
 from tests.support.docs.scenarios import SCENARIOS, scenarios_page
 from tests.support.docs.switching import switching_page
+from tests.support.docs.watching import watch_page
 
 ROOT = Path(__file__).parents[3]
 
@@ -25,6 +26,7 @@ def printed() -> dict[Path, str]:
         docs / "operations" / "operators.md": operators_page(),
         docs / "security" / "rules.md": rules_page(),
         docs / "switching.md": switching_page(),
+        docs / "watch.md": watch_page(),
         SCENARIOS / "README.md": scenarios_page(),
     }
 
