@@ -149,6 +149,7 @@ class _Case:
     fleet: Mapping[str, Any] = field(default_factory=dict)
     proven: datetime | None = _NOW
     up_since: datetime = _NOW - timedelta(hours=1)
+    unseen: bool = False
 
     def situation(self) -> Situation:
         """What the decision is made from."""
@@ -158,6 +159,8 @@ class _Case:
             name: Health(name, one, (reasons.get(one, "takes no connection"),), self.up_since)
             for name, one in verdicts.items()
         }
+        if self.unseen:
+            health["standby"] = replace(health["standby"], unseen_since=frozenset({"active"}))
         usual: dict[str, Any] = {
             "health": health,
             "isolated": {},
@@ -207,6 +210,13 @@ _CASES = (
         "serving_not_configured",
         "the serving upstream is not in the configuration any more",
         replace(_FIRST, serving="former"),
+    ),
+    _Case(
+        "looking_again",
+        "the serving upstream is down, and who would take over was not seen since then",
+        _FIRST,
+        active=_DOWN,
+        unseen=True,
     ),
     _Case(
         "nobody_eligible",

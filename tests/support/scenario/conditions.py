@@ -26,7 +26,7 @@ _RULES = frozenset(
         *("failback_unproven", "hold_down", "dwell", "failback_budget", "window"),
         *("failback_approve", "failback_scheduled", "failback_auto"),
         *("isolated", "held", "latched", "nobody_eligible", "few_hosts", "budget_used"),
-        *("serving_down", "steady"),
+        *("serving_down", "looking_again", "steady"),
     }
 )
 _KINDS = frozenset(kind.value for kind in Kind)
