@@ -24,17 +24,18 @@ import structlog
 
 from idp_proxy.audit.chain import Event
 from idp_proxy.decision.failover import Action, after
-from idp_proxy.decision.health import follow, may_run
+from idp_proxy.decision.health import Canary, Outcome, follow, may_run
 from idp_proxy.decision.membership import Membership
 from idp_proxy.errors import StoreConflict, StoreError
 from idp_proxy.survey import survey
+from idp_proxy.upstream.probing import Probed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from typing import TypeVar
 
-    from idp_proxy.decision.health import Canary, Thresholds
+    from idp_proxy.decision.health import Thresholds
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.observer import Observer
     from idp_proxy.survey import Standards, Survey, WatchedStore
@@ -46,7 +47,9 @@ _log = structlog.get_logger("idp_proxy.watch")
 
 #: The store's clock and this host's own may drift apart by so much in a turn; more is a jump.
 _JUMP: Final = timedelta(seconds=5)
-#: A lease outlives its canary by this much, for the way to the store and back.
+#: What a canary may take beyond its time, to close what it opened; and what its lease lasts beyond
+#: that time, for the way to the store and back.
+_CLOSING: Final = timedelta(seconds=6)
 _LEASE_MARGIN: Final = timedelta(seconds=10)
 
 
@@ -205,20 +208,19 @@ class Watch:
 
     async def _run_canary(self, login: CanaryLogin) -> None:
         """Log in if it is this host's turn, and tell the fleet how it went."""
-        canary = self._mine(login)
+        last = self._last
+        if last is None or not self._may_run(self._known(login, last.canaries), last):
+            return
+        canary = await self._in_thread(partial(self._lease, login, last))
         if canary is None:
             return
-        until = self.clock.now() + self.canaries.timeout + _LEASE_MARGIN
-        leased = await self._in_thread(
-            lambda: self.store.lease_canary(login.upstream, login.name, self.host, until)
-        )
-        if not leased:
-            return
-        seen = await login.log_in(self.clock.now())
+        seen = await self._logged_in(login)
         now = self.clock.now()
         track = follow(canary.track, seen.outcome, seen.reason, self.canaries.thresholds, now)
         done = replace(canary, track=track, host=self.host, lease_host=None, lease_until=None)
-        await self._in_thread(lambda: self.store.save_canary(done))
+        if not await self._in_thread(lambda: self.store.save_canary(done)):
+            _log.warning("canary_too_late", upstream=login.upstream, canary=login.name)
+            return
         if track.verdict is not canary.track.verdict or track.refused != canary.track.refused:
             _log.warning(
                 "canary",
@@ -230,24 +232,52 @@ class Watch:
             )
             self.observer.changed.set()
 
-    def _mine(self, login: CanaryLogin) -> Canary | None:
-        """The canary as the fleet knows it, if it is due and this host's to run."""
-        last = self._last
-        if last is None:
+    def _lease(self, login: CanaryLogin, last: Survey) -> Canary | None:
+        """The canary as it stands now that nobody else can run it; None if it ran meanwhile, which
+        the last survey does not know yet, or if another host runs it.
+        """
+        if not self._may_run(self._known(login, self.store.canaries()), last):
             return None
-        known = next(
-            one for one in last.canaries if (one.upstream, one.name) == (login.upstream, login.name)
-        )
-        serves = last.state.serving == login.upstream
-        mine = may_run(
-            known,
+        until = self.clock.now() + self.canaries.timeout + _LEASE_MARGIN
+        if not self.store.lease_canary(login.upstream, login.name, self.host, until):
+            return None
+        return self._known(login, self.store.canaries())
+
+    async def _logged_in(self, login: CanaryLogin) -> Probed:
+        """How it went; what is this host's own fault is REFUSED, for it proves nothing (FO-02)."""
+        running = asyncio.ensure_future(login.log_in(self.clock.now()))
+        allowed = (self.canaries.timeout + _CLOSING).total_seconds()
+        try:
+            await asyncio.wait({running}, timeout=allowed)
+            if running.done():
+                return running.result()
+        except asyncio.CancelledError:
+            running.cancel()
+            await asyncio.wait({running}, timeout=_CLOSING.total_seconds())
+            raise
+        except Exception:  # noqa: BLE001 - a fault of our own, and no word about the upstream
+            _log.exception("canary_failed", upstream=login.upstream, canary=login.name)
+            return Probed(Outcome.REFUSED, "a fault of the proxy itself; its log says more")
+        running.cancel()
+        return Probed(Outcome.REFUSED, f"did not end within {allowed:g} s on {self.host}")
+
+    def _known(self, login: CanaryLogin, canaries: Iterable[Canary]) -> Canary:
+        """The canary among these; one that never ran has no row yet."""
+        key = (login.upstream, login.name)
+        found = (one for one in canaries if (one.upstream, one.name) == key)
+        return next(found, Canary(*key))
+
+    def _may_run(self, canary: Canary, last: Survey) -> bool:
+        """Whether it is due, and this host's to run."""
+        serves = last.state.serving == canary.upstream
+        return may_run(
+            canary,
             self.host,
             last.situation.fleet.seen,
             self.clock.now(),
             interval=self.canaries.serving if serves else self.canaries.standby,
             retry=self.canaries.retry,
         )
-        return known if mine else None
 
     def _in_thread(self, act: Callable[[], T]) -> asyncio.Future[T]:
         """The store may hang for as long as its own deadlines allow; the probes go on."""

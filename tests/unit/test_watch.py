@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import update
 
 from idp_proxy.audit.log import AuditLog, rows
 from idp_proxy.decision.eligibility import FailoverLimits
-from idp_proxy.decision.health import Cadence, Outcome, Thresholds, Track, Verdict
+from idp_proxy.decision.health import Cadence, Canary, Outcome, Thresholds, Track, Verdict
 from idp_proxy.decision.switching import Mode, SwitchState, first_state
 from idp_proxy.observer import Observer, Sights
 from idp_proxy.store.schema import migrate
 from idp_proxy.store.sql import SqlStore
+from idp_proxy.store.tables import canary
 from idp_proxy.survey import Standards
 from idp_proxy.upstream.probing import Probed
 from idp_proxy.watch import CanaryPlan, StoreClock, Turn, Watch, start
@@ -238,6 +241,135 @@ def test_a_canary_runs_by_lease_and_the_fleet_knows_how_it_went(store: SqlStore)
     assert (canary.host, canary.lease_host, canary.track.refused) == ("proxy-1", None, "refused")
     assert canary.track.failures == 0
     assert login.runs == 1
+
+
+class Stubborn(Login):
+    """A canary that does not end, or ends in a fault of ours."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        super().__init__(Outcome.PASSED)
+        self.fault, self.ended, self.began = fault, threading.Event(), threading.Event()
+
+    async def log_in(self, _now: datetime) -> Probed:
+        self.runs += 1
+        self.began.set()
+        try:
+            if self.fault is not None:
+                raise self.fault
+            await asyncio.sleep(3600)
+        finally:
+            self.ended.set()
+        raise AssertionError
+
+
+def row(store: SqlStore, upstream: str = "entra") -> Canary | None:
+    return next((one for one in store.canaries() if one.upstream == upstream), None)
+
+
+def test_it_runs_once_an_interval_however_late_the_survey_is(store: SqlStore) -> None:
+    login = Login(Outcome.PASSED)
+    watching = watch(store, login)
+    watching.turn()
+
+    async def three_times() -> None:
+        for _ in range(3):
+            await watching._run_canary(login)
+
+    asyncio.run(three_times())
+    assert login.runs == 1
+
+
+def test_one_that_hangs_is_given_up_blames_nobody_and_holds_up_no_other(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp_proxy.watch._CLOSING", 0.1 * SECOND)
+    hanging, other = Stubborn(), Login(Outcome.PASSED)
+    other.upstream = "okta"
+    plan = CanaryPlan((hanging, other), LIMITS, SECOND, SECOND, SECOND, 0.2 * SECOND)
+    watching = watch(store, hanging, other, canaries=plan)
+    stop = start(watching)
+    waited(lambda: (found := row(store, "okta")) and found.track.at)
+    waited(lambda: (found := row(store)) and found.track.refused)
+    stop()
+    found = row(store)
+    assert found is not None
+    assert found.track.refused == "did not end within 0.3 s on proxy-1"
+    assert (found.track.failures, found.lease_host) == (0, None)
+    assert hanging.ended.is_set()
+
+
+def test_a_fault_of_our_own_is_told_and_proves_nothing(store: SqlStore) -> None:
+    login = Stubborn(RuntimeError("a bug"))
+    stop = start(watch(store, login))
+    waited(lambda: (found := row(store)) and found.track.refused)
+    stop()
+    found = row(store)
+    assert found is not None
+    assert found.track.refused == "a fault of the proxy itself; its log says more"
+    assert (found.track.failures, found.track.verdict) == (0, Verdict.UNKNOWN)
+
+
+def test_a_watch_that_stops_takes_its_canary_with_it(store: SqlStore) -> None:
+    login = Stubborn()
+    stop = start(watch(store, login))
+    waited(login.began.is_set)
+    stop()
+    assert login.ended.is_set()
+    found = row(store)
+    assert found is not None
+    assert found.lease_host == "proxy-1"
+
+
+def test_the_lease_of_a_host_that_died_runs_out(store: SqlStore) -> None:
+    until = store.clock() + 0.5 * SECOND
+    assert store.lease_canary("entra", "staff", "proxy-2", until)
+    login = Login(Outcome.PASSED)
+    stop = start(watch(store, login))
+    waited(lambda: (found := row(store)) and found.track.at)
+    stop()
+    found = row(store)
+    assert found is not None
+    assert found.host == "proxy-1"
+    assert found.track.at is not None
+    assert found.track.at >= until
+
+
+def test_who_comes_back_after_its_lease_changes_nothing(store: SqlStore) -> None:
+    """This host slept: meanwhile another one ran the canary, and holds the lease again."""
+
+    class Slept(Login):
+        async def log_in(self, _now: datetime) -> Probed:
+            lapsed = update(canary).values(lease_until=store.clock() - SECOND)
+            with store.writing() as connection:
+                connection.execute(lapsed)
+            assert store.lease_canary("entra", "staff", "proxy-2", store.clock() + 60 * SECOND)
+            return Probed(Outcome.BROKEN, "no answer")
+
+    watching = watch(store, Slept(Outcome.BROKEN))
+    watching.turn()
+    asyncio.run(watching._run_canary(watching.canaries.logins[0]))
+    found = row(store)
+    assert found is not None
+    assert (found.lease_host, found.track.failures, found.host) == ("proxy-2", 0, None)
+
+
+def test_a_run_counts_upon_what_the_fleet_knows_by_then(store: SqlStore) -> None:
+    """Another host failed between this one's survey and its lease: that failure stays counted."""
+    watching = watch(store, Login(Outcome.BROKEN))
+    watching.turn()
+    lease_canary = store.lease_canary
+
+    def just_before(upstream: str, name: str, host_name: str, until: datetime) -> bool:
+        assert lease_canary(upstream, name, "proxy-2", until)
+        failed = Track(failures=1, at=store.clock(), reason="no answer")
+        assert store.save_canary(Canary(upstream, name, failed, host="proxy-2"))
+        return lease_canary(upstream, name, host_name, until)
+
+    store.lease_canary = just_before  # type: ignore[method-assign] # a race, staged
+    asyncio.run(watching._run_canary(watching.canaries.logins[0]))
+    found = row(store)
+    assert found is not None
+    assert (found.track.failures, found.host) == (2, "proxy-1")
 
 
 def test_a_configured_canary_that_never_ran_vouches_for_nobody(store: SqlStore) -> None:
