@@ -123,7 +123,8 @@ class Observer:
             count = plan.count
             delay = max(0.0, began + plan.delay.total_seconds() - loop.time())
             with suppress(TimeoutError):
-                await asyncio.wait_for(at_once.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await at_once.wait()
 
     async def _look(self, name: str, count: int) -> None:
         """Probe `count` times at once, the references beside it: their answers belong together."""

@@ -144,10 +144,11 @@ class Watch:
                 await self._in_thread(partial(self.told, turn))
             except Exception:  # noqa: BLE001 - a fault at one turn must not end the watch for ever
                 _log.exception("watch_failed")
-            try:
-                await asyncio.wait_for(changed.wait(), self.tick.total_seconds())
-            except TimeoutError:
-                continue
+            # Not `wait_for`: before Python 3.12 it takes an end at the very moment of the event for
+            # the event, and a watch that is told to stop goes on.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.tick.total_seconds()):
+                    await changed.wait()
 
     def turn(self) -> Turn:
         """Publish, read the fleet's reports, decide, act."""

@@ -309,6 +309,24 @@ def test_a_fault_of_our_own_is_told_and_proves_nothing(store: SqlStore) -> None:
     assert (found.track.failures, found.track.verdict) == (0, Verdict.UNKNOWN)
 
 
+def test_an_event_at_the_moment_of_the_end_does_not_keep_it_alive(store: SqlStore) -> None:
+    told: list[Turn] = []
+    watching = watch(store, told=told, tick=30 * SECOND)
+
+    async def both_at_once() -> bool:
+        turning = asyncio.ensure_future(watching._keep_turning())
+        for _ in range(500):
+            if told and watching.observer.changed._waiters:
+                break
+            await asyncio.sleep(0.01)
+        watching.observer.changed.set()
+        turning.cancel()
+        await asyncio.wait({turning}, timeout=5)
+        return turning.cancelled()
+
+    assert asyncio.run(both_at_once())
+
+
 def test_a_watch_that_stops_takes_its_canary_with_it(store: SqlStore) -> None:
     login = Stubborn()
     stop = start(watch(store, login))
