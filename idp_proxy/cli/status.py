@@ -23,6 +23,7 @@ from idp_proxy.cli.session import (
 )
 from idp_proxy.decision.eligibility import eligible, switches_left
 from idp_proxy.decision.health import Verdict
+from idp_proxy.decision.proposal import why_void
 from idp_proxy.decision.switching import Mode, route
 from idp_proxy.operators import overrides, proposals
 from idp_proxy.operators.overrides import OverrideState
@@ -99,7 +100,11 @@ def _look(
     now = store.clock()
     seen = survey(store, state, adapters.open_standards(settings, upstreams), now)
     with store.reading() as connection:
-        waiting = proposals.waiting(connection, now)
+        waiting = tuple(
+            one
+            for one in proposals.waiting(connection, now)
+            if why_void(one, epoch=state.epoch, now=now) is None
+        )
         unreviewed = [
             one for one in overrides.everything(connection) if one.state is OverrideState.OPEN
         ]

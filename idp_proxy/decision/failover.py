@@ -127,8 +127,7 @@ def _looking_again(state: SwitchState, situation: Situation) -> Decision | None:
     target = awaited(state, situation) if _serving_is_down(state, situation) else None
     if target is None:
         return None
-    why = f"{_down(state, situation)}; {target} is looked at once more before it takes over"
-    return _stay("looking_again", why, target)
+    return _stay("looking_again", f"{_down(state, situation)}; {target} is looked at again", target)
 
 
 def _nobody_eligible(state: SwitchState, situation: Situation) -> Decision | None:
@@ -231,7 +230,7 @@ def _automatic_return_waits(state: SwitchState, name: str, situation: Situation)
 
 def _suspect(state: SwitchState, situation: Situation) -> Decision | None:
     health = situation.health(state.serving)
-    if health is None or health.verdict is not Verdict.SUSPECT:
+    if health is None or not (health.verdict is Verdict.SUSPECT or health.coming_back):
         return None
     target = eligible(state, situation)
     then = f"if it goes down, {target} takes over" if target else "nobody could take over"
@@ -304,8 +303,9 @@ def after(
 
 
 def _serving_is_down(state: SwitchState, situation: Situation) -> bool:
+    """One that answers again is not left: both come back when a network does, and one is first."""
     health = situation.health(state.serving)
-    return health is not None and health.verdict is Verdict.DOWN
+    return health is not None and health.verdict is Verdict.DOWN and not health.coming_back
 
 
 def _down(state: SwitchState, situation: Situation) -> str:

@@ -44,6 +44,7 @@ class Health:
     the canaries' last successes, None without a canary or while one has none; `refused` has what
     each REFUSED canary was told, `probe_refused` what a voter's own probe was told last.
     `unseen_since` names the upstreams since whose fall most voters have not seen this one answer.
+    `coming_back`: the voters think it DOWN, and most of them saw it answer last.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Health:
     probe_refused: str | None = None
     failures: int = 0
     unseen_since: frozenset[str] = frozenset()
+    coming_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,9 @@ def _judge(name: str, tracks: Sequence[Track], canaries: Sequence[Canary]) -> He
         refused=tuple(why for one in canaries if (why := _counts_for_nothing(one)) is not None),
         probe_refused=next((track.refused for track in tracks if track.refused), None),
         failures=max((track.failures for track in tracks), default=0),
+        coming_back=(
+            voted is Verdict.DOWN and 2 * sum(not one.failures for one in tracks) > len(tracks)
+        ),
     )
 
 

@@ -73,6 +73,7 @@ AUTO, SCHEDULED = (
 OPEN = replace(SCHEDULED, windows=(WINDOW,))
 LATER = parse_window("Sun 02:00-04:00")
 assert LATER is not None
+COMING_BACK = replace(DOWN, coming_back=True)
 STALE = replace(UP, unseen_since=frozenset({"okta"}))
 UNREHEARSED = {name: Candidate() for name in NAMES}
 
@@ -124,6 +125,24 @@ ROWS: list[tuple[str, SwitchState | None, Situation, str, Action, str | None, Al
         "serving_down",
         Action.SWITCH,
         "okta",
+        None,
+    ),
+    (
+        "down, and it answers again",
+        state(),
+        situation(COMING_BACK, UP),
+        "serving_suspect",
+        Action.STAY,
+        "entra",
+        None,
+    ),
+    (
+        "held, down, and it answers again",
+        state(mode=Mode.HELD),
+        situation(COMING_BACK, UP),
+        "held",
+        Action.STAY,
+        None,
         None,
     ),
     (

@@ -154,3 +154,25 @@ def test_what_was_seen_before_another_one_fell_says_nothing_about_now(
     health = judge_fleet(["okta", "entra"], reports, (), FRESH, NOW).health
     assert health["entra"].unseen_since == (frozenset({"okta"}) if unseen else frozenset())
     assert health["okta"].unseen_since == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("seen", "coming_back"),
+    [("d", False), ("b", True), ("bbd", True), ("bdd", False), ("bd", False), ("u", False)],
+)
+def test_what_is_down_and_answers_most_of_them_again_is_coming_back(
+    seen: str, *, coming_back: bool
+) -> None:
+    tracks = TRACKS | {"b": Track(Verdict.DOWN, 1, 0, LONG, NOW, NOW, "answers")}
+    reports = [
+        HostReport(f"proxy-{number}", NOW, {"okta": tracks[sign]})
+        for number, sign in enumerate(seen)
+    ]
+    health = judge_fleet(["okta"], reports, (), FRESH, NOW).health["okta"]
+    assert health.coming_back is coming_back
+
+
+def test_a_canary_that_is_down_is_not_coming_back_by_a_page_that_answers() -> None:
+    broken = Canary("okta", "staff", replace(TRACKS["d"]))
+    health = judge_fleet(["okta"], hosts("u"), (broken,), FRESH, NOW).health["okta"]
+    assert (health.verdict, health.coming_back) == (Verdict.DOWN, False)

@@ -69,7 +69,7 @@ class Laws:
             return
         before, fleet = seen.state, seen.situation.fleet
         health = fleet.health.get(before.serving)
-        down = health is not None and health.verdict is Verdict.DOWN
+        down = health is not None and health.verdict is Verdict.DOWN and not health.coming_back
         cut = before.serving in fleet.isolated
         may = [
             name
