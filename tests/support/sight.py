@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.survey import Standards
 
+#: What the audit calls a switch: the watch's and a person's, and a person's return.
+_SWITCHES = ("switch", "failback")
 #: Who acts, in the audit, when it is no person.
 _WATCH = "watch:"
 
@@ -91,7 +93,7 @@ class Sight:
     def switches(self) -> tuple[Switch, ...]:
         """Every switch that ever was, oldest first."""
         with self.store.reading() as connection:
-            rows = [row for row in audit.rows(connection) if row.kind == "switch"]
+            rows = [row for row in audit.rows(connection) if row.kind in _SWITCHES]
         return tuple(
             Switch(
                 at=row.at,

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from tests.support.demo.story import EXPECTED, Story
+from tests.support.demo.story import EXPECTED, SETTINGS, Story
 from tests.support.launch import PROGRAM, CommandFailed
 from tests.support.people import PEOPLE
 from tests.support.process_stage import Stage, set_up
@@ -50,7 +50,7 @@ def _end(_number: int, _frame: object) -> None:
 
 def _run(console: Console, folder: Path, *, oneshot: bool) -> int:
     began = time.monotonic()
-    with set_up(folder) as stage:
+    with set_up(folder, SETTINGS) as stage:
         _introduce(console, stage)
         if not _tell(console, Story(stage)):
             return 1
@@ -60,11 +60,11 @@ def _run(console: Console, folder: Path, *, oneshot: bool) -> int:
             return 0
         _introduce(console, stage)
         console.print(
-            "Everything keeps running: log in by browser, kill a process, switch. Ctrl-C ends it."
+            "Everything keeps running: log in by browser, kill a provider, see it fail over. "
+            "Ctrl-C ends it."
         )
         console.print(
-            f"export IDP_PROXY_CONFIG={stage.proxy.configuration}\n"
-            f'{PROGRAM} switch to standby --reason "to see it"',
+            f"export IDP_PROXY_CONFIG={stage.proxy.configuration}\n{PROGRAM} status",
             soft_wrap=True,
             markup=False,
         )
