@@ -59,7 +59,7 @@ def look_around(
 
     `tell` hears how many of how many people were looked at. Raises `LedgerError`.
     """
-    age, known = _inventory(ledger, now)
+    age, known = inventory_of(ledger, now)
     release, server_trouble = _release(server)
     unasked: tuple[Mapping[str, Account], str] = ({}, "not known")
     accounts, token_trouble = unasked if server_trouble else _accounts(server)
@@ -121,7 +121,7 @@ def door_of(config: Mapping[str, Mapping[str, Any]]) -> Door:
     return Door(email.get("EnableSignInWithEmail"), email.get("EnableSignInWithUsername"))
 
 
-def _inventory(ledger: Ledger, now: datetime) -> tuple[timedelta | None, People]:
+def inventory_of(ledger: Ledger, now: datetime) -> tuple[timedelta | None, People]:
     """How long ago `prepare` last ran, and whose way back it knows; read once."""
     last: datetime | None = None
 

@@ -7,6 +7,7 @@ to stdout, progress, errors and warnings to stderr, and the last line is `next:`
     progress  how far a command is, for a terminal and for a log
     looking   prepare, preflight
     telling   now, status, brief
+    notifying notify test
     planning  plan
     moving    convert
     homeward  return, reconcile, verify
@@ -23,6 +24,7 @@ from conversion.cli.giving_up import register as register_giving_up
 from conversion.cli.homeward import register as register_homeward
 from conversion.cli.looking import register as register_looking
 from conversion.cli.moving import register as register_moving
+from conversion.cli.notifying import register as register_notifying
 from conversion.cli.planning import register as register_planning
 from conversion.cli.records import register as register_records
 from conversion.cli.session import EXIT_REFUSED, StopAtOnce, program, shown_next, tell
@@ -52,6 +54,7 @@ for register in (
     register_giving_up,
     register_records,
     register_telling,
+    register_notifying,
 ):
     register(program)
 

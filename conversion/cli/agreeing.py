@@ -119,7 +119,7 @@ def _alarm(settings: Settings, override_id: str, what: str, reason: str) -> None
     at, command = clock(), command_line("status")
     notice = alarms.override_begun(override_id, what, reason, at, command)
     with opened_ledger(settings) as ledger:
-        if not alarms.tell(ledger, settings.notify, notice, at, command):
+        if not alarms.tell(ledger, settings.notify, [notice], at, command):
             tell("warning: a channel of [notify] did not take the message")
 
 

@@ -91,5 +91,5 @@ def _notify(
         return
     command = command_line("report")
     notice = alarms.written_off(campaign, people, at, command)
-    if not alarms.tell(ledger, settings.notify, notice, at, command):
+    if not alarms.tell(ledger, settings.notify, [notice], at, command):
         tell("warning: a channel of [notify] did not take the message")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conversion import alarms, proxy_status
+from conversion.cli.notifying import NOBODY
 from conversion.cli.progress import steps
 from conversion.cli.session import (
     EXIT_OPEN,
@@ -28,7 +29,7 @@ from conversion.decision.situation import alarm_of, lines, next_words
 from conversion.decision.triage import HORIZONS
 from conversion.errors import ConfigError
 from conversion.report import Language, brief_of
-from conversion.situation import campaign_of, look_around
+from conversion.situation import campaign_of, inventory_of, look_around
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from conversion.decision.situation import OpenCampaign, Situation
     from conversion.ledger.sql import SqlLedger
 
-_NOBODY = (
-    "notify.urls: no channel is set, so nobody would be told; write a URL of Apprise's into a file"
-    ' with chmod 600 and name it: urls = ["file:pager.url"]'
-)
 _Sessions = Annotated[
     bool, typer.Option(help="Look at everybody's sessions: a call for each person.")
 ]
@@ -169,7 +166,7 @@ def status(
     """Where everybody of the open campaign is, from the ledger alone: the server is not asked."""
     settings = settings_of(config)
     if notify and not settings.notify.urls:
-        raise ConfigError([_NOBODY])
+        raise ConfigError([NOBODY])
     with opened_ledger(settings) as ledger:
         at = clock()
         campaign = campaign_of(ledger, at, settings.campaign.deadlines)
@@ -201,10 +198,14 @@ def _told(
     ledger: SqlLedger, settings: Settings, campaign: OpenCampaign | None, at: datetime
 ) -> bool:
     """Whether every channel took what there was to tell."""
-    command = command_line("status")
-    deadlines = settings.campaign.deadlines
-    notice = None if campaign is None else alarms.notice_of(campaign, deadlines, at, command)
-    return alarms.tell(ledger, settings.notify, notice, at, command)
+    command, wanted = command_line("status"), settings.campaign
+    age, _ = inventory_of(ledger, at)
+    found = (
+        None if campaign is None else alarms.notice_of(campaign, wanted.deadlines, at, command),
+        alarms.inventory_notice(age, wanted.inventory_max_age, at, command_line("prepare")),
+    )
+    notices = [one for one in found if one is not None]
+    return alarms.tell(ledger, settings.notify, notices, at, command, watched=alarms.WATCHED)
 
 
 def brief(

@@ -46,6 +46,7 @@ class Kind(enum.StrEnum):
     WRITTEN_OFF = "written_off"
     HOSTS = "hosts"
     DOUBLE_USE = "double_use"
+    INVENTORY = "inventory"
 
 
 #: What each kind tells, by name. Nothing else leaves: no person, no secret. Beside these every
@@ -73,6 +74,7 @@ FACTS: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
         Kind.WRITTEN_OFF: frozenset({"campaign", "people", "cause"}),
         Kind.HOSTS: frozenset({"host", "cause"}),
         Kind.DOUBLE_USE: frozenset({"host", "ids"}),
+        Kind.INVENTORY: frozenset({"age"}),
     }
 )
 DETAIL: Final = "detail"

@@ -53,6 +53,7 @@ SEVERITY: Final[Mapping[Kind, Severity]] = {
     Kind.WRITTEN_OFF: "failure",
     Kind.HOSTS: "warning",
     Kind.DOUBLE_USE: "failure",
+    Kind.INVENTORY: "warning",
 }
 
 #: What would be a mention, markup or a link somewhere: Mattermost, Slack, mail programs.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conversion.alarms import notice_of, tell
+from conversion.alarms import inventory_notice, notice_of, tell
 from conversion.campaign import convert as carry_out
 from conversion.config import NotifySettings
 from conversion.decision.deadline import Deadlines, waiting
@@ -76,7 +76,8 @@ def away(stage: Stage, pager: Pager) -> bool:
     now = stage.now()
     found = campaign_of(stage.ledger, now, USUAL)
     notice = None if found is None else notice_of(found, USUAL, now, COMMAND)
-    return tell(stage.ledger, channels(pager), notice, now, COMMAND)
+    notices = [] if notice is None else [notice]
+    return tell(stage.ledger, channels(pager), notices, now, COMMAND)
 
 
 def test_people_hear_of_it_once_again_after_the_pause_and_when_it_is_over(
@@ -175,9 +176,58 @@ def test_status_notifies_nobody_without_being_asked(night: Night, pager: Pager) 
     assert pager.messages == []
 
 
-def test_without_a_channel_the_field_is_named(night: Night) -> None:
-    assert night.run("status", "--notify") == 2
+@pytest.mark.parametrize("words", [("status", "--notify"), ("notify", "test")])
+def test_without_a_channel_the_field_is_named(night: Night, words: tuple[str, ...]) -> None:
+    assert night.run(*words) == 2
     assert "notify.urls: no channel is set" in night.err
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [
+        (None, "there is none"),
+        (26, None),
+        (27, "27 h old, 26 h allowed"),
+        (-1, "-1 h old, 26 h allowed"),
+    ],
+)
+def test_an_inventory_that_is_too_old_or_of_tomorrow_is_a_matter(
+    hours: float | None, told: str | None
+) -> None:
+    age = None if hours is None else hours * HOUR
+    notice = inventory_notice(age, 26 * HOUR, NOW, "sso-conversion prepare")
+    assert (None if notice is None else notice.facts["age"]) == told
+
+
+def test_cron_tells_that_prepare_does_not_come_through_and_when_it_does_again(
+    night: Night, pager: Pager
+) -> None:
+    with_channel(night, pager)
+    for _ in range(2):
+        assert night.run("status", "--notify") == 0
+    assert len(pager.messages) == 1
+    assert "there is none" in pager.bodies[0] or "there is none" in pager.subjects[0]
+    assert "sso-conversion" in pager.bodies[0]
+    assert "prepare" in pager.bodies[0]
+    assert night.run("prepare") == 0
+    for _ in range(2):
+        assert night.run("status", "--notify") == 0
+    assert len(pager.messages) == 2
+
+
+def test_a_test_message_reaches_every_channel_and_says_that_nothing_happened(
+    night: Night, pager: Pager
+) -> None:
+    with_channel(night, pager)
+    assert night.run("notify", "test") == 0
+    assert "notify.urls[0]" in night.out
+    assert "ops-1" in pager.subjects[0]
+    assert night.json("notify", "test")["channels"][0]["sent"] is True
+    pager.status = 500
+    assert night.run("notify", "test") == 1
+    assert "1 of 1 channels did not take the message" in night.err
+    assert night.next() == ["notify", "test"]
+    assert TOKEN not in night.out + night.err
 
 
 @pytest.mark.parametrize(
