@@ -12,6 +12,7 @@ import hmac
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from conversion.decision.account import Source
@@ -74,8 +75,13 @@ class ConvertedFile:
         return Written(len(pseudonyms), tuple(sorted(left_out)))
 
     def refresh(self, ledger: Ledger, campaign: str) -> Written:
-        """Write who is at a password now, by the ledger."""
-        return self.write(ledger.rows(campaign, *AT_PASSWORD))
+        """Write who is at a password now, by the ledger; whom an earlier campaign gave up too."""
+        earlier = {
+            row.user_id: row
+            for row in ledger.given_up()
+            if row.campaign != campaign and ledger.row(campaign, row.user_id) is None
+        }
+        return self.write(chain(ledger.rows(campaign, *AT_PASSWORD), earlier.values()))
 
     def _pseudonym(self, auth_data: str) -> str:
         return hmac.new(self._key, auth_data.encode(), hashlib.sha256).hexdigest()

@@ -24,11 +24,11 @@ from conversion.restoring import Remark, Restoring
 from conversion.truth import (
     change_each,
     inventory_with_rows,
-    is_astray,
     look,
     open_campaign,
     refresh_converted_file,
     settle_everybody,
+    strays,
     wait_for_calls_of_the_dead,
 )
 from idp_proxy.audit.chain import Event as AuditEvent
@@ -284,18 +284,13 @@ def _last_look(bulk: Bulk, told: Homecoming, restoring: Restoring) -> tuple[str,
     """The strays. Who is back with another email or user name is remarked on: both are open to
     people while converted.
     """
-    found: list[str] = []
     told.remarks = list(restoring.remarks)
     for known, row in inventory_with_rows(bulk, told.campaign):
         account = restoring.accounts.get(known.user_id)
-        if account is None:
+        if account is None or row is None or row.state is not RowState.VERIFIED:
             continue
-        if row is None:
-            found += [known.user_id] * is_astray(account)
-        elif row.state is RowState.VERIFIED and (known.email, known.username) != (
-            account.email,
-            account.username,
-        ):
+        if (known.email, known.username) != (account.email, account.username):
             was = f"was {known.username}, {known.email}; is {account.username}, {account.email}"
             told.remarks.append(Remark(known.user_id, f"the profile was changed: {was}"))
-    return tuple(found)
+    astray = strays(bulk, told.campaign, restoring.accounts)
+    return tuple(known.user_id for known in astray)

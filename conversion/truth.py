@@ -83,10 +83,15 @@ def settle_everybody(
 
 
 def strays(bulk: Bulk, campaign: str, accounts: Mapping[str, Account]) -> Iterator[InventoryRow]:
-    """Who was on SSO by the inventory, is at email and password now, and is in no row."""
+    """Who was on SSO by the inventory, is at email and password now, and is in no row.
+
+    Whom two operators wrote off in an earlier campaign stays where they are.
+    """
+    given_up = frozenset(row.user_id for row in bulk.ledger.given_up())
     for known, row in inventory_with_rows(bulk, campaign):
         account = accounts.get(known.user_id)
-        if row is None and account is not None and is_astray(account):
+        left = row is None and account is not None and is_astray(account)
+        if left and known.user_id not in given_up:
             yield known
 
 

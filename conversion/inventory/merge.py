@@ -86,7 +86,10 @@ class Merge:
         former: Callable[[], Iterable[InventoryRow]],
         said: Iterable[Said],
         now: datetime,
+        given_up: frozenset[str] = frozenset(),
     ) -> None:
+        """`given_up` are the user ids of who was written off: they are at a password for good."""
+        self._given_up = given_up
         self._accounts = accounts
         self._former = former
         self._now = now
@@ -159,7 +162,7 @@ class Merge:
             account = self._accounts.get(known.user_id)
             if account is None:
                 gone.append(known.username)
-            elif account.auth_service == EMAIL:
+            elif account.auth_service == EMAIL and known.user_id not in self._given_up:
                 left_sso.append(known.username)
         return tuple(left_sso), tuple(gone)
 

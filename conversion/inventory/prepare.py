@@ -34,7 +34,8 @@ def prepare(server: Directory, ledger: Ledger, said: Iterable[Said], now: dateti
     accounts = server.all_accounts()
     if not accounts:
         raise Unreachable("the server lists nobody; the inventory stays as it was")
-    merge = Merge(accounts, ledger.inventory, said, now)
+    given_up = frozenset(row.user_id for row in ledger.given_up())
+    merge = Merge(accounts, ledger.inventory, said, now, given_up)
     prepared = merge.prepared()
     ledger.put_inventory(merge.rows(), now)
     return prepared

@@ -141,6 +141,9 @@ class Ledger(Protocol):
     def row(self, campaign: str, user_id: str) -> Row | None:
         """One row."""
 
+    def given_up(self) -> Iterator[Row]:
+        """Who was written off in any campaign, and not seen on SSO by `prepare` since; few."""
+
     def counts(self, campaign: str) -> Mapping[RowState, int]:
         """How many rows are in each state."""
 

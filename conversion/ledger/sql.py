@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import starmap
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, func, insert, or_, select
 from sqlalchemy.exc import DatabaseError
 
 from conversion.decision.lifecycle import INITIAL, OPEN, RowState
@@ -17,6 +17,7 @@ from conversion.ledger.records import campaign_from, campaign_record, row_of, ro
 from conversion.ledger.swap import swap
 from conversion.ledger.tables import VERSION, ledger_schema, person
 from conversion.ledger.tables import campaign as campaigns
+from conversion.ledger.tables import inventory as inventories
 from conversion.ledger.work import CLOSE, Work, campaign_done, close_done, person_done
 from idp_proxy.audit.chain import Event
 from idp_proxy.audit.log import AuditLog, verify_log
@@ -48,6 +49,15 @@ _COUNTS = (
     select(person.c.state, func.count().label("people"))
     .where(person.c.campaign == bindparam("of_campaign"))
     .group_by(person.c.state)
+)
+_GIVEN_UP = (
+    select(person)
+    .outerjoin(inventories, inventories.c.user_id == person.c.user_id)
+    .where(
+        person.c.state == RowState.WRITTEN_OFF.value,
+        or_(inventories.c.seen_at.is_(None), inventories.c.seen_at <= person.c.updated_at),
+    )
+    .order_by(person.c.user_id)
 )
 
 
@@ -212,6 +222,12 @@ class SqlLedger:
         with self.database.reading() as connection:
             found = connection.execute(_ROW, key).first()
         return None if found is None else row_of(*found)
+
+    def given_up(self) -> Iterator[Row]:
+        """See `base.Ledger`."""
+        with self.database.reading() as connection:
+            found = connection.execute(_GIVEN_UP).all()
+        return starmap(row_of, found)
 
     def counts(self, campaign: str) -> Mapping[RowState, int]:
         """See `base.Ledger`."""

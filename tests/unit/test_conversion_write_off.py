@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,12 @@ from conversion.campaign import Manner
 from conversion.campaign import convert as carry_out
 from conversion.config import OperatorsSettings
 from conversion.consent import Desk
+from conversion.converted_file import ConvertedFile
 from conversion.errors import ConsentRefused, LedgerConflict, LedgerError
+from conversion.homecoming import return_people
+from conversion.inventory import prepare
 from conversion.ledger.opening import open_ledger
+from conversion.reconciliation import reconcile
 from conversion.writing_off import Subjects, subjects, write_off
 from idp_proxy.audit.log import rows as audit_rows
 from idp_proxy.audit.log import verify_log
@@ -211,6 +215,36 @@ def test_a_row_that_changed_meanwhile_stays(stage: Stage) -> None:
     write_off(stage.ledger, of(stage, "user000001"), "a", "r", stage.now())
     lost = write_off(stage.ledger, given_up, "a", "r", stage.now())
     assert [row.user_id for row in lost] == [stage.user("user000001").id]
+
+
+def test_who_was_given_up_is_no_business_of_later_campaigns_until_back_on_sso(
+    stage: Stage, tmp_path: Path
+) -> None:
+    gone = stage.user("user000001").id
+    stage.bulk = replace(stage.bulk, converted=ConvertedFile(tmp_path / "converted", bytes(32)))
+    write_off(stage.ledger, of(stage, "user000001"), "ann and bob", "left", stage.now())
+    assert return_people(stage.bulk, stage.orders()).closed
+    # As cron does it, and as the next night brings it.
+    learnt = prepare(stage.client, stage.ledger, (), stage.now())
+    assert learnt.left_sso == ()
+    stage.convert("user000002")
+    assert len((tmp_path / "converted").read_text().split()) == 2
+    assert reconcile(stage.bulk).adopted == ()
+    told = return_people(stage.bulk, stage.orders())
+    assert (told.closed, told.strays) == (True, ())
+    assert stage.server.users[gone].auth_service == ""
+    assert len((tmp_path / "converted").read_text().split()) == 1
+    # Somebody brought them back after all: from the next prepare on they are like anybody else.
+    stage.server.put_auth(gone, "saml", stage.before[gone])
+    stage.sleep(60)
+    prepare(stage.client, stage.ledger, (), stage.now())
+    stage.convert("user000002")
+    assert len((tmp_path / "converted").read_text().split()) == 1
+    stage.server.put_password(gone, "$2a$10$x")
+    assert reconcile(stage.bulk).adopted == (gone,)
+    assert return_people(stage.bulk, stage.orders()).closed
+    assert stage.bindings() == stage.before
+    assert (tmp_path / "converted").read_text() == ""
 
 
 def test_without_a_campaign_there_is_nobody_to_write_off(tmp_path: Path) -> None:
