@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
 from idp_proxy import logs, lookout, upkeep
-from idp_proxy.adapters import open_kept_state, open_spool, open_upstreams, utc_now
+from idp_proxy.adapters import (
+    open_kept_state,
+    open_spool,
+    open_standards,
+    open_upstreams,
+    utc_now,
+)
 from idp_proxy.audit import checkpoint
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
 from idp_proxy.decision.notices import Kind, Notice
 from idp_proxy.decision.traffic import TrafficLimits
 from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
+from idp_proxy.operators import proposals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import timedelta
 
     from idp_proxy.config.settings import Checkpoints, Settings
     from idp_proxy.decision.notices import Fact
@@ -35,6 +42,11 @@ if TYPE_CHECKING:
     from idp_proxy.upstream.configured import ConfiguredUpstream
     from idp_proxy.upstream.metadata_feed import MetadataFeed
 
+#: A canary that nobody configures any more is forgotten when it has not run for so long.
+_RAN_OF_LATE: Final = timedelta(days=1)
+#: No rehearsal counts for longer.
+_EVIDENCE_KEPT: Final = timedelta(days=30)
+_PROPOSALS_KEPT: Final = timedelta(days=90)
 #: How long a worker may take to start, or to answer its parent.
 _WORKER_ANSWERS_S: Final = 60
 #: How long the telling of a double use may take before the next merge.
@@ -91,6 +103,9 @@ def _jobs(
     jobs = [
         upkeep.Job("prune", 600, partial(_forget, store)),
         upkeep.Job("prune traffic", 600, partial(_forget_traffic, store)),
+        upkeep.Job(
+            "tidy", 21600, partial(_tidy, store, open_standards(settings, upstreams).canaries)
+        ),
     ]
     jobs += [
         upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream.feed))
@@ -124,6 +139,27 @@ def _shared_jobs(settings: Settings, joined: Joining) -> list[upkeep.Job]:
 def _forget(store: Store | Spool) -> str | None:
     gone = store.prune(utc_now())
     return f"{gone} used ids forgotten" if gone else None
+
+
+def _tidy(store: SqlStore, configured: frozenset[tuple[str, str]]) -> str | None:
+    """Forget what nothing is decided by any more. Every host does it, and one is enough.
+
+    A canary that another host ran within a day is that host's, whose configuration may be newer.
+    """
+    now = store.clock()
+    running = {
+        (one.upstream, one.name)
+        for one in store.canaries()
+        if (one.track.at is not None and now - one.track.at < _RAN_OF_LATE)
+        or (one.lease_until is not None and one.lease_until > now)
+    }
+    canaries = store.forget_canaries(configured | running)
+    evidence = store.prune_evidence(now - _EVIDENCE_KEPT)
+    with store.writing() as connection:
+        old = proposals.prune(connection, now - _PROPOSALS_KEPT)
+    if not canaries + evidence + old:
+        return None
+    return f"{canaries} canaries, {evidence} proofs of rehearsal, {old} proposals forgotten"
 
 
 def _forget_traffic(store: SqlStore) -> str | None:

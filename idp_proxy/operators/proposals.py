@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from idp_proxy.audit.chain import Event
 from idp_proxy.decision.approval import Act
@@ -84,6 +84,11 @@ def agree(
     if done.rowcount != 1:
         raise StoreConflict(f"proposal {before.id} was confirmed by somebody else just now")
     record(connection, _event("proposal_confirmed", after, actor_of(by), now))
+
+
+def prune(connection: Connection, before: datetime) -> int:
+    """Forget proposals that expired before then; returns how many. The audit remembers them."""
+    return connection.execute(delete(proposal).where(proposal.c.expires_at < before)).rowcount
 
 
 def _from(row: RowMapping) -> Proposal:

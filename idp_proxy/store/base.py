@@ -178,6 +178,9 @@ class FleetStore(Protocol):
     def evidence(self, kind: Evidence) -> dict[str, datetime]:
         """The newest of this kind, by upstream."""
 
+    def prune_evidence(self, before: datetime) -> int:
+        """Forget what vouched for an upstream before then; returns how many rows."""
+
     def add_traffic(self, host_name: str, counts: Iterable[TrafficCount]) -> None:
         """Add what the workers of a host counted: one row a host, upstream and minute (L3)."""
 

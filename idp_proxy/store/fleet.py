@@ -145,6 +145,11 @@ class SqlFleet:
         with self._database.reading() as connection:
             return {row.upstream: row.at for row in connection.execute(wanted)}
 
+    def prune_evidence(self, before: datetime) -> int:
+        """See `store.base.FleetStore`."""
+        with self._database.writing() as connection:
+            return connection.execute(delete(evidence).where(evidence.c.at < before)).rowcount
+
     def add_traffic(self, host_name: str, counts: Iterable[TrafficCount]) -> None:
         """See `store.base.FleetStore`."""
         with self._database.writing() as connection:

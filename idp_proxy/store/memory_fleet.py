@@ -99,6 +99,14 @@ class MemoryFleet:
             found = self._told.evidence.items()
             return {upstream: at for (its_kind, upstream), at in found if its_kind is kind}
 
+    def prune_evidence(self, before: datetime) -> int:
+        """See `store.base.FleetStore`."""
+        with self._telling:
+            old = [key for key, at in self._told.evidence.items() if at < before]
+            for key in old:
+                del self._told.evidence[key]
+            return len(old)
+
     def add_traffic(self, host_name: str, counts: Iterable[TrafficCount]) -> None:
         """See `store.base.FleetStore`."""
         with self._telling:

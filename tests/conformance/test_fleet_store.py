@@ -144,6 +144,10 @@ def test_of_each_kind_of_evidence_the_newest_is_kept(fleet: FleetStore) -> None:
     fleet.note_evidence(Evidence.FAILBACK_TEST, "entra", THEN)
     assert fleet.evidence(Evidence.REHEARSAL) == {"okta": THEN + SOON}
     assert fleet.evidence(Evidence.FAILBACK_TEST) == {"entra": THEN}
+    assert fleet.prune_evidence(THEN) == 0
+    assert fleet.prune_evidence(THEN + SOON) == 1
+    assert fleet.evidence(Evidence.FAILBACK_TEST) == {}
+    assert fleet.evidence(Evidence.REHEARSAL) == {"okta": THEN + SOON}
 
 
 def test_traffic_is_summed_over_hosts_and_tellings_and_old_counts_go(fleet: FleetStore) -> None:

@@ -10,10 +10,14 @@ import pytest
 from idp_proxy import lookout, serve
 from idp_proxy.adapters import open_store, open_upstreams
 from idp_proxy.audit.chain import Event
+from idp_proxy.decision.approval import Act
+from idp_proxy.decision.health import Canary, Track
 from idp_proxy.decision.notices import Kind
+from idp_proxy.decision.proposal import Proposal
 from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.joining import Joining
-from idp_proxy.store.base import UsedId
+from idp_proxy.operators import proposals
+from idp_proxy.store.base import Evidence, UsedId
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.schema import migrate
 
@@ -65,6 +69,7 @@ def test_the_usual_host_has_these(settings: Settings, store: SqlStore) -> None:
     assert {name: job.every_s for name, job in jobs(settings, store).items()} == {
         "prune": 600,
         "prune traffic": 600,
+        "tidy": 21600,
         "metadata okta": 3600,
         "metadata entra": 3600,
         "checkpoint": 300,
@@ -134,3 +139,38 @@ def test_a_host_with_a_spool_merges_it_and_forgets_in_it(
     assert ended
     assert prune.act() == "1 used ids forgotten"
     assert merge.act() is None
+
+
+def test_what_nothing_is_decided_by_any_more_is_forgotten(
+    settings: Settings, store: SqlStore
+) -> None:
+    now = store.clock()
+    tidy = jobs(settings, store)["tidy"]
+    assert tidy.act() is None
+    for name, at in (("old", now - timedelta(days=2)), ("new", now), ("never", None)):
+        assert store.lease_canary("okta", name, "sso2", now + timedelta(minutes=1))
+        store.save_canary(Canary("okta", name, Track(at=at), host="sso2"))
+    assert store.lease_canary("okta", "runs", "sso2", now + timedelta(minutes=1))
+    store.note_evidence(Evidence.REHEARSAL, "gone", now - timedelta(days=31))
+    store.note_evidence(Evidence.REHEARSAL, "okta", now - timedelta(days=29))
+    with store.writing() as connection:
+        for name, age in (("old", 91), ("new", 89)):
+            expired = now - timedelta(days=age)
+            made = Proposal(
+                id=name,
+                act=Act.SWITCH,
+                target="entra",
+                reason="a test",
+                epoch=1,
+                created_at=expired,
+                expires_at=expired,
+                people=("ann",),
+            )
+            proposals.add(connection, made, lambda *_: None, actor="operator:ann")
+    assert tidy.act() == "2 canaries, 1 proofs of rehearsal, 1 proposals forgotten"
+    assert [one.name for one in store.canaries()] == ["new", "runs"]
+    assert set(store.evidence(Evidence.REHEARSAL)) == {"okta"}
+    with store.reading() as connection:
+        assert proposals.find(connection, "old") is None
+        assert proposals.find(connection, "new") is not None
+    assert tidy.act() is None
