@@ -6,7 +6,9 @@ reached, and the answer for our ACS goes no further than this module.
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import suppress
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
@@ -86,6 +88,7 @@ class BrowserNet:
         self._acs_url = acs_url
         self._page = page
         self._requests = 0
+        self._running: set[asyncio.Future[None]] = set()
         self.answer: Answer | None = None
         self.failure: Exception | None = None
         self.documents = 0
@@ -103,16 +106,29 @@ class BrowserNet:
         """Why nothing may be sent to `url`, or None."""
         return self._origins.problem(httpx.URL(url))
 
+    async def end(self) -> None:
+        """Answer nothing any more, and let what is under way come to its end."""
+        with suppress(Exception):
+            await self._page.context.unroute_all(behavior="ignoreErrors")
+        for running in list(self._running):
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     async def serve(self, route: Route, request: Request) -> None:
         """One request of Chromium's. Never raises: what goes wrong is `failure`."""
         matters = request.resource_type in _AWAITED
+        running = asyncio.ensure_future(self._serve(route, request))
+        self._running.add(running)
         self.pending += matters
         try:
-            await self._serve(route, request)
+            await running
+        except asyncio.CancelledError:
+            running.cancel()
         except Exception as error:  # noqa: BLE001 - Chromium went away; who looks at the page says so
             _log.debug("canary_browser_gone", error=type(error).__name__)
         finally:
             self.pending -= matters
+            self._running.discard(running)
 
     async def _serve(self, route: Route, request: Request) -> None:
         is_page = request.is_navigation_request() and request.frame == self._page.main_frame

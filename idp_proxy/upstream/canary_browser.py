@@ -157,6 +157,8 @@ class _Visit:
             started.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await started
+            # What is still answered when Chromium goes would wait for it for ever.
+            await self._net.end()
 
     async def _open(self, question: Question) -> None:
         way = question.way
