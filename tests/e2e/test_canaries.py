@@ -6,6 +6,7 @@ import asyncio
 import http.server
 import ssl
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,9 +19,12 @@ import pytest
 from idp_proxy.adapters import open_canaries, open_upstreams
 from idp_proxy.config import CanarySettings, load
 from idp_proxy.decision.health import Outcome
-from tests.e2e.journeys import AT_ACTIVE
+from tests.e2e.journeys import AT_ACTIVE, SHORT_SOURCES, assert_our_page
+from tests.e2e.journeys import log_in as run_login
 from tests.e2e.peers.mellon import Mellon
+from tests.e2e.peers.proxy import Proxy, UpstreamChoice
 from tests.e2e.peers.simplesamlphp import SimpleSamlPhp
+from tests.support.browser import Browser
 from tests.support.people import CAROL
 
 if TYPE_CHECKING:
@@ -100,6 +104,54 @@ def test_a_frozen_a_dead_and_a_wrong_server_are_broken(
     assert told(dead) == (BROKEN, "takes no connection")
     assert told(wrong) == (BROKEN, "shows no login form")
     assert back.outcome is PASSED
+
+
+SERVED = """
+[[upstream.canary]]
+name = "staff"
+username = "carol"
+password = "file:keys/canary.pw"
+subject = "e-1003"
+
+[failover]
+canary_retry_s = 1
+canary_timeout_s = 10
+"""
+
+
+def test_serve_runs_it_and_nobody_logs_in_as_it(
+    rigs: Path, authority: Authority, active: SimpleSamlPhp, standby: SimpleSamlPhp
+) -> None:
+    party = Mellon(rigs, "served-party", authority)
+    upstreams = (
+        UpstreamChoice("active", active),
+        UpstreamChoice("standby", standby, SHORT_SOURCES),
+    )
+    proxy = Proxy(rigs, "served", authority, party, upstreams, more_settings=SERVED)
+    password = proxy.folder / "keys" / "canary.pw"
+    password.touch(mode=0o600)
+    password.write_text(CAROL.password)
+    with proxy:
+        proxy.introduce()
+        seen = passed(proxy)
+        proxy.serve_by("standby")
+        with Browser(verify=authority.client_context()) as browser:
+            page = run_login(browser, party, standby, CAROL)
+        party.stop()
+
+    assert (seen["upstream"], seen["name"], seen["host"]) == ("standby", "staff", "served")
+    assert seen["reason"] == "logs in, and the answer is verified"
+    assert_our_page(page, proxy, 403, "canary_account")
+
+
+def passed(proxy: Proxy) -> dict[str, Any]:
+    """The proxy's canary, once it has passed."""
+    for _ in range(150):
+        (canary,) = proxy.status()["canaries"]
+        if canary["passed_at"] is not None:
+            return dict(canary)
+        time.sleep(0.2)
+    raise AssertionError(canary)
 
 
 class Maintenance(http.server.BaseHTTPRequestHandler):
