@@ -72,8 +72,9 @@ def _of_host(turn: Turn, host: str, now: datetime, expiries: Iterable[Expiry]) -
     """What concerns this host alone: its way to the store, its clock, what it sees end."""
     if turn.survey is None:
         yield Notice(Kind.STORE, f"store:{host}", {"cause": turn.problem}, _STATUS)
-    if turn.jumped is not None:
-        offset = f"{turn.jumped.total_seconds():+.0f} s"
+    off = turn.skew or turn.jumped
+    if off is not None:
+        offset = f"{off.total_seconds():+.0f} s"
         yield Notice(Kind.CLOCK, f"clock:{host}", {"host": host, "offset": offset}, _STATUS)
     for one in expiries:
         step = expiry_step(one.at, now)

@@ -47,6 +47,8 @@ _log = structlog.get_logger("idp_proxy.watch")
 
 #: The store's clock and this host's own may drift apart by so much in a turn; more is a jump.
 _JUMP: Final = timedelta(seconds=5)
+#: A host whose own clock is further from the store's writes logins that others may refuse.
+_SKEW: Final = timedelta(seconds=10)
 #: What a canary may take beyond its time, to close what it opened; and what its lease lasts beyond
 #: that time, for the way to the store and back.
 _CLOSING: Final = timedelta(seconds=6)
@@ -71,7 +73,8 @@ class CanaryPlan:
 class Turn:
     """What one turn found: a survey, or None while the store is away, with the reason; `switched`
     is the state that this host wrote, `proposal` the id under which people may confirm what was
-    proposed, `jumped` how far the store's clock jumped.
+    proposed, `jumped` how far the store's clock jumped, `skew` by how much this host's own clock is
+    ahead of it, if that is too much.
     """
 
     survey: Survey | None
@@ -79,6 +82,7 @@ class Turn:
     switched: SwitchState | None = None
     proposal: str | None = None
     jumped: timedelta | None = None
+    skew: timedelta | None = None
 
 
 @dataclass(slots=True)
@@ -104,6 +108,11 @@ class StoreClock:
         off = None if self._read is None else at - self.now()
         self._read = (at, self.monotonic())
         return off if off is not None and abs(off) > _JUMP else None
+
+    def skew(self, at: datetime) -> timedelta | None:
+        """By how much the host's own clock is ahead of a reading, if that is too much."""
+        off = self.wall() - at
+        return off if abs(off) > _SKEW else None
 
 
 @dataclass(slots=True)
@@ -155,16 +164,16 @@ class Watch:
         try:
             self.store.publish(replace(self.observer.report(self.host), member=self.member))
             now = self.store.clock()
-            jumped = self.clock.take(now)
+            jumped, skew = self.clock.take(now), self.clock.skew(now)
             seen = survey(self.store, self.current(), self.standards, now)
             self._last = seen
             if jumped is not None:
                 # How long anything has lasted is unknown: look again before anything follows.
                 self.observer.forget_times()
-                return Turn(seen, jumped=jumped)
+                return Turn(seen, jumped=jumped, skew=skew)
             proposes = seen.decision.action is Action.PROPOSE
             proposal = self.propose(seen) if proposes else None
-            return Turn(seen, switched=self._act(seen), proposal=proposal)
+            return Turn(seen, switched=self._act(seen), proposal=proposal, skew=skew)
         except StoreError as error:
             self._last = None
             return Turn(None, error.detail)

@@ -193,6 +193,8 @@ def test_the_store_and_the_clock_are_told_by_host() -> None:
     assert told(Turn(None, "no answer"))[Kind.STORE].key == "store:proxy-1"
     jumped = told(turn(jumped=timedelta(seconds=-90)))[Kind.CLOCK]
     assert (jumped.key, jumped.facts["offset"]) == ("clock:proxy-1", "-90 s")
+    skewed = told(turn(skew=timedelta(seconds=40)))[Kind.CLOCK]
+    assert (skewed.key, skewed.facts["offset"]) == ("clock:proxy-1", "+40 s")
 
 
 @pytest.mark.parametrize(

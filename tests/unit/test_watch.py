@@ -209,6 +209,17 @@ def test_after_a_jump_of_the_clock_the_turn_decides_nothing(store: SqlStore) -> 
     assert watching.turn().switched is not None
 
 
+def test_a_host_whose_own_clock_is_off_says_so_and_decides_by_the_store_s(store: SqlStore) -> None:
+    watching = watch(store)
+    assert watching.turn().skew is None
+    watching.clock.wall = lambda: store.clock() + timedelta(seconds=40)
+    skewed = watching.turn()
+    assert skewed.skew is not None
+    assert round(skewed.skew.total_seconds()) == 40
+    assert skewed.survey is not None
+    assert abs(skewed.survey.at - store.clock()) < timedelta(seconds=5)
+
+
 def waited(until: Any, within_s: float = 15) -> None:
     end = time.monotonic() + within_s
     while not until():
