@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
-from idp_proxy.decision.eligibility import eligible
+from idp_proxy.decision.eligibility import eligible, why_nobody
 from idp_proxy.decision.expiry import expiry_step
 from idp_proxy.decision.failover import Action, Alarm
 from idp_proxy.decision.health import Verdict
@@ -52,6 +52,10 @@ _ALARMS = {
     Alarm.FEW_HOSTS: Kind.OUTAGE,
 }
 
+#: What is no news before it has lasted: a standby may be restarted, and a process that began looks
+#: around first.
+_LASTS: Final = {Kind.UNPROTECTED: timedelta(minutes=10)}
+
 #: Matters that only the host itself can end.
 _ABOUT_ONE_HOST = ("store", "clock")
 _NOT_OF_THE_WATCH = EVENTS | {Kind.DEADLINE, Kind.FINDING}
@@ -91,6 +95,7 @@ def _of_fleet(turn: Turn) -> Iterator[Notice]:
     yield from _of_switch(turn.switched or seen.state, seen.at)
     yield from _of_mode(turn, seen)
     yield from _of_decision(turn, seen)
+    yield from _of_protection(seen)
     yield from _of_canaries(seen)
     yield from _of_refused_probes(seen)
     yield from _of_hosts(seen)
@@ -158,6 +163,18 @@ def _of_decision(turn: Turn, seen: Survey) -> Iterator[Notice]:
         facts = {"target": decision.target, "cause": decision.reason}
         key = f"proposed:{decision.rule}:{decision.target}"
         yield Notice(Kind.PROPOSED, key, facts, _way_out(turn, decision))
+
+
+def _of_protection(seen: Survey) -> Iterator[Notice]:
+    """While all is well nobody would notice that the standby is not: it is told in time."""
+    state, situation = seen.state, seen.situation
+    health = situation.health(state.serving)
+    if health is None or health.verdict is not Verdict.UP or state.serving in state.disabled:
+        return
+    others = situation.candidates.keys() - {state.serving}
+    if others and eligible(state, situation) is None:
+        facts = {"serving": state.serving, "cause": why_nobody(state, situation)}
+        yield Notice(Kind.UNPROTECTED, f"unprotected:{state.serving}", facts, _STATUS)
 
 
 def _way_out(turn: Turn, decision: Decision) -> str:
@@ -235,13 +252,15 @@ class Alarms:
     traffic: Callable[[], Mapping[str, Unanswered]]
     now: Callable[[], datetime]
     _standing: set[str] = field(default_factory=set, init=False)
+    _begun: dict[str, datetime] = field(default_factory=dict, init=False)
     _knows_the_past: bool = field(default=False, init=False)
 
     def told(self, turn: Turn) -> None:
         """Take the next turn."""
         found = matters(turn, self.host, self.expiries(), self.traffic(), self.now())
         for notice in found:
-            self.notifier.raise_(notice)
+            if self._has_lasted(notice):
+                self.notifier.raise_(notice)
         standing = {notice.key for notice in found}
         if turn.survey is None:
             self._standing |= standing
@@ -252,6 +271,12 @@ class Alarms:
         for key in sorted(self._standing - standing):
             self.notifier.resolve(key)
         self._standing = standing
+        self._begun = {key: at for key, at in self._begun.items() if key in standing}
+
+    def _has_lasted(self, notice: Notice) -> bool:
+        """Whether a matter has stood for as long as it must to be news."""
+        begun = self._begun.setdefault(notice.key, self.now())
+        return self.now() - begun >= _LASTS.get(notice.kind, timedelta(0))
 
     def _left_by_a_former_process(self) -> set[str]:
         """What was told before this process started, and may be over by now."""

@@ -36,6 +36,7 @@ class Kind(enum.StrEnum):
     OUTAGE = "outage"
     DECIDE = "decide"
     DISABLED = "disabled"
+    UNPROTECTED = "unprotected"
     HELD = "held"
     ISOLATED = "isolated"
     CLOCK = "clock"
@@ -64,6 +65,7 @@ FACTS: Final[Mapping[Kind, frozenset[str]]] = MappingProxyType(
         Kind.OUTAGE: frozenset({"serving", "cause"}),
         Kind.DECIDE: frozenset({"serving", "target", "cause"}),
         Kind.DISABLED: frozenset({"serving", "cause"}),
+        Kind.UNPROTECTED: frozenset({"serving", "cause"}),
         Kind.HELD: frozenset({"serving", "cause"}),
         Kind.ISOLATED: frozenset({"host", "cause"}),
         Kind.CLOCK: frozenset({"host", "offset"}),

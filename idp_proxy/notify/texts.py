@@ -43,6 +43,7 @@ SEVERITY: Final[Mapping[Kind, Severity]] = {
     Kind.OUTAGE: "failure",
     Kind.DECIDE: "failure",
     Kind.DISABLED: "failure",
+    Kind.UNPROTECTED: "warning",
     Kind.HELD: "info",
     Kind.ISOLATED: "failure",
     Kind.CLOCK: "warning",

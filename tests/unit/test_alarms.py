@@ -265,6 +265,39 @@ def test_a_matter_is_ended_once_it_no_longer_stands() -> None:
     assert bell.over == ["outage:okta"]
 
 
+def test_a_standby_that_is_gone_is_told_before_it_counts_once_that_has_lasted() -> None:
+    bell = Bell()
+    told_to = Alarms("proxy-1", bell, lambda: (), dict, lambda: NOW)
+    gone = turn(entra=DOWN)
+    for after, raised in ((0, []), (9, []), (10, ["unprotected:okta"])):
+        told_to.now = lambda chosen=after: NOW + timedelta(minutes=chosen)  # type: ignore[misc] # bound now
+        told_to.told(gone)
+        assert bell.raised == raised
+    told_to.told(turn())
+    assert bell.over == ["unprotected:okta"]
+    told_to.told(gone)
+    assert bell.raised == ["unprotected:okta"], "it has to last again"
+
+
+def test_who_begins_anew_does_not_say_that_it_is_over_before_it_was_looked_at() -> None:
+    bell = Bell({"unprotected:okta": Kind.UNPROTECTED})
+    alarms(bell).told(turn(entra=DOWN))
+    assert (bell.raised, bell.over) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [
+        turn(),
+        turn(okta=DOWN, entra=DOWN),
+        turn(state(disabled=frozenset({"okta"})), entra=DOWN),
+    ],
+    ids=["all well", "an outage is another matter", "nobody serves"],
+)
+def test_only_a_serving_upstream_that_is_well_can_be_unprotected(quiet: Turn) -> None:
+    assert Kind.UNPROTECTED not in told(quiet)
+
+
 def test_while_the_store_is_away_nothing_about_the_fleet_is_over() -> None:
     bell = Bell()
     told_to = alarms(bell)
