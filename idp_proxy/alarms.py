@@ -109,8 +109,9 @@ def _of_fleet(turn: Turn) -> Iterator[Notice]:
 def _of_hosts(seen: Survey) -> Iterator[Notice]:
     """Hosts that do not fit together, and one that nobody hears any more."""
     for discord in seen.discords:
-        silent = discord.rule == "silent"
-        way_out = f"idp-proxy host forget {discord.host}" if silent else _STATUS
+        way_out = "idp-proxy host list"
+        if discord.rule == "silent":
+            way_out = f'idp-proxy host forget {discord.host} --reason "it will not come back"'
         facts: dict[str, Fact] = {"host": discord.host, "cause": discord.what}
         yield Notice(Kind.HOSTS, f"hosts:{discord.rule}:{discord.host}", facts, way_out)
 

@@ -205,6 +205,6 @@ def _demand_alone(connection: Connection, name: str, now: datetime) -> None:
         raise StoreError(
             f"host {found.name} uses this SQLite store too, last at {found.at:%Y-%m-%d %H:%M:%S} "
             "UTC: SQLite is for one host. For several set [store] url to PostgreSQL; was this host "
-            f"renamed, idp-proxy host forget {found.name}, or wait "
+            f"renamed, idp-proxy host forget {found.name} --reason TEXT, or wait "
             f"{ALONE_FOR.total_seconds() / 60:.0f} minutes"
         )

@@ -68,8 +68,12 @@ def test_hosts_that_do_not_fit_together_and_one_that_is_gone_are_told() -> None:
     keys = Discord("state_keys", "proxy-2", "proxy-2 cannot finish logins")
     gone = Discord("silent", "proxy-3", "proxy-3 was last heard at noon")
     for discord, key, way_out in (
-        (keys, "hosts:state_keys:proxy-2", "idp-proxy status"),
-        (gone, "hosts:silent:proxy-3", "idp-proxy host forget proxy-3"),
+        (keys, "hosts:state_keys:proxy-2", "idp-proxy host list"),
+        (
+            gone,
+            "hosts:silent:proxy-3",
+            'idp-proxy host forget proxy-3 --reason "it will not come back"',
+        ),
     ):
         notice = told(replace(calm, survey=replace(calm.survey, discords=(discord,))))[Kind.HOSTS]
         assert (notice.key, notice.next) == (key, way_out)
