@@ -83,6 +83,21 @@ class Case:
         job = replace(resumed(self.job), plan="", point=point, at=at, after_s=after_s)
         return outcome(job)
 
+    def write_off(self, *people: str, point: str = "", at: int = 1) -> int:
+        """Give these up, as two operators agreed."""
+        job = replace(resumed(self.job), plan="", given_up=people, point=point, at=at)
+        return outcome(job)
+
+    def reconcile(self, point: str = "", at: int = 1) -> int:
+        """Adopt whom somebody moved by hand."""
+        return outcome(replace(resumed(self.job), plan="", reconcile=True, point=point, at=at))
+
+    def live_through_the_outage(self) -> None:
+        """Everybody logs in by password, and enrols a second factor."""
+        for user_id in self.before:
+            self.here.order(do="session", user_id=user_id)
+            self.here.order(do="change", user_id=user_id, mfa_active=True)
+
     def passwords(self) -> dict[str, str]:
         """The password hash of everybody who has one."""
         rows = self.here.people(self.prefix)

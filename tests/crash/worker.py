@@ -22,11 +22,14 @@ from conversion.converted_file import ConvertedFile
 from conversion.homecoming import Orders, return_people
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import Access, Mattermost, capabilities_of
+from conversion.reconciliation import reconcile
+from conversion.writing_off import subjects, write_off
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
     from pathlib import Path
 
+    from conversion.ledger.base import Ledger
     from conversion.server import Server
 
 LIMITS = Limits(threads=3, group=3, settle_delay=timedelta(seconds=0.15))
@@ -35,7 +38,8 @@ _KEY = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of the tool: `plan` converts it, without one everybody is returned.
+    """One run of the tool: `plan` converts it, `given_up` are written off, `reconcile` adopts;
+    without any of them everybody is returned.
 
     It dies the `at`-th time that it comes by `point`, or after `after_s` seconds.
     """
@@ -45,6 +49,8 @@ class Job:
     token: str = field(repr=False)
     operator: str
     plan: str = ""
+    given_up: tuple[str, ...] = ()
+    reconcile: bool = False
     point: str = ""
     at: int = 1
     after_s: float = 0.0
@@ -67,19 +73,22 @@ class _Death:
 
 
 class _Mortal:
-    """The client, with a chance to die before and after each call."""
+    """Client, ledger or file, with a chance to die before and after each call. The points inside
+    the ledger have names of their own, so those around it begin with `ledger_`.
+    """
 
-    def __init__(self, client: Mattermost, death: _Death) -> None:
-        self._client = client
+    def __init__(self, whole: object, death: _Death, prefix: str = "") -> None:
+        self._whole = whole
+        self._prefix = prefix
         self._death = death
 
     def __getattr__(self, name: str) -> Any:
-        call = getattr(self._client, name)
+        call = getattr(self._whole, name)
 
-        def mortal(*arguments: Any) -> Any:
-            self._death(f"before_{name}")
-            answer = call(*arguments)
-            self._death(f"after_{name}")
+        def mortal(*arguments: Any, **named: Any) -> Any:
+            self._death(f"before_{self._prefix}{name}")
+            answer = call(*arguments, **named)
+            self._death(f"after_{self._prefix}{name}")
             return answer
 
         return mortal
@@ -95,15 +104,11 @@ def run(job: Job) -> None:
     access = Access(job.url, job.token, deadline_s=5.0)
     ledger = open_ledger(job.folder / "ledger.db", job.folder / "mirror", host="crash", crash=death)
     with Mattermost(access) as client:
-        mortal: Server = _Mortal(client, death)
-        bulk = Bulk(
-            mortal,
-            capabilities_of(client.version()),
-            ledger,
-            "crash",
-            LIMITS,
-            converted=ConvertedFile(job.folder / "converted", _KEY),
-        )
+        server: Server = _Mortal(client, death)
+        record: Ledger = _Mortal(ledger, death, "ledger_")
+        file: Any = _Mortal(ConvertedFile(job.folder / "converted", _KEY), death)
+        capabilities = capabilities_of(client.version())
+        bulk = Bulk(server, capabilities, record, "crash", LIMITS, converted=file)
         _do(bulk, job)
     ledger.close()
 
@@ -111,6 +116,13 @@ def run(job: Job) -> None:
 def _do(bulk: Bulk, job: Job) -> None:
     if job.plan:
         convert(bulk, job.plan)
+        return
+    if job.given_up:
+        people = subjects(bulk.ledger, job.given_up)
+        write_off(bulk.ledger, people, "ann and bob", "left the company", bulk.clock())
+        return
+    if job.reconcile:
+        reconcile(bulk)
         return
     if bulk.ledger.current_campaign() is not None:
         orders = Orders(operator=job.operator, pilot=2, wave=4, no_wait_reason="crash test")

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 #: Methods of the server that may be called by name with the remaining fields as arguments.
-METHODS = ("add", "add_saml", "people", "change", "restart", "revoke_tokens", "end_sessions")
+METHODS = (
+    "add",
+    "add_saml",
+    "people",
+    "change",
+    "put_password",
+    "restart",
+    "revoke_tokens",
+    "end_sessions",
+)
 
 
 def control(server: MattermostServer, order: dict[str, Any]) -> dict[str, Any]:
