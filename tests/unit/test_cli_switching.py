@@ -74,7 +74,12 @@ class Fleet:
         long_ago = now - timedelta(hours=1)
         tracks = {
             name: Track(
-                verdict, since=long_ago, at=now, passed_at=now, reason=f"{name} is {verdict}"
+                verdict,
+                failures=9 if verdict is DOWN else 0,
+                since=long_ago,
+                at=now,
+                passed_at=long_ago if verdict is DOWN else now,
+                reason=f"{name} is {verdict}",
             )
             for name, verdict in (("okta", okta), ("entra", entra))
         }
