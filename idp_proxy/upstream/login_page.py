@@ -96,7 +96,7 @@ def read_page(
     if document is None:
         return LoginPage(PageSeen(status, robot_wall=challenged), None)
     base = document.find(".//base[@href]")
-    address = url if base is None else urljoin(url, base.get("href", ""))
+    address = url if base is None else _joined(url, base.get("href", ""))
     posted = [form for form in document.forms if (form.get("method") or "").lower() == "post"]
     forms = [_form(form, address, names) for form in posted]
     form = _chosen(forms)
@@ -221,14 +221,22 @@ def _form(form: html.FormElement, address: str, names: FieldNames) -> Form:
 
 def _action(action: str, address: str) -> str:
     """Where a form goes; for urljoin, other than for browsers, "?" alone is the query as it was."""
-    return urljoin(address.partition("?")[0] if action.startswith("?") else address, action)
+    return _joined(address.partition("?")[0] if action.startswith("?") else address, action)
+
+
+def _joined(address: str, reference: str) -> str:
+    """What is no address stays as it is, and leads nowhere."""
+    try:
+        return urljoin(address, reference)
+    except ValueError:
+        return reference
 
 
 def _kind(element: html.HtmlElement) -> str:
-    if element.tag in {"input", "button"}:
-        usual = "text" if element.tag == "input" else "submit"
-        return (element.get("type") or usual).lower()
-    return "text"
+    kind = (element.get("type") or "").lower()
+    if element.tag == "button":
+        return kind if kind in {"button", "reset"} else "submit"
+    return kind or "text" if element.tag == "input" else "text"
 
 
 def _value(element: html.HtmlElement) -> str:

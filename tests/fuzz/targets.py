@@ -16,6 +16,7 @@ from lxml import etree
 
 from idp_proxy import links
 from idp_proxy.config import load
+from idp_proxy.decision.canary import Given, Step, next_step
 from idp_proxy.drill_pass import read_pass, write_pass
 from idp_proxy.errors import ProxyError
 from idp_proxy.saml import encryption
@@ -32,7 +33,9 @@ from idp_proxy.saml.metadata import read_metadata
 from idp_proxy.saml.xml import canonical, parse
 from idp_proxy.seal import KeyRing
 from idp_proxy.transaction import CookieStyle, DrillLogin, LoginTransaction, seal, surplus, unseal
+from idp_proxy.upstream.login_page import FieldNames, read_page
 from tests.differential.layouts import LAYOUTS
+from tests.support import login_pages
 from tests.support.keys import rsa_pair
 from tests.unit.config_folder import CONFIGURATION
 from tests.unit.saml_messages import (
@@ -203,6 +206,23 @@ def _configuration(octets: bytes) -> None:
         load(path, now=NOW, environ={})
 
 
+LOGIN_PAGES = tuple(
+    login_pages.page(name)
+    for name in ("keycloak-login", "adfs-login", "shibboleth-consent", "captcha-login")
+)
+
+
+def _login_page(octets: bytes) -> None:
+    """Whatever a page says, what is typed goes into one of its own fields, and only once."""
+    page = read_page("https://idp.example.org/sso", 200, octets, FieldNames())
+    for given in Given:
+        step = next_step(page.seen, given, has_totp=True)
+        if step is Step.GIVE_PASSWORD:
+            assert page.form is not None
+            assert given < Given.PASSWORD
+            assert page.form.asked.passwords[0] in page.form.values
+
+
 TARGETS = (
     Target(
         "read_redirect",
@@ -224,6 +244,7 @@ TARGETS = (
     Target("unseal", (COOKIE,), _cookie),
     Target("read a link", (LINK.encode(),), _link),
     Target("read_pass", (PASS.encode(),), _pass),
+    Target("read_page", LOGIN_PAGES, _login_page),
     Target("load", (CONFIGURATION.encode(),), _configuration),
 )
 ALLOWED = ProxyError

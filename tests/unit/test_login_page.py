@@ -128,6 +128,10 @@ def test_what_a_page_asks_for(name: str, seen: PageSeen) -> None:
             b"<form method=POST><input name=login><input name=p type=password disabled></form>",
             PageSeen(username=True),
         ),
+        (
+            b"<form method=post><input name=user><button name=go type=odd>Go</button></form>",
+            PageSeen(username=True),
+        ),
         (b"<html><div id='cf-chl-widget'></div></html>", PageSeen(robot_wall=True)),
         (
             b"<form method=post><input type=hidden name=SAMLResponse value=PHg+></form>",
@@ -175,6 +179,16 @@ def test_a_base_leads_the_forms() -> None:
     form = read(body)[1]
     assert form is not None
     assert form.action == "https://evil.example/in"
+
+
+@pytest.mark.parametrize("action", ["http://[", "//[::1", "https://[x]/"])
+def test_an_action_that_is_no_address_is_kept_as_it_is(action: str) -> None:
+    form = read(f"<form method=post action='{action}'><input name=user></form>".encode())[1]
+    assert form is not None
+    assert form.action == action
+    based = read(f"<base href='{action}'><form method=post><input name=user></form>".encode())[1]
+    assert based is not None
+    assert based.action in {action, ""}
 
 
 def test_a_wall_in_the_headers_is_one() -> None:
