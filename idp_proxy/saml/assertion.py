@@ -91,7 +91,12 @@ def verify_response(message: str, expected: Expected) -> VerifiedAssertion:
     Raises `MalformedMessage`, `UpstreamRefused` or `AssertionInvalid`, with the rule that refused.
     """
     run(checks.CHECKS, checks.ON_MESSAGE, message)
-    response = Document(decode_base64(message, "SAMLResponse"), RESPONSE_PROFILE, expected.keys)
+    return verify_octets(decode_base64(message, "SAMLResponse"), expected)
+
+
+def verify_octets(octets: bytes, expected: Expected) -> VerifiedAssertion:
+    """The same for a Response that is no base64 yet (or any more): all checks but those of it."""
+    response = Document(octets, RESPONSE_PROFILE, expected.keys)
     run(checks.CHECKS, document.OCTET_CHECKS, response)
     run(checks.CHECKS, document.SHAPE_CHECKS, response)
     run(checks.CHECKS, checks.ON_ENVELOPE, Envelope(response.root, expected))

@@ -44,10 +44,12 @@ _NAMES = re.compile(
     rb"""|\sxmlns[^=<>\s]*\s*=\s*(?:"[^"]*"|'[^']*')|\s[^\s<>"'=/]+\s*=\s*["']"""
 )
 #: Attributes that some XML library somewhere takes for an ID: in any case, in any namespace.
-_IDS = etree.XPath("//@*[translate(local-name(), 'id', 'ID') = 'ID']", smart_strings=False)
-_TOO_MANY = etree.XPath(f"count(//*) > {MAX_ELEMENTS}")
-_TOO_DEEP = etree.XPath(f"boolean({'/*' * (MAX_DEPTH + 1)})")
-_TOO_WIDE = etree.XPath(f"boolean(//*[@*[{MAX_ATTRIBUTES + 1}]])")
+_IDS = etree.XPath(
+    "//@*[translate(local-name(), 'id', 'ID') = 'ID']", regexp=False, smart_strings=False
+)
+_TOO_MANY = etree.XPath(f"count(//*) > {MAX_ELEMENTS}", regexp=False)
+_TOO_DEEP = etree.XPath(f"boolean({'/*' * (MAX_DEPTH + 1)})", regexp=False)
+_TOO_WIDE = etree.XPath(f"boolean(//*[@*[{MAX_ATTRIBUTES + 1}]])", regexp=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 _TRANSIENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
 _MAX_RELAY_STATE: Final = 80  # octets: bindings 3.4.3
 _SIG_ALG: Final = quote(names.RSA_SHA256, safe="")
-#: The characters of base64 that may not stand in a query as they are.
-_ESCAPED: Final = str.maketrans({"+": "%2B", "/": "%2F", "=": "%3D"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +128,9 @@ def _deflated(octets: bytes) -> bytes:
 
 
 def _parameter(octets: bytes) -> str:
-    """Base64, percent-encoded."""
-    return base64.b64encode(octets).decode("ascii").translate(_ESCAPED)
+    """Base64, percent-encoded: three of its characters may not stand in a query as they are."""
+    text = base64.b64encode(octets).decode("ascii")
+    return text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
 
 
 def _octets(root: _Element) -> bytes:

@@ -9,8 +9,7 @@ sent.
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +22,7 @@ from idp_proxy.decision.subject import IDENTIFIERS
 from idp_proxy.errors import Internal, SamlError
 from idp_proxy.saml import checks, document, names
 from idp_proxy.saml.answer import Envelope, Expected, RequireSigned
-from idp_proxy.saml.assertion import RESPONSE_PROFILE, verify_response
+from idp_proxy.saml.assertion import RESPONSE_PROFILE, verify_octets
 from idp_proxy.saml.document import Document
 from idp_proxy.saml.encryption import EncryptionImpossible, encrypt_assertion
 from idp_proxy.saml.object_model import PlainValue, Unwritable, element_of, utc_text, writable
@@ -60,6 +59,14 @@ class Issuer:
     entity_id: str
     key: rsa.RSAPrivateKey = field(repr=False)
     certificate: Certificate = field(repr=False)
+    #: Of the certificate, taken out once: what KeyInfo holds, and what the service provider pins.
+    certificate_der: bytes = field(init=False, repr=False)
+    pinned: tuple[rsa.RSAPublicKey, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        key = self.certificate.public_key()
+        object.__setattr__(self, "certificate_der", self.certificate.public_bytes(Encoding.DER))
+        object.__setattr__(self, "pinned", (key,) if isinstance(key, rsa.RSAPublicKey) else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +115,19 @@ def issue_response(
         root = element_of(written)
     except Unwritable as error:
         raise Internal(f"no Response was issued: {error}") from error
-    expected = _expected(reply, issuer, recipient)
     (assertion,) = children(root, names.ASSERTION)
     _sign(assertion, issuer)
     if recipient.encryption is None:
         _sign(root, issuer)
         octets = _octets(root)
-        _confirm(octets, expected, RequireSigned.BOTH, identity, told)
+        _confirm(octets, _expected(reply, issuer, recipient), identity, told)
         return octets
-    _confirm(_octets(root), expected, RequireSigned.ASSERTION, identity, told)
+    first = _expected(reply, issuer, recipient, RequireSigned.ASSERTION)
+    _confirm(_octets(root), first, identity, told)
     root.replace(assertion, _encrypted(assertion, recipient.encryption))
     _sign(root, issuer)
     octets = _octets(root)
-    _confirm_encrypted(octets, expected)
+    _confirm_encrypted(octets, _expected(reply, issuer, recipient))
     return octets
 
 
@@ -258,7 +265,7 @@ def _identifier(value: str, what: str) -> str:
 
 
 def _sign(element: _Element, issuer: Issuer) -> None:
-    sign(element, issuer.key, issuer.certificate.public_bytes(Encoding.DER))
+    sign(element, issuer.key, issuer.certificate_der)
 
 
 def _encrypted(assertion: _Element, encryption: Encryption) -> _Element:
@@ -272,34 +279,33 @@ def _octets(root: _Element) -> bytes:
     return etree.tostring(root, encoding="utf-8", xml_declaration=False)
 
 
-def _expected(reply: Reply, issuer: Issuer, recipient: Recipient) -> Expected:
+def _expected(
+    reply: Reply,
+    issuer: Issuer,
+    recipient: Recipient,
+    require_signed: RequireSigned = RequireSigned.BOTH,
+) -> Expected:
     """The service provider's own expectations; its pinned key comes from the certificate."""
-    key = issuer.certificate.public_key()
     return Expected(
         issuer=issuer.entity_id,
-        keys=(key,) if isinstance(key, rsa.RSAPublicKey) else (),
+        keys=issuer.pinned,
         audience=recipient.entity_id,
         acs_url=recipient.acs_url,
         request_id=reply.in_response_to,
         proxied_to=recipient.entity_id,
         now=reply.now,
-        require_signed=RequireSigned.BOTH,
+        require_signed=require_signed,
         clock_skew=_UPSTREAM_SKEW,
         max_lifetime=LIFETIME,
     )
 
 
 def _confirm(
-    octets: bytes,
-    expected: Expected,
-    require_signed: RequireSigned,
-    identity: Identity,
-    told: Mapping[str, str],
+    octets: bytes, expected: Expected, identity: Identity, told: Mapping[str, str]
 ) -> None:
     """Our own verifier reads the message as any relying party would, and finds this person."""
-    message = base64.b64encode(octets).decode("ascii")
     try:
-        seen = verify_response(message, replace(expected, require_signed=require_signed))
+        seen = verify_octets(octets, expected)
     except SamlError as error:
         raise Internal(f"our own verifier refused our Response: {error}") from error
     same = seen.attributes == {name: (value,) for name, value in told.items()}

@@ -231,7 +231,7 @@ _one_thread = threading.Lock()
 
 @cache
 def _xpath(query: str) -> etree.XPath:
-    return etree.XPath(query, namespaces=OneLogin_Saml2_Constants.NSMAP)
+    return etree.XPath(query, namespaces=OneLogin_Saml2_Constants.NSMAP, regexp=False)
 
 
 @cache

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import Response
 
 from idp_proxy.errors import Internal, RelayStateRefused
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 #: Stands for the fields while the page around them is rendered.
 MARK: Final = Markup("<!-- fields -->")
 
-_FIELD: Final = Markup('<input type="hidden" name="{}" value="{}">\n')
 # What a form cannot give back octet for octet: HTML turns NUL into U+FFFD, a form makes CRLF of
 # each line break (HTML section 4.10.21.8), and a lone surrogate has no UTF-8.
 _LOST_IN_A_FORM: Final = "\x00\r\n"
@@ -53,7 +52,10 @@ class FormPage:
         """
         for name, value in fields.items():
             _demand_postable(name, value)
-        inputs = "".join(_FIELD.format(name, value) for name, value in fields.items())
+        inputs = "".join(
+            f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">\n'
+            for name, value in fields.items()
+        )
         page = Response(f"{self.head}{inputs}{self.tail}")
         page.raw_headers = [*self.headers, (b"content-length", b"%d" % len(page.body))]
         return page
