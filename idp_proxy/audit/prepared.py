@@ -34,10 +34,14 @@ class _Form:
     def values(self, given: Mapping[str, Any]) -> Any:
         """What the driver takes. Raises `StatementError` for what a type does not take."""
         try:
-            pairs = [(name, _converted(given[name], way)) for name, way in self.parameters]
+            values = [
+                given[name] if way is None else way(given[name]) for name, way in self.parameters
+            ]
         except (KeyError, TypeError, ValueError) as error:
             raise StatementError(f"a parameter: {error}", None, None, error) from error
-        return [value for _, value in pairs] if self.by_position else dict(pairs)
+        if self.by_position:
+            return values
+        return {name: value for (name, _), value in zip(self.parameters, values, strict=True)}
 
 
 class Prepared:
@@ -59,7 +63,7 @@ class Prepared:
         if row is None:
             return None
         columns = zip(form.columns, row, strict=True)
-        return {name: _converted(value, way) for (name, way), value in columns}
+        return {name: value if way is None else way(value) for (name, way), value in columns}
 
     def run(self, connection: Connection, *given: Mapping[str, Any]) -> int:
         """Execute once for each of `given`; the rows touched in all. Raises SQLAlchemy's errors."""
@@ -100,10 +104,6 @@ def _compiled(statement: ClauseElement, dialect: Dialect) -> _Form:
 
 def _way_out(column: ColumnElement[Any], dialect: Dialect) -> Conversion:
     return column.type.dialect_impl(dialect).result_processor(dialect, None)
-
-
-def _converted(value: Any, way: Conversion) -> Any:
-    return value if way is None else way(value)
 
 
 def _driver(connection: Connection) -> Any:

@@ -92,10 +92,9 @@ def _element(written: SamlBase, parent: _Element | None) -> _Element:
     if written.extension_elements or written.extension_attributes:
         raise TypeError(f"{written.c_tag} with extensions is not written as a message")
     shape = _shape_of(written.__class__)
+    held = vars(written)
     attributes: dict[str, str] = {
-        name: value
-        for name, member in shape.attributes
-        if (value := getattr(written, member)) is not None
+        name: value for name, member in shape.attributes if (value := held[member]) is not None
     }
     if parent is None:
         element = etree.Element(shape.tag, attributes, nsmap=_PREFIXES)
@@ -103,10 +102,12 @@ def _element(written: SamlBase, parent: _Element | None) -> _Element:
         element = etree.SubElement(parent, shape.tag, attributes)
     element.text = written.text
     for member in shape.children:
-        found = getattr(written, member)
-        for child in found if isinstance(found, list) else (found,):
-            if child is not None:
+        found = held[member]
+        if isinstance(found, list):
+            for child in found:
                 _element(child, element)
+        elif found is not None:
+            _element(found, element)
     return element
 
 

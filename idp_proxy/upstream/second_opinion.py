@@ -29,7 +29,9 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
+from cryptography.x509 import load_pem_x509_certificate
 from lxml import etree
 from onelogin.saml2.constants import OneLogin_Saml2_Constants
 from onelogin.saml2.settings import OneLogin_Saml2_Settings
@@ -248,13 +250,19 @@ def _schema(name: str) -> etree.XMLSchema:
 
 
 class _KnownKeys:
-    """`xmlsec.Key` as its toolbox uses it: a certificate is parsed once. Each use gets a copy."""
+    """`xmlsec.Key` as its toolbox uses it: a certificate is parsed once. Each use gets a copy,
+    which is cheap for the key alone; with its certificate it costs as much as a signature's check.
+    """
 
     @staticmethod
     @lru_cache(maxsize=64)
     def from_memory(pem: str, form: int, password: None) -> xmlsec.Key:
         """The public key in the certificate of an upstream, which is no secret."""
-        return xmlsec.Key.from_memory(pem, form, password)
+        if form != xmlsec.constants.KeyDataFormatCertPem:
+            return xmlsec.Key.from_memory(pem, form, password)
+        key = load_pem_x509_certificate(pem.encode("ascii")).public_key()
+        alone = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return xmlsec.Key.from_memory(alone, xmlsec.constants.KeyDataFormatPem, password)
 
 
 @cache

@@ -485,13 +485,14 @@ def test_another_person_in_the_signed_octets_is_found(monkeypatch: pytest.Monkey
 
 def test_an_encrypted_answer_to_another_question_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """What surrounds an encrypted assertion is checked by itself."""
-    real = response._confirm
+    real = response._expected
 
-    def moved(octets: bytes, against: Expected, *rest: Any) -> None:
-        real(octets, against, *rest)
-        object.__setattr__(against, "request_id", "_other")
+    def moved(*told: Any) -> Expected:
+        expected = real(*told)
+        both = expected.require_signed is RequireSigned.BOTH
+        return replace(expected, request_id="_other") if both else expected
 
-    monkeypatch.setattr(response, "_confirm", moved)
+    monkeypatch.setattr(response, "_expected", moved)
     with pytest.raises(Internal, match="SP-03"):
         issued(recipient=encrypting())
 
