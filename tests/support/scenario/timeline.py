@@ -54,12 +54,9 @@ class Timeline:
 
     def add(self, moment: Moment) -> None:
         """Keep `moment` unless nothing has changed."""
-        if self.moments:
-            last = self.moments[-1]
-            same = replace(moment, at=last.at, clock=last.clock)
-            if not moment.told and not moment.happened and _settled(same) == _settled(last):
-                return
-        self.moments.append(moment)
+        news = moment.told or moment.happened or not self.moments
+        if news or not _alike(self.moments[-1], moment):
+            self.moments.append(moment)
 
     def at(self, second: float) -> Moment:
         """What was true at this second: everything that happened by then has happened."""
@@ -79,9 +76,14 @@ class Timeline:
         return "\n".join(lines)
 
 
-def _settled(moment: Moment) -> Moment:
-    """Without what was news at that moment only, and without whose turn it was."""
-    return replace(moment, told=(), happened="", who="")
+def _alike(one: Moment, other: Moment) -> bool:
+    """Whether nothing has changed but the time, and whose turn it was."""
+    return (
+        (one.state is other.state or one.state == other.state)
+        and one.views == other.views
+        and one.standing == other.standing
+        and one.switches == other.switches
+    )
 
 
 def _lines(moment: Moment) -> list[str]:
