@@ -114,6 +114,7 @@ def test_status_as_json_holds_the_same_facts(program: Program) -> None:
         "automatic_switches_left": 2,
         "would_take_over": None,
         "hosts": [],
+        "host_findings": [],
         "canaries": [],
         "proposals": [],
         "overrides_to_review": 0,

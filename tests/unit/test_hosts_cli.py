@@ -76,6 +76,9 @@ def test_the_list_says_who_is_there_and_what_does_not_fit(
     listed = json.loads(bench.program.ok("host", "list", "--json").out)
     assert [one["host"] for one in listed["hosts"]] == ["sso1", "sso2"]
     assert [one["rule"] for one in listed["findings"]] == ["silent"]
+    assert "hosts:   sso1 was last heard at " in bench.program.ok("status").out
+    (finding,) = bench.program.status()["host_findings"]
+    assert (finding["rule"], finding["host"]) == ("silent", "sso1")
     state_key = (settings.path.parent / "keys" / "state.key").read_bytes()
     assert state_key.hex()[:8] not in json.dumps(listed)
 

@@ -42,6 +42,9 @@ def as_json(found: Found) -> dict[str, Any]:
         "would_take_over": eligible(state, seen.situation),
         "upstreams": [_upstream_as_json(found, name) for name in found.usable],
         "hosts": [_host_as_json(found, report) for report in seen.reports],
+        "host_findings": [
+            {"rule": one.rule, "host": one.host, "what": one.what} for one in seen.discords
+        ],
         "canaries": [_canary_as_json(one) for one in seen.canaries],
         "drill": None if found.drill is None else drill_as_json(found.drill),
         "proposals": [_proposal_as_json(one) for one in found.proposals],

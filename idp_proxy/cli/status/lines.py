@@ -41,6 +41,8 @@ def show(found: Found) -> None:
         typer.echo(line)
     if len(found.seen.reports) > 1:
         screen.print(_hosts(found))
+    for discord in found.seen.discords:
+        typer.echo(f"hosts:   {discord.what}")
     if found.seen.canaries:
         screen.print(_canaries(found.seen.canaries))
     for one in found.proposals:
