@@ -182,8 +182,8 @@ def _read_chromium(at: str, table: CanaryTable, reader: Reader) -> Path | None:
     if importlib.util.find_spec("playwright") is None:
         reader.findings.warning(
             f"{at}.kind",
-            "playwright is not installed, so this canary can prove nothing: "
-            "pip install 'mattermost-sso-failover[browser]'",
+            "playwright is not installed, so this canary can prove nothing: install the proxy with "
+            "its extra: pip install '.[browser]'",
         )
     candidates = (reader.path(table.chromium),) if table.chromium else _CHROMIUM
     found = next((one for one in candidates if os.access(one, os.X_OK)), None)

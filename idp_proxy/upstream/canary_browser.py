@@ -244,7 +244,7 @@ async def _started(chromium: Path, deadline: float) -> AsyncIterator[Browser]:
     except ImportError as error:
         raise Halted(
             Outcome.REFUSED,
-            "playwright is not installed: pip install 'mattermost-sso-failover[browser]'",
+            "playwright is not installed, the proxy's extra: pip install '.[browser]'",
         ) from error
     starting = asyncio.ensure_future(async_playwright().start())
     try:
