@@ -8,7 +8,7 @@ CODE := idp_proxy conversion tests certs.example
 # Tests start hundreds of processes: what they import is compiled once, whatever the shell prefers.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo demo-conversion crash test e2e bench bench-conversion bench-failover fuzz lint docs clean
+.PHONY: help demo demo-conversion crash test e2e bench bench-login bench-conversion bench-failover fuzz lint docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -34,7 +34,11 @@ e2e: $(STAMP)  ## real SimpleSAMLphp, mod_auth_mellon, Shibboleth, Chromium, Pos
 	bash tests/e2e/install.sh
 	$(BIN)/pytest -m e2e tests/e2e tests/conformance $(ARGS)
 
-bench: $(STAMP)  ## whole logins through a running proxy, against the bars of the design; writes build/bench.json
+bench: $(STAMP)  ## every bar of the design, one after the other: bench-login, bench-conversion, bench-failover
+	$(if $(ARGS),$(error ARGS is for one of them: make bench-login ARGS=$(ARGS)))
+	$(MAKE) --keep-going --no-print-directory -j1 bench-login bench-conversion bench-failover
+
+bench-login: $(STAMP)  ## whole logins through a running proxy, and its memory; writes build/bench.json
 	$(BIN)/python -m tests.bench.login_bench $(ARGS)
 
 bench-conversion: $(STAMP)  ## a campaign against a bare loop of httpx, and its memory; writes build/bench-conversion.json

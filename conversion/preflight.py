@@ -5,24 +5,26 @@ What cannot be learnt is noted with its reason and goes on: at night every other
 
 from __future__ import annotations
 
+from collections.abc import Mapping, ValuesView
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from conversion.decision.account import Account, Binding, Source
 from conversion.decision.evidence import Evidence, Operator, Release
 from conversion.errors import MattermostError
-from conversion.inventory import age_of
 from conversion.mattermost import capabilities_of, shows_auth_data
+from conversion.mattermost.roll import Roll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from conversion.config import Settings
-    from conversion.decision.account import Account
-    from conversion.ledger.base import Ledger
+    from conversion.ledger.base import InventoryRow, Ledger
     from conversion.mattermost import Listing, Token, Version
 
 T = TypeVar("T")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Server(Protocol):
@@ -48,6 +50,58 @@ class Server(Protocol):
 
     def walk_accounts(self) -> Listing:
         """All accounts, read until two passes agree."""
+
+
+class Ways(Mapping[str, Binding]):
+    """The way back of everybody whose way back is known, in the little memory of a `Roll`.
+
+    `last` is when `prepare` last ran, None for no inventory.
+    """
+
+    def __init__(self, inventory: Iterable[InventoryRow]) -> None:
+        self.last: datetime | None = None
+        self._roll = Roll(self._known(inventory))
+
+    def _known(self, inventory: Iterable[InventoryRow]) -> Iterator[Account]:
+        for row in inventory:
+            self.last = row.seen_at if self.last is None else max(self.last, row.seen_at)
+            if row.binding is not None:
+                # The kind of login has the source; what was learnt when plays no part here.
+                source = row.binding.source.value
+                yield Account(row.user_id, "", "", source, row.binding.auth_data, frozenset(),
+                              row.binding.learnt_at)  # fmt: skip
+
+    def __getitem__(self, user_id: str) -> Binding:
+        return _binding(self._roll[user_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._roll)
+
+    def __len__(self) -> int:
+        return len(self._roll)
+
+    def values(self) -> ValuesView[Binding]:
+        """In their order, without a search for each."""
+        return _Bindings(self)
+
+    def in_order(self) -> Iterator[Binding]:
+        """The ways back in order of user id."""
+        return map(_binding, self._roll.in_order())
+
+
+class _Bindings(ValuesView[Binding]):
+    """Goes through the records in their order."""
+
+    def __init__(self, ways: Ways) -> None:
+        super().__init__(ways)
+        self._ways = ways
+
+    def __iter__(self) -> Iterator[Binding]:
+        return self._ways.in_order()
+
+
+def _binding(kept: Account) -> Binding:
+    return Binding(kept.auth_data or "", Source(kept.auth_service), kept.deleted_at or _EPOCH)
 
 
 def gather(server: Server, ledger: Ledger, settings: Settings, now: datetime) -> Evidence:
@@ -84,14 +138,13 @@ def gather(server: Server, ledger: Ledger, settings: Settings, now: datetime) ->
 
 def _known(ledger: Ledger, settings: Settings, now: datetime) -> Evidence:
     """What needs no server."""
-    rows = list(ledger.inventory())
-    age = age_of(rows, now)
+    ways = Ways(ledger.inventory())
     campaign = settings.campaign
     return Evidence(
         now=now,
         local_mode=settings.access.local_socket is not None,
-        inventory={row.user_id: row.binding for row in rows},
-        inventory_at=None if age is None else now - age,
+        inventory=ways,
+        inventory_at=ways.last,
         inventory_max_age=campaign.inventory_max_age,
         proof_possible=bool(campaign.operator_user) or campaign.proxy_status is not None,
     )

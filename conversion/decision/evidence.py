@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from conversion.decision.account import SAML, Account
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from conversion.decision.account import Binding
@@ -85,14 +85,19 @@ class Evidence:
         """One setting; None where it is not known."""
         return None if self.settings is None else self.settings.get(section, {}).get(name)
 
-    @property
-    def people(self) -> tuple[Account, ...]:
-        """Who could be moved: active SAML accounts of people on this server."""
-        return tuple(
+    def people(self) -> Iterator[Account]:
+        """Who could be moved: active SAML accounts of people on this server, one after the other,
+        for all of them at once would not fit into the memory that a command may take.
+        """
+        return (
             one
             for one in self.accounts or ()
             if one.auth_service == SAML and one.active and not one.is_bot and not one.is_remote
         )
+
+    def names(self, which: Callable[[Account], bool] = lambda _: True) -> list[str]:
+        """The user names of the people to whom `which` applies."""
+        return [one.username for one in self.people() if which(one)]
 
 
 def blocking(id_: str, what: str, fix: str) -> Finding:
@@ -113,8 +118,7 @@ def note(id_: str, what: str) -> Finding:
 _SHOWN: Final = 5
 
 
-def some(people: Iterable[Account]) -> str:
+def some(names: Collection[str]) -> str:
     """The first few user names, and how many more."""
-    names = sorted(one.username for one in people)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}"
+    return f"{', '.join(sorted(names)[:_SHOWN])}{more}"

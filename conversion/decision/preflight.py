@@ -6,8 +6,10 @@ never silence. This file has the checks of people and of their way back.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from conversion.decision.account import SAML, Source
@@ -15,7 +17,7 @@ from conversion.decision.evidence import Finding, Severity, blocking, note, some
 from conversion.decision.server_checks import SERVER_CHECKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from conversion.decision.evidence import Evidence
 
@@ -30,13 +32,12 @@ def findings(evidence: Evidence) -> tuple[Finding, ...]:
 def _listing(given: Evidence) -> Iterator[Finding]:
     if given.accounts is None:
         return
-    saml = [one for one in given.accounts if one.auth_service == SAML]
-    people = given.people
-    guests = sum(one.is_guest for one in people)
+    away = sum(one.auth_service == SAML and not one.active for one in given.accounts)
+    people, guests = len(given.names()), len(given.names(lambda one: one.is_guest))
     yield note(
         "people.counts",
-        f"{len(people)} people on SAML, of whom {sum(one.is_admin for one in people)} are"
-        f" administrators and {guests} guests; besides {sum(not one.active for one in saml)}"
+        f"{people} people on SAML, of whom {len(given.names(lambda one: one.is_admin))} are"
+        f" administrators and {guests} guests; besides {away}"
         f" deactivated accounts on SAML, and {sum(one.is_bot for one in given.accounts)} bots",
     )
     if not people:
@@ -47,7 +48,7 @@ def _listing(given: Evidence) -> Iterator[Finding]:
             f"the server counts {given.missing} accounts that it does not list",
             "look into the database: nobody can say who they are",
         )
-    no_mail = [one for one in people if "@" not in one.email]
+    no_mail = given.names(lambda one: "@" not in one.email)
     if no_mail:
         yield warning(
             "people.no_mail",
@@ -78,18 +79,17 @@ def _inventory(given: Evidence) -> Iterator[Finding]:
         )
     if given.accounts is None:
         return
-    lost = [one for one in given.people if given.inventory.get(one.id) is None]
+    lost = given.names(lambda one: given.inventory.get(one.id) is None)
     if lost:
         yield warning(
             "inventory.unknown",
             f"the way back of {len(lost)} people is not known: {some(lost)}",
             "run prepare with --sql, --export or --csv",
         )
-    guessed = [
-        one
-        for one in given.people
-        if (known := given.inventory.get(one.id)) and known.source is Source.EMAIL_FALLBACK
-    ]
+    makeshift = Source.EMAIL_FALLBACK
+    guessed = given.names(
+        lambda one: bool((known := given.inventory.get(one.id)) and known.source is makeshift)
+    )
     if guessed:
         yield warning(
             "inventory.fallback",
@@ -99,8 +99,10 @@ def _inventory(given: Evidence) -> Iterator[Finding]:
 
 
 def _bindings(given: Evidence) -> Iterator[Finding]:
-    values = [known.auth_data for known in given.inventory.values() if known is not None]
-    repeated = sum(count > 1 for count in Counter(values).values())
+    def values() -> Iterator[str]:
+        return (known.auth_data for known in given.inventory.values() if known is not None)
+
+    repeated = _more_than_one(values(), _often(values()))
     if repeated:
         yield blocking(
             "inventory.duplicates",
@@ -108,8 +110,9 @@ def _bindings(given: Evidence) -> Iterator[Finding]:
             " one must be wrong",
             "run prepare with --sql; the server keeps them unique",
         )
-    folded = Counter(value.casefold() for value in set(values))
-    alike = sum(count > 1 for count in folded.values())
+    often = _often(value.casefold() for value in values())
+    twins = {value for value in values() if hash(value.casefold()) in often}
+    alike = _more_than_one((value.casefold() for value in twins), often)
     if alike:
         yield warning(
             "inventory.case",
@@ -117,6 +120,18 @@ def _bindings(given: Evidence) -> Iterator[Finding]:
             " people, to most providers one",
             "look for double accounts, made when the provider changed its spelling",
         )
+
+
+def _often(values: Iterable[str]) -> frozenset[int]:
+    """Eight octets of each value that may be there twice: of most values nothing else is kept."""
+    marks = sorted(array("q", map(hash, values)))
+    return frozenset(mark for mark, after in pairwise(marks) if mark == after)
+
+
+def _more_than_one(values: Iterable[str], often: frozenset[int]) -> int:
+    """How many values, of those marked so, are there more than once."""
+    counted = Counter(value for value in values if hash(value) in often)
+    return sum(count > 1 for count in counted.values())
 
 
 def _proof(given: Evidence) -> Iterator[Finding]:

@@ -155,7 +155,7 @@ def _rate(given: Evidence) -> Iterator[Finding]:
     per_second = given.setting("RateLimitSettings", "PerSec")
     if not isinstance(per_second, int) or per_second < 1:
         return
-    people = len(given.people)
+    people = len(given.names())
     pages = (len(given.accounts or ()) // _WALK_PAGE + 2) * _PASSES
     takes = timedelta(seconds=round((people * _CALLS_EACH + pages) / per_second))
     yield warning(
@@ -168,7 +168,7 @@ def _rate(given: Evidence) -> Iterator[Finding]:
 def _mfa(given: Evidence) -> Iterator[Finding]:
     if not given.setting("ServiceSettings", "EnableMultifactorAuthentication"):
         return
-    enrolled = [one for one in given.people if one.mfa_active]
+    enrolled = given.names(lambda one: one.mfa_active)
     if enrolled:
         yield warning(
             "mfa.leftover",
@@ -177,7 +177,7 @@ def _mfa(given: Evidence) -> Iterator[Finding]:
             "ask each whether the app is still at hand; convert never touches it",
         )
     if given.setting("ServiceSettings", "EnforceMultifactorAuthentication"):
-        bare = len(given.people) - len(enrolled)
+        bare = len(given.names()) - len(enrolled)
         yield warning(
             "mfa.enforced",
             f"MFA is enforced for email accounts: {bare} people must enrol at their first login,"

@@ -9,7 +9,7 @@ prepare    the run as a whole
 
 from conversion.inventory.csv_file import read_csv
 from conversion.inventory.merge import Conflict, Key, Merge, Prepared, Said
-from conversion.inventory.prepare import age_of, from_export, prepare
+from conversion.inventory.prepare import from_export, prepare
 from conversion.inventory.sql import read_sql
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Merge",
     "Prepared",
     "Said",
-    "age_of",
     "from_export",
     "prepare",
     "read_csv",

@@ -10,11 +10,11 @@ from conversion.inventory.merge import Key, Merge, Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from conversion.decision.account import Account
     from conversion.inventory.merge import Prepared
-    from conversion.ledger.base import InventoryRow, Ledger
+    from conversion.ledger.base import Ledger
     from conversion.mattermost import ExportedUser
 
 
@@ -48,12 +48,3 @@ def from_export(users: Iterable[ExportedUser], now: datetime) -> tuple[Said, ...
         for user in users
         if user.auth_service == SAML and user.auth_data
     )
-
-
-def age_of(inventory: Iterable[InventoryRow], now: datetime) -> timedelta | None:
-    """How long ago `prepare` last ran; None without an inventory.
-
-    Rows of people who left SAML are older: they are as they were last seen.
-    """
-    last = max((row.seen_at for row in inventory), default=None)
-    return None if last is None else now - last

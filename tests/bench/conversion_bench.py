@@ -29,13 +29,16 @@ from rich.table import Table
 
 from conversion.bulk import Bulk, Limits
 from conversion.campaign import convert
+from conversion.config import Settings, load
 from conversion.decision.plan import Envelope
+from conversion.decision.preflight import findings
 from conversion.homecoming import Orders, return_people
 from conversion.inventory import prepare
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import Access, Mattermost, capabilities_of
 from conversion.passwords import hash_of_an_unknown_password
 from conversion.planning import Choice, Surroundings, draw_up
+from conversion.preflight import gather
 from tests.support.launch import Party
 
 RATIO_BAR, RSS_MIB_BAR = 0.85, 150.0
@@ -222,7 +225,7 @@ def _memory(rows: int) -> dict[str, float]:
     ):
         found: dict[str, float] = {}
         digest = ""
-        for job in ("prepare", "plan", "convert", "return"):
+        for job in ("prepare", "preflight", "plan", "convert", "return"):
             order = {"job": job, "url": server.url, "folder": folder, "digest": digest}
             done = subprocess.run(
                 [
@@ -248,10 +251,13 @@ def _remember(text: str) -> None:
     """In the child: one command, and how much memory it took at most."""
     order = json.loads(text)
     server = Server(order["url"], sys.stdin.read())
+    folder = Path(order["folder"]) / "memory"
     digest = ""
-    with _bulk(server, Path(order["folder"]) / "memory") as bulk:
+    with _bulk(server, folder) as bulk:
         if order["job"] == "prepare":
             prepare(bulk.server, bulk.ledger, (), bulk.clock())
+        elif order["job"] == "preflight":
+            _preflight(bulk, server, folder)
         elif order["job"] == "plan":
             digest = _plan(bulk)
         elif order["job"] == "convert":
@@ -263,6 +269,23 @@ def _remember(text: str) -> None:
             return_people(bulk, orders)
     mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"mib": mib, "digest": digest}))
+
+
+def _preflight(bulk: Bulk, server: Server, folder: Path) -> None:
+    with Mattermost(server.access) as client:
+        findings(gather(client, bulk.ledger, _settings(server, folder), bulk.clock()))
+
+
+def _settings(server: Server, folder: Path) -> Settings:
+    """A configuration as an operator writes it."""
+    token, config = folder / "token", folder / "c.toml"
+    token.touch(mode=0o600)
+    token.write_text(server.token)
+    ledger = 'url = "sqlite:///ledger.db"\nmirror = "mirror"'
+    config.write_text(
+        f'[mattermost]\nurl = "{server.url}"\ntoken = "file:token"\n[ledger]\n{ledger}\n'
+    )
+    return load(config)
 
 
 def _table(speeds: dict[str, Speed], memory: dict[str, float], rows: int) -> Table:

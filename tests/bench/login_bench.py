@@ -1,4 +1,4 @@
-"""`make bench`: what a login costs the server, how many it serves, how long a person waits.
+"""`make bench-login`: what a login costs the server, how many it serves, how long a person waits.
 
 Figures: server CPU over the process tree of `idp-proxy serve` (2 workers, SQLite) for one whole
 login; logins a second with the driver on the same machine; latency at that rate and at half of it;

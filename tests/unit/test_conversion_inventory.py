@@ -18,7 +18,6 @@ from conversion.inventory import (
     Merge,
     Prepared,
     Said,
-    age_of,
     from_export,
     prepare,
     read_csv,
@@ -28,6 +27,7 @@ from conversion.ledger.base import InventoryRow
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import ExportedUser
 from conversion.mattermost.roll import Roll
+from conversion.preflight import Ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -351,7 +351,7 @@ def test_somebody_converted_by_hand_stays_in_the_inventory(ledger: SqlLedger) ->
     assert found.left_sso == ("bob",)
     kept = {one.username: one.binding for one in ledger.inventory()}
     assert kept["bob"] == Binding("X2", Source.API, BEFORE)
-    assert age_of(ledger.inventory(), NOW) == timedelta(0)
+    assert Ways(ledger.inventory()).last == NOW
 
 
 def test_an_empty_list_never_costs_the_inventory(ledger: SqlLedger) -> None:
@@ -359,5 +359,5 @@ def test_an_empty_list_never_costs_the_inventory(ledger: SqlLedger) -> None:
     with pytest.raises(Unreachable, match="lists nobody"):
         prepare(Listed(), ledger, [], NOW)
     assert len(list(ledger.inventory())) == 1
-    assert age_of(ledger.inventory(), NOW) == timedelta(days=1)
-    assert age_of([], NOW) is None
+    assert Ways(ledger.inventory()).last == NOW - timedelta(days=1)
+    assert Ways([]).last is None

@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from conversion.config import CampaignSettings, LedgerSettings, Settings
 from conversion.config.settings import NotifySettings
@@ -15,9 +17,10 @@ from conversion.decision.deadline import Deadlines
 from conversion.decision.evidence import Evidence, Operator, Release, Severity
 from conversion.decision.preflight import findings
 from conversion.inventory import prepare
+from conversion.ledger.base import InventoryRow
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import Access, Mattermost
-from conversion.preflight import gather
+from conversion.preflight import Ways, gather
 from tests.support.launch import in_thread
 from tests.support.mattermost_api import Fault, Kind, MattermostServer, app
 
@@ -219,7 +222,7 @@ def test_bots_deactivated_and_remote_accounts_are_nobody_to_move() -> None:
     given = with_people(
         person(1), person(2, is_bot=True), person(3, deleted_at=NOW), person(4, is_remote=True)
     )
-    assert [one.username for one in given.people] == ["u1"]
+    assert given.names() == ["u1"]
 
 
 def test_local_mode_needs_no_token() -> None:
@@ -301,3 +304,35 @@ def test_what_the_server_refuses_is_told_and_the_rest_still_stands(tmp_path: Pat
     assert list(found.failures) == ["settings"]
     assert found.accounts is not None
     assert severities(found)["unknown.settings"] is B
+
+
+@given(st.dictionaries(st.integers(0, 40), st.none() | st.text("aAbBß", max_size=3), max_size=12))
+def test_repeated_and_alike_ways_back_are_counted_like_by_hand(
+    known: dict[int, str | None],
+) -> None:
+    rows = [_row(number, told) for number, told in known.items()]
+    ways = Ways(rows)
+    values = [told for told in known.values() if told is not None]
+    assert dict(ways) == {row.user_id: row.binding for row in rows if row.binding}
+    assert sorted(one.auth_data for one in ways.values()) == sorted(values)
+    said = {one.id: one.what for one in findings(Evidence(now=NOW, inventory=ways))}
+    repeated = sum(values.count(told) > 1 for told in set(values))
+    folded = [told.casefold() for told in set(values)]
+    alike = sum(folded.count(told) > 1 for told in set(folded))
+    assert said.get("inventory.duplicates", "0 ").startswith(f"{repeated} ")
+    assert said.get("inventory.case", "0 ").startswith(f"{alike} ")
+
+
+def _row(number: int, told: str | None) -> InventoryRow:
+    binding = None if told is None else Binding(told, Source.SQL, NOW)
+    return InventoryRow(
+        f"p{number:025d}",
+        "name",
+        "name@example.org",
+        binding,
+        frozenset(),
+        active=True,
+        is_bot=False,
+        mfa_active=False,
+        seen_at=NOW,
+    )
