@@ -13,6 +13,8 @@ from coverage import Coverage
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import settings
 
+from tests.support.keys import tls_pair
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
@@ -38,6 +40,16 @@ def _loaded_once(pem: bytes, password: None) -> PrivateKeyTypes:
 def _keys_of_a_configuration() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("idp_proxy.config.material.load_pem_private_key", _loaded_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test leaves this machine; to read the world's authorities takes each HTTP client 25 ms."""
+    file = tmp_path_factory.mktemp("authorities") / "ca.crt"
+    file.write_bytes(tls_pair("nobody.example").certificate_pem)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("certifi.where", lambda: str(file))
         yield
 
 
