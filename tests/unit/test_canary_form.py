@@ -111,7 +111,7 @@ class Shown:
 
 
 def shown(body: bytes | str, status: int = 200, **headers: str) -> Shown:
-    """A recorded page by its name, or these octets."""
+    """A page of `login_pages` by its name, or these octets."""
     octets = page(body) if isinstance(body, str) and "<" not in body else body
     raw = octets.encode() if isinstance(octets, str) else octets
     return Shown(status, raw, {name.replace("_", "-"): value for name, value in headers.items()})

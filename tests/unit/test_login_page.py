@@ -1,4 +1,4 @@
-"""What recorded login pages ask for."""
+"""What login pages ask for, in the shapes of several providers."""
 
 from __future__ import annotations
 

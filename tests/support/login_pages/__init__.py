@@ -1,4 +1,4 @@
-"""Login pages as real providers show them, cut down to what matters; `page` reads one."""
+"""Login pages in the shape that real providers give them, written by hand; `page` reads one."""
 
 from __future__ import annotations
 
