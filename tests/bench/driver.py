@@ -72,11 +72,11 @@ def log_in(target: Target, number: int) -> float:
     connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=30)
     try:
         began = time.perf_counter()
-        location, cookie = _begin(connection, target, request_id)
+        location, cookie = begin(connection, target, request_id)
         to_upstream = time.perf_counter() - began
         body = _upstream_answers(target, location, people.employee(number % target.people))
         began = time.perf_counter()
-        page = _complete(connection, target, body, cookie)
+        page = complete(connection, urlsplit(target.acs_url).path, body, cookie)
         from_upstream = time.perf_counter() - began
     finally:
         connection.close()
@@ -136,7 +136,7 @@ def _timed(target: Target, number: int, start: float) -> float:
     return log_in(target, number) + late
 
 
-def _begin(
+def begin(
     connection: http.client.HTTPConnection, target: Target, request_id: str
 ) -> tuple[str, str]:
     """Mattermost's redirect to the proxy; gives the proxy's redirect and its cookie."""
@@ -173,10 +173,8 @@ def _upstream_answers(target: Target, location: str, person: people.Person) -> s
     return urlencode({"SAMLResponse": message, "RelayState": query["RelayState"][0]})
 
 
-def _complete(
-    connection: http.client.HTTPConnection, target: Target, body: str, cookie: str
-) -> str:
-    path = urlsplit(target.acs_url).path
+def complete(connection: http.client.HTTPConnection, path: str, body: str, cookie: str) -> str:
+    """The upstream's answer, posted to the proxy at `path`; gives the page for Mattermost."""
     connection.request("POST", path, body, {**_FORM, "Cookie": cookie})
     answer = connection.getresponse()
     page = answer.read().decode("utf-8")
@@ -186,11 +184,16 @@ def _complete(
 
 
 def _check(target: Target, page: str, request_id: str, *, in_full: bool) -> None:
-    found = _FIELD.search(page)
-    if found is None:
-        raise LoginWentWrong(f"the page has no SAMLResponse: {page[:500]}")
-    message = html.unescape(found[1] or found[2])
+    message = response_in(page)
     if f'InResponseTo="{request_id}"'.encode() not in wire.decode(message):
         raise LoginWentWrong("the Response answers another request")
     if in_full:
         accept(message, target.mattermost, now=datetime.now(UTC))
+
+
+def response_in(page: str) -> str:
+    """The SAMLResponse that the page posts to Mattermost. Raises `LoginWentWrong`."""
+    found = _FIELD.search(page)
+    if found is None:
+        raise LoginWentWrong(f"the page has no SAMLResponse: {page[:500]}")
+    return html.unescape(found[1] or found[2])

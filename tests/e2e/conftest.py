@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e.journeys import AT_ACTIVE, AT_STANDBY, SHORT_SOURCES, Stack
-from tests.e2e.outages import OUTAGES
+from tests.e2e.outages import OUTAGES, SAID
 from tests.e2e.peers.authority import Authority
 from tests.e2e.peers.proxy import Proxy, UpstreamChoice
 from tests.e2e.peers.simplesamlphp import SimpleSamlPhp, Style
@@ -41,6 +41,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[OUTAGES] = []
+    config.stash[SAID] = []
 
 
 def pytest_terminal_summary(
@@ -55,6 +56,8 @@ def pytest_terminal_summary(
         times = (f"{seconds:.1f}" for seconds in (one.down_s, one.switch_s, one.login_s))
         lost = f"{one.lost} of {one.arrived}"
         terminalreporter.line(OUTAGE_ROW.format(name, *times, lost, len(one.wrong)))
+    for line in config.stash[SAID]:
+        terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

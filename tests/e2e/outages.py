@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 ACTIVE, STANDBY = "active", "standby"
 #: What was measured, each under the name of its fault; printed at the end of the run.
 OUTAGES = pytest.StashKey[list[tuple[str, Outage]]]()
+#: Whatever else is to be said at the end of the run.
+SAID = pytest.StashKey[list[str]]()
 #: What a person's browser waits for a page, and how often somebody arrives.
 _PATIENCE_S = 2.0
 _EVERY_S = 0.5
