@@ -17,10 +17,10 @@ from conversion.bulk import groups
 from conversion.decision.account import Source
 from conversion.decision.lifecycle import OPEN, Event, RowState
 from conversion.decision.people import People
-from conversion.errors import CampaignIncomplete
+from conversion.errors import CampaignIncomplete, ProofMissing
 from conversion.ledger.base import MOVED
 from conversion.proof import SKEW, prove, saml_login_since
-from conversion.restoring import Remark, Restoring
+from conversion.restoring import Remark, Restoring, must_restore
 from conversion.truth import (
     change_each,
     inventory_with_rows,
@@ -142,6 +142,7 @@ class _Return:
 
     def go(self) -> Homecoming:
         """Proof, pilot, login, waves; and the campaign is closed if nobody is left."""
+        must_restore(self._bulk)
         wait_for_calls_of_the_dead(self._bulk, self._campaign)
         accounts = look(self._bulk)
         self._prove(accounts)
@@ -220,6 +221,11 @@ class _Return:
         if self._orders.no_wait_reason:
             self._record("login_of_pilot_waived", {"reason": self._orders.no_wait_reason})
             return True
+        if not self._bulk.capabilities.sees_sessions:
+            raise ProofMissing(
+                "the pilot is back, and local mode does not show whether one of them has logged in:"
+                " ask one to, then return with --no-wait-for-login REASON; or use mattermost.token"
+            )
         until = self._bulk.clock() + self._orders.login_wait
         while not self._pilot_is_in():
             if self._bulk.stop() or self._bulk.clock() >= until:

@@ -165,8 +165,9 @@ def _is_meant(one: Account, choice: Choice) -> bool:
 
 
 def _looks(bulk: Bulk, chosen: Sequence[str], choice: Choice, around: Surroundings) -> Looks:
-    """Where everybody stands; asked only where it is needed, or wanted."""
-    if not choice.standings and not choice.sessions:
+    """Where everybody stands; asked only where it is needed, or wanted and to be had."""
+    wanted = choice.sessions and bulk.capabilities.sees_sessions
+    if not choice.standings and not wanted:
         return Looks()
     question = Question(
         bulk.clock(),

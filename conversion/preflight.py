@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from conversion.decision.account import Account, Binding, Source
 from conversion.decision.evidence import Evidence, Operator, Release
 from conversion.errors import MattermostError
-from conversion.mattermost import capabilities_of, shows_auth_data
+from conversion.mattermost import by_local_mode, capabilities_of, shows_auth_data
 from conversion.mattermost.roll import Roll
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def gather(server: Server, ledger: Ledger, settings: Settings, now: datetime) ->
         known,
         statuses=asked("health", server.ping),
         settings=asked("settings", server.config),
-        licensed=asked("licence", server.license),
+        licensed=None if local else asked("licence", server.license),
         operator=None if me is None else _operator(server, me, asked),
-        release=_release(version, listing),
+        release=_release(version, listing, local=local),
         accounts=None if listing is None else listing.accounts,
         missing=0 if listing is None else listing.missing,
         failures=failures,
@@ -159,9 +159,10 @@ def _operator(
     return Operator(me, tuple(token.expires_at for token in tokens if token.is_active))
 
 
-def _release(version: Version, listing: Listing | None) -> Release:
+def _release(version: Version, listing: Listing | None, *, local: bool) -> Release:
     """The table's word, and for `auth_data` what is seen besides."""
     known = capabilities_of(version)
+    known = by_local_mode(known) if local else known
     seen = listing is not None and shows_auth_data(listing.accounts)
     return Release(
         version=str(version),
@@ -172,4 +173,5 @@ def _release(version: Version, listing: Listing | None) -> Release:
         login_may_undo_return=known.login_may_undo_return,
         put_auth_ends_sessions=known.put_auth_ends_sessions,
         session_lengths_in_hours=known.session_lengths_in_hours,
+        restores=known.restores,
     )

@@ -49,6 +49,11 @@ def prove(
             "nothing proves that SSO works: set campaign.operator_user to your own SAML account"
             " and log in with it, or set campaign.proxy_status_url"
         )
+    if not bulk.capabilities.sees_sessions:
+        raise ProofMissing(
+            "local mode shows no sessions, so no login can prove that SSO works: set"
+            " campaign.proxy_status_url, or use mattermost.token"
+        )
     account = next((one for one in accounts.values() if one.username == operator), None)
     if account is None or not account.active:
         raise ProofMissing(

@@ -18,7 +18,7 @@ from conversion.decision.account import SAML, Source
 from conversion.decision.lifecycle import INTENTS, Event, RowState
 from conversion.decision.people import People
 from conversion.decision.settlement import settle
-from conversion.errors import DuplicateBinding, MattermostError
+from conversion.errors import DuplicateBinding, MattermostError, Rejected
 from conversion.ledger.base import MOVED
 from conversion.truth import change_each, look, settle_rows
 
@@ -56,6 +56,15 @@ class Remark:
     says: str
 
 
+def must_restore(bulk: Bulk) -> None:
+    """Raise `Rejected` where this way to the server cannot restore a binding."""
+    if not bulk.capabilities.restores:
+        raise Rejected(
+            f"local mode of Mattermost {bulk.capabilities.version} restores no binding, which it"
+            " does from 11.0 on: set mattermost.url and mattermost.token; nobody was touched"
+        )
+
+
 class Restoring:
     """The way back for the people of one campaign, as one command goes it."""
 
@@ -72,6 +81,7 @@ class Restoring:
 
     def bring_back(self, ids: People, marks: Mapping[str, str]) -> Tally:
         """Return these people, and hold them against the list until they stay."""
+        must_restore(self._bulk)
         tally = self._carry_out(ids, marks)
         for _ in range(self._bulk.limits.attempts):
             if tally.stopped:
@@ -192,6 +202,9 @@ class Restoring:
 
     def _end_password_logins(self, row: Row) -> None:
         """Logins of before the outage go on; who came in by the password of the outage goes."""
+        if not self._bulk.capabilities.sees_sessions:
+            self._remark(row, "local mode shows no sessions: logins by password go on, if any")
+            return
         since = datetime.fromisoformat(row.facts[MOVED]) if MOVED in row.facts else row.updated_at
         now, tokens, ended = self._bulk.clock(), 0, 0
         for session in self._bulk.server.sessions(row.user_id):

@@ -68,7 +68,8 @@ def look_around(
         config, token_trouble = _config(server)
     people = [one.id for one in accounts.values() if _counts(one)]
     looks = Looks()
-    if horizons and people:
+    # Local mode shows no sessions.
+    if horizons and people and settings.access.local_socket is None:
         question = Question(
             now,
             settings.campaign.minutes_a_call,

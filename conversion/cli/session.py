@@ -26,7 +26,7 @@ from conversion.converted_file import ConvertedFile
 from conversion.errors import ConfigError, LedgerError
 from conversion.ledger.database import errors_translated
 from conversion.ledger.opening import open_ledger
-from conversion.mattermost import Mattermost, capabilities_of
+from conversion.mattermost import Mattermost, by_local_mode, capabilities_of
 from idp_proxy.audit.checkpoint import read_file
 
 if TYPE_CHECKING:
@@ -168,6 +168,8 @@ def opened_bulk(settings: Settings, tell_progress: Callable[[Progress], None]) -
         Mattermost(settings.access) as client,
     ):
         capabilities = capabilities_of(client.version())
+        if settings.access.local_socket is not None:
+            capabilities = by_local_mode(capabilities)
         if capabilities.warning:
             tell("warning:", capabilities.warning)
         campaign = settings.campaign

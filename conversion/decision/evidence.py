@@ -46,6 +46,7 @@ class Release:
     login_may_undo_return: bool = False
     put_auth_ends_sessions: bool = False
     session_lengths_in_hours: bool = False
+    restores: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,17 @@ _TOO_SOON: Final = timedelta(days=2)
 
 def _operator(given: Evidence) -> Iterator[Finding]:
     if given.local_mode:
-        yield note("token.local_mode", "local mode: no token is used, and none can end")
+        yield note(
+            "token.local_mode",
+            "local mode: no token is used, and none can end; it shows neither sessions nor groups",
+        )
+        if given.release is not None and not given.release.restores:
+            yield warning(
+                "token.local_no_return",
+                f"local mode of Mattermost {given.release.version} converts, and brings nobody"
+                " back: it restores bindings from 11.0 on",
+                "have a token ready for the return",
+            )
         return
     if given.operator is None:
         return

@@ -19,7 +19,7 @@ from conversion.mattermost.client import Mattermost
 from conversion.mattermost.export import ExportedUser
 from conversion.mattermost.listing import Listing, shows_auth_data
 from conversion.mattermost.rows import AuditRow, Session, Token
-from conversion.mattermost.version import Capabilities, Version, capabilities_of
+from conversion.mattermost.version import Capabilities, Version, by_local_mode, capabilities_of
 
 __all__ = [
     "Access",
@@ -31,6 +31,7 @@ __all__ = [
     "Session",
     "Token",
     "Version",
+    "by_local_mode",
     "capabilities_of",
     "shows_auth_data",
 ]

@@ -65,6 +65,7 @@ class Mattermost:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._sleep = sleep
+        self._local = access.local_socket is not None
         self._wire = Wire(access, pace or Pace(sleep=sleep), sleep, transport)
 
     def close(self) -> None:
@@ -142,8 +143,9 @@ class Mattermost:
         return self._get("/users/stats/filtered", params=params).read(rows.TOTAL).total_users_count
 
     def walk_accounts(self) -> Listing:
-        """All accounts, read until two passes agree."""
-        return walk(self.list_accounts, self.count_accounts, self.list_ids)
+        """All accounts, read until two passes agree; local mode does not say how many there are."""
+        total = (lambda: 0) if self._local else self.count_accounts
+        return walk(self.list_accounts, total, self.list_ids)
 
     def all_accounts(self) -> Roll:
         """All accounts by user id, in order of it, read until two passes agree."""
@@ -173,7 +175,12 @@ class Mattermost:
         return rows.account(answer.read(rows.USER))
 
     def sessions(self, user_id: str) -> tuple[Session, ...]:
-        """All sessions of a person, expired ones too; none for an unknown id."""
+        """All sessions of a person, expired ones too; none for an unknown id.
+
+        `Rejected` in local mode, which has no such call.
+        """
+        if self._local:
+            raise Rejected("not sent: local mode shows no sessions; use mattermost.token for that")
         listed = self._of("GET", user_id, "/sessions").read(rows.SESSIONS)
         return tuple(rows.session(row) for row in listed)
 

@@ -66,6 +66,10 @@ class Capabilities:
     tokens_expire: bool = False
     #: PUT auth ends every session of the person.
     put_auth_ends_sessions: bool = False
+    #: Sessions can be seen and ended: not by local mode.
+    sees_sessions: bool = True
+    #: A binding can be restored at all: by local mode only from `local_put_auth` on.
+    restores: bool = True
     warning: str = ""
 
 
@@ -76,6 +80,20 @@ class Change:
     since: Version
     field: str
     value: bool
+
+
+def by_local_mode(known: Capabilities) -> Capabilities:
+    """What is left of it over the socket of local mode, which has some of the routes only.
+
+    Where it restores a binding there is no stale cache any more, and it knows no patch.
+    """
+    return replace(
+        known,
+        sees_sessions=False,
+        restores=known.local_put_auth,
+        patch_after_auth=False,
+        users_by_auth_data=False,
+    )
 
 
 OLDEST: Final = Version(5, 37)
@@ -124,6 +142,6 @@ def capabilities_of(version: Version) -> Capabilities:
         warning=(
             f"Mattermost {version} is {relation} than any release this tool was held against"
             f" ({OLDEST} to {NEWEST}); it is treated with the greatest care."
-            " Rehearse on volunteers first: sso-conversion rehearse"
+            " Try it on volunteers first: convert --pilot 1, return, and a look at them"
         ),
     )

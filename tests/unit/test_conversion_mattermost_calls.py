@@ -375,7 +375,7 @@ def test_the_emergency_door_works_without_a_token(tmp_path: Path) -> None:
         server = MattermostServer(text)
         user = server.add_saml("alice")
         with (
-            _on_socket(server, path),
+            on_socket(server, path),
             Mattermost(Access("", local_socket=path)) as mattermost,
         ):
             mattermost.set_password_hash(user.id, server.hashed("x"))
@@ -388,7 +388,8 @@ def test_the_emergency_door_works_without_a_token(tmp_path: Path) -> None:
 
 
 @contextmanager
-def _on_socket(server: MattermostServer, path: Path) -> Iterator[None]:
+def on_socket(server: MattermostServer, path: Path) -> Iterator[None]:
+    """The server's local mode at a socket."""
     bound = socket.socket(socket.AF_UNIX)
     path.unlink(missing_ok=True)
     bound.bind(str(path))
