@@ -181,7 +181,7 @@ def _of_protection(seen: Survey) -> Iterator[Notice]:
 def _way_out(turn: Turn, decision: Decision) -> str:
     """The one command that helps: prove or confirm what is proposed, or reach people otherwise."""
     if decision.awaits_test:
-        return "idp-proxy failback test"
+        return f"idp-proxy failback test {decision.target}"
     if turn.proposal is not None:
         return f"idp-proxy switch confirm {turn.proposal}"
     if decision.target is not None:

@@ -197,7 +197,7 @@ def _failback_waits(
         why = f"{name} is up, but no login by it was proven in the last minutes"
         if health.has_canary:
             return _stay(_UNPROVEN, f"{why}: its canaries will tell")
-        return _stay(_UNPROVEN, f"{why}: idp-proxy failback test", name)
+        return _stay(_UNPROVEN, f"{why}: idp-proxy failback test {name}", name)
     if now < up_until:
         return _stay("hold_down", f"{name} must stay up for a while", due_at=up_until)
     if state.hold_until is not None and now < state.hold_until:

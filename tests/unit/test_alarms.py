@@ -161,7 +161,7 @@ def test_a_return_without_a_canary_asks_somebody_to_prove_it() -> None:
         seen, survey=replace(seen.survey, decision=decide(seen.survey.state, situation))
     )
     notice = told(waits)[Kind.PROPOSED]
-    assert (notice.facts["target"], notice.next) == ("okta", "idp-proxy failback test")
+    assert (notice.facts["target"], notice.next) == ("okta", "idp-proxy failback test okta")
 
 
 def test_a_disabled_serving_upstream_is_its_own_alarm() -> None:

@@ -85,8 +85,9 @@ def _next(found: Found) -> str:
         return command_line(*_confirms(found.proposals[0]))
     if found.down:
         return _way_out(found)
-    if found.watched and found.seen.decision.awaits_test:
-        return command_line("failback", "test")
+    decision = found.seen.decision
+    if found.watched and decision.awaits_test and decision.target is not None:
+        return command_line("failback", "test", decision.target)
     if state.mode is Mode.LATCHED:
         return command_line("release", "--reason", "the cause is known")
     if found.unreviewed:
