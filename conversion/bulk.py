@@ -139,10 +139,15 @@ class Came(enum.Enum):
     UNKNOWN = "nobody knows: the server must be asked"
 
 
+def _nothing(_row: Row) -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Deed:
     """What a command does to one person. `act` is the call that the intent announces, `follow_up`
-    what must come after it; `ends` says which event each outcome is, none for UNKNOWN.
+    what must come after it; `ends` says which event each outcome is, none for UNKNOWN. `learnt` has
+    the facts that the calls brought to light, for the row.
     """
 
     name: str
@@ -151,6 +156,7 @@ class Deed:
     follow_up: Callable[[Row], None]
     ends: Mapping[Came, Event]
     marks: Mapping[str, str] = field(default_factory=dict)
+    learnt: Callable[[Row], Mapping[str, str]] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +260,7 @@ class _Run:
         event = self._deed.ends.get(one.came)
         if event is None:
             return None
-        facts = dict(one.row.facts)
+        facts = {**one.row.facts, **self._deed.learnt(one.row)}
         if one.finished:
             facts[FINISHED] = "yes"
         if one.came is Came.REFUSED:

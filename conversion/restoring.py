@@ -19,7 +19,7 @@ from conversion.decision.lifecycle import INTENTS, Event, RowState
 from conversion.decision.people import People
 from conversion.decision.settlement import settle
 from conversion.errors import DuplicateBinding, MattermostError, Rejected
-from conversion.ledger.base import MOVED
+from conversion.ledger.base import MOVED, REMARKS
 from conversion.truth import change_each, look, settle_rows
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Restoring:
     def __init__(self, bulk: Bulk, campaign: str, accounts: Mapping[str, Account]) -> None:
         """`accounts` is a fresh look; it is replaced by each later one."""
         self.remarks: list[Remark] = []
+        self._said: dict[str, list[str]] = {}
         self.problems: list[tuple[str, str]] = []
         self.verified = 0
         self.repaired = 0
@@ -125,7 +126,9 @@ class Restoring:
 
     def _carry_out(self, ids: People, marks: Mapping[str, str]) -> Tally:
         rows = self._of(ids, *RETURNABLE)
-        deed = Deed("return", Event.RETURN, self._restore, self._follow_up, _ENDS, marks)
+        deed = Deed(
+            "return", Event.RETURN, self._restore, self._follow_up, _ENDS, marks, self._remarked
+        )
         tally = carry_out(self._bulk, rows, deed, len(ids))
         self.problems += tally.problems
         return tally
@@ -167,8 +170,16 @@ class Restoring:
         note = "the binding was seen" if certain else "on SSO; the server does not show the binding"
         if account.auth_data is not None and not certain:
             note = "on SSO; a login has replaced the makeshift binding"
-        facts = {**row.facts, FINISHED: "yes"}
+        facts = {**row.facts, FINISHED: "yes", **self._remarked(row)}
         return self._bulk.step(row, Event.VERIFY, note, facts)
+
+    def _remarked(self, row: Row) -> Mapping[str, str]:
+        """What was remarked on this person, by earlier commands too: the report tells it."""
+        said = self._said.get(row.user_id)
+        if said is None:
+            return {}
+        former = row.facts[REMARKS].split("\n") if REMARKS in row.facts else []
+        return {REMARKS: "\n".join(dict.fromkeys((*former, *said)))}
 
     # The calls, in threads
 
@@ -282,6 +293,7 @@ class Restoring:
 
     def _remark(self, row: Row, says: str) -> None:
         self.remarks.append(Remark(row.user_id, says))
+        self._said.setdefault(row.user_id, []).append(says)
 
 
 def _better_bindings(bulk: Bulk, campaign: str) -> dict[str, Binding]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MOVED: Final = "moved"
 #: A fact of a row: who ran the command that left it as an exception.
 LEFT_BY: Final = "left_by"
+#: A fact of a row: what was remarked on this person on the way back, a line each.
+REMARKS: Final = "remarks"
 
 
 @dataclass(frozen=True, slots=True)

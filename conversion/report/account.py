@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from conversion.decision.account import Source
 from conversion.decision.lifecycle import OPEN, RowState
 from conversion.decision.situation import UNTOUCHED
-from conversion.ledger.base import LEFT_BY
+from conversion.ledger.base import LEFT_BY, REMARKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,12 +91,17 @@ def report_of(ledger: Ledger, campaign: Campaign, now: datetime, owner: str = ""
 
 
 def _is_exception(row: Row) -> bool:
-    by_email = row.state is RowState.VERIFIED and row.binding.source is Source.EMAIL_FALLBACK
-    return row.state in OPEN or row.state in _TOLD or by_email
+    by_email = row.binding.source is Source.EMAIL_FALLBACK
+    is_back = row.state is RowState.VERIFIED and (by_email or REMARKS in row.facts)
+    return row.state in OPEN or row.state in _TOLD or is_back
 
 
 def _exceptional(row: Row, owner: str) -> Exceptional:
-    reason = _FALLBACK if row.state is RowState.VERIFIED else row.note
-    reason = reason or row.state.value
+    remarks = row.facts[REMARKS].split("\n") if REMARKS in row.facts else []
+    if row.state is not RowState.VERIFIED:
+        remarks = [row.note or row.state.value, *remarks]
+    elif row.binding.source is Source.EMAIL_FALLBACK:
+        remarks = [_FALLBACK, *remarks]
+    reason = "; ".join(remarks)
     answers = owner or row.facts.get(LEFT_BY, "") or _NOBODY
     return Exceptional(row.user_id, "", row.state, reason, row.updated_at, answers)

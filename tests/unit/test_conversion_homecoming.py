@@ -25,6 +25,7 @@ from conversion.errors import (
 from conversion.homecoming import Orders, return_people, verify
 from conversion.ledger.tables import inventory
 from conversion.reconciliation import reconcile
+from conversion.report import report_of
 from tests.support.conversion_stage import Stage
 from tests.support.mattermost_api import Fault, Kind, RateLimit, SamlRefusedError
 
@@ -379,6 +380,12 @@ def test_mfa_enrolled_while_converted_is_cleared_and_older_mfa_is_never_touched(
     says = {one.user_id: one.says for one in told.remarks}
     assert "cleared" in says[new]
     assert "had MFA before" in says[lost]
+    # Whoever asks afterwards reads it too, and who answers for it.
+    campaign = stage.ledger.last_campaign()
+    assert campaign is not None
+    found = report_of(stage.ledger, campaign, stage.now(), "it@corp.test")
+    reasons = {one.user_id: (one.reason, one.owner) for one in found.exceptions}
+    assert reasons == {one: (said, "it@corp.test") for one, said in says.items()}
 
 
 def test_logins_by_password_end_and_logins_by_saml_go_on(stage: Stage) -> None:
