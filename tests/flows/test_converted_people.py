@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from conversion.config import ProxyStatus
+from conversion.converted_file import ConvertedFile
+from conversion.decision.account import Binding, Source
+from conversion.decision.lifecycle import RowState
+from conversion.ledger.base import Row
+from conversion.proxy_status import ask
 from idp_proxy import errors
 from tests.flows.configuration import SITE, Wanted
 from tests.flows.stage import Stage, demand_refusal
@@ -103,3 +111,34 @@ def test_a_list_that_is_mended_counts_again_and_alarms_again_when_it_breaks(
     with capture_logs() as lines:
         stage.log_in(ALICE)
     assert "converted_file_unreadable" in {one["event"] for one in lines}
+
+
+# What one side writes the other one reads: both are ours, and neither imports the other.
+
+
+def test_the_list_that_a_campaign_writes_turns_away_whom_it_moved(
+    stage: Stage, listed: Path
+) -> None:
+    converted = stage.settings.service_provider.converted
+    assert converted is not None
+    now = datetime(2026, 3, 3, 3, 0, tzinfo=UTC)
+    way_back = Binding(ALICE.employee_number, Source.SQL, now)
+    row = Row("c1", "a" * 26, RowState.CONVERTED, 2, way_back, mfa_active=False, updated_at=now)
+    assert ConvertedFile(listed, converted.key).write([row]).listed == 1
+    turned_away(stage, ALICE)
+    assert stage.log_in(BOB).profile.id == "e-1002"
+
+
+def test_a_campaign_believes_the_status_page_of_the_proxy(stage: Stage) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        page = stage.client().get(request.url.raw_path.decode())
+        return httpx.Response(page.status_code, content=page.content)
+
+    def asked() -> bool | None:
+        status = ProxyStatus("https://sso.example.org/status")
+        return ask(status, httpx.MockTransport(answer)).works
+
+    assert asked() is None
+    stage.log_in(ALICE)
+    stage.clock.pass_by(seconds=1)
+    assert asked() is True

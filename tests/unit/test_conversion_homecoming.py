@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from conversion.errors import (
     ConfigError,
     LedgerBusy,
     LedgerError,
+    MattermostError,
     ProofMissing,
     Unauthorized,
 )
@@ -252,6 +254,35 @@ def test_a_token_revoked_half_way_leaves_open_rows_and_a_new_one_ends_it(stage: 
     with stage.new_client() as client:
         assert return_people(replace(stage.bulk, server=client), stage.orders()).closed
     assert stage.bindings() == stage.before
+
+
+@pytest.mark.parametrize("after", ["password", "auth"])
+def test_a_server_that_restarts_half_way_loses_nobody(tmp_path: Path, after: str) -> None:
+    """It is away for longer than anybody waits, and comes back without what it remembered."""
+    with Stage(tmp_path, version="5.37") as stage:
+        away: list[float] = []
+
+        def restart_once() -> bool:
+            if stage.server.calls[f"PUT {after}"] >= 5 and not away:
+                away.append(stage.server.now)
+                stage.server.restart(down_s=90)
+            return False
+
+        bulk = replace(stage.bulk, stop=restart_once)
+        digest = stage.plan()
+        for _ in range(3):
+            with suppress(MattermostError):
+                convert(bulk, digest)
+            stage.sleep(60)
+        for _ in range(3):
+            with suppress(MattermostError):
+                return_people(bulk, stage.orders())
+            stage.sleep(60)
+            if stage.ledger.current_campaign() is None:
+                break
+        assert away
+        assert stage.ledger.current_campaign() is None
+        assert stage.bindings() == stage.before
 
 
 def test_storms_and_a_rate_limit_cost_time_and_nobody(stage: Stage) -> None:
