@@ -60,6 +60,12 @@ def pytest_terminal_summary(
         terminalreporter.line(line)
 
 
+@pytest.fixture
+def said(request: pytest.FixtureRequest) -> list[str]:
+    """Lines for the end of the run: what was measured."""
+    return request.config.stash[SAID]
+
+
 @pytest.fixture(scope="session")
 def rigs() -> Iterator[Path]:
     """The folder of all parts. Not pytest's own: Apache's children must be able to read it."""

@@ -1,6 +1,6 @@
 """Three hosts on one PostgreSQL: what each does when the store, its way to it, or the active goes.
 
-Every figure that is measured is printed; `make e2e ARGS=-s` shows them.
+Every figure that is measured is printed at the end of the run.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def fleet(server: PostgreSQL) -> Iterator[Fleet]:
         shutil.rmtree(folder)
 
 
-def tell(what: str, load: Load, fleet: Fleet, before: int) -> None:
-    """Print what became of every login, and demand that each one is on record once."""
+def tell(what: str, load: Load, fleet: Fleet, before: int, said: list[str]) -> None:
+    """Say what became of every login, and demand that each one is on record once."""
     fleet.await_merged()
     sent, answered = len(load.attempts), load.answered
     recorded = fleet.recorded() - before
     doubles = len(fleet.rows("replay_found_at_merge"))
-    print(
-        f"\n{what}: {sent} logins sent, {answered} answered, {answered - recorded} of them not on"
+    said.append(
+        f"{what}: {sent} logins sent, {answered} answered, {answered - recorded} of them not on"
         f" record, {doubles} double; p50 {load.slowest(0.5):.2f} s, p99 {load.slowest(0.99):.2f} s,"
         f" slowest {load.slowest():.2f} s; {load.problems}"
     )
@@ -77,7 +77,7 @@ def test_three_hosts_that_started_at_once_are_one_proxy(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.FROZEN, Fault.DOWN])
 def test_a_host_that_is_cut_off_goes_on_with_the_active_and_follows_later(
-    fleet: Fleet, fault: Fault
+    fleet: Fleet, fault: Fault, said: list[str]
 ) -> None:
     before, epoch = fleet.recorded(), fleet.state().epoch
     time.sleep(2 * KEEP_EVERY_S)  # every host was told who serves
@@ -92,15 +92,15 @@ def test_a_host_that_is_cut_off_goes_on_with_the_active_and_follows_later(
     followed = await_truth("sso3 follows", lambda: fleet.asks("sso3") == STANDBY)
     fleet.hosts["sso1"].command("failback", "--reason", "a test")
     merged = fleet.await_merged()
-    print(f"\nback: follows after {followed:.1f} s, merged after another {merged:.1f} s")
-    tell(f"sso3 {fault.value}", load, fleet, before + 1)
+    said.append(f"back: follows after {followed:.1f} s, merged after another {merged:.1f} s")
+    tell(f"sso3 {fault.value}", load, fleet, before + 1, said)
     assert fleet.state().epoch == epoch + 2
     assert "intact" in fleet.hosts["sso1"].command("verify-audit")
 
 
 @pytest.mark.parametrize("how", ["restarted", "crashed", "frozen"])
 def test_the_store_goes_and_comes_back_while_people_log_in_everywhere(
-    fleet: Fleet, how: str
+    fleet: Fleet, how: str, said: list[str]
 ) -> None:
     before, epoch = fleet.recorded(), fleet.state().epoch
     with fleet.load() as load:
@@ -115,13 +115,13 @@ def test_the_store_goes_and_comes_back_while_people_log_in_everywhere(
         else:
             fleet.server.start()
         time.sleep(3)
-    tell(f"store {how}", load, fleet, before)
+    tell(f"store {how}", load, fleet, before, said)
     assert fleet.state().epoch == epoch
     assert "intact" in fleet.hosts["sso1"].command("verify-audit")
 
 
 def test_a_host_starts_without_the_store_by_what_it_was_told_and_joins_later(
-    fleet: Fleet,
+    fleet: Fleet, said: list[str]
 ) -> None:
     host, way = fleet.hosts["sso2"], fleet.ways["sso2"]
     before = fleet.recorded()
@@ -129,7 +129,7 @@ def test_a_host_starts_without_the_store_by_what_it_was_told_and_joins_later(
         host.stop()
         began = time.monotonic()
         host.serve()
-        print(f"\nready without the store after {time.monotonic() - began:.1f} s")
+        said.append(f"ready without the store after {time.monotonic() - began:.1f} s")
         assert fleet.asks("sso2") == ACTIVE
         with fleet.load("sso2", people=2) as load:
             time.sleep(3)
@@ -138,8 +138,8 @@ def test_a_host_starts_without_the_store_by_what_it_was_told_and_joins_later(
         assert fleet.asks("sso2") == ACTIVE
     joined = await_truth("sso2 joins", lambda: fleet.asks("sso2") == STANDBY)
     fleet.hosts["sso1"].command("failback", "--reason", "a test")
-    print(f"joined after {joined:.1f} s")
-    tell("started without the store", load, fleet, before)
+    said.append(f"joined after {joined:.1f} s")
+    tell("started without the store", load, fleet, before, said)
 
 
 def test_a_host_that_was_told_of_the_standby_serves_nobody_without_the_store(
@@ -179,7 +179,9 @@ def test_an_answer_that_is_used_at_two_hosts_that_cannot_know_is_found_at_the_me
     assert {str(row.facts["spool"]).split("/")[0] for row in found} == {"sso3"}
 
 
-def test_the_majority_fails_over_and_the_host_that_is_cut_off_follows(fleet: Fleet) -> None:
+def test_the_majority_fails_over_and_the_host_that_is_cut_off_follows(
+    fleet: Fleet, said: list[str]
+) -> None:
     fleet.hosts["sso1"].command("switch", "to", STANDBY, "--reason", "so that it is proven")
     await_truth("told", lambda: all(fleet.asks(name) == STANDBY for name in HOSTS))
     assert fleet.log_in(ALICE).problem == ""
@@ -196,7 +198,10 @@ def test_the_majority_fails_over_and_the_host_that_is_cut_off_follows(fleet: Fle
         switches = [row for row in fleet.rows("switch") if row.facts["epoch"] == epoch + 1]
         assert len(switches) == 1
     followed = await_truth("sso3 follows", lambda: fleet.asks("sso3") == STANDBY)
-    print(f"\nfailed over after {detected:.1f} s; sso3 follows {followed:.1f} s after it is back")
+    said.append(
+        f"three hosts, one cut off: failed over after {detected:.1f} s;"
+        f" sso3 follows {followed:.1f} s after it is back"
+    )
     assert fleet.state().epoch == epoch + 1
     assert fleet.log_in(ALICE, through=("sso3",)).problem == ""
 
