@@ -227,13 +227,6 @@ class RelayStateRefused(LoginError):
     public = "The login request carries more than can be returned safely."
 
 
-class NoPassive(LoginError):
-    """IsPassive was asked and cannot be served: the one status that goes out as a Response."""
-
-    code = "no_passive"
-    public = "You have to log in yourself."
-
-
 class LoginRefused(LoginError):
     """The upstream vouches for somebody whom the rules of the proxy do not let in."""
 
