@@ -1,0 +1,110 @@
+"""Every way a request, a login or a command can fail.
+
+ProxyError
+  ConfigError                 the configuration file: all problems at once
+  StoreError                  the store cannot be read or written
+    StoreConflict             somebody else changed the row first (compare-and-swap)
+  ReplayDetected              an id that may be used once came a second time (SP-06)
+  UpstreamUnavailable         this upstream cannot be asked now (no approved metadata, expired)
+  SwitchRefused               an operator's switch that may not happen; nothing changed
+  SamlError                   carries the rule of docs/security that refused
+    MalformedMessage          not a SAML message at all: encoding, size, XML
+    UnsupportedSignature      a request signed in a way Mattermost can be told to avoid
+    RequestInvalid            an AuthnRequest that fails a rule
+      UnknownServiceProvider  another issuer than the registered one
+      WrongAcs                asks for an answer to another address
+      RequestExpired          too old, or from the future
+    AssertionInvalid          an upstream's Response that fails a rule
+      UpstreamRefused         a Response with another status than Success
+  LoginError                  the journey of one person
+    LoginUnknown, LoginExpired, LoginUnsolicited, LoginNotAsked, RelayStateRefused
+    LoginRefused              who the person is does not suffice: one class for each page
+  NotFound, WrongMethod, TooLarge, Internal   what HTTP itself has to say
+
+A class tells what everybody may read (`public`, `code`, `http_status`); an instance what only the
+log may hold (`detail`). Nothing that a client sent stands in `public`.
+"""
+
+from idp_proxy.errors.base import (
+    ConfigError,
+    HostRefused,
+    Internal,
+    NotFound,
+    ProxyError,
+    ReplayDetected,
+    StoreAway,
+    StoreConflict,
+    StoreError,
+    SwitchRefused,
+    TooLarge,
+    UpstreamUnavailable,
+    WrongMethod,
+)
+from idp_proxy.errors.login import (
+    CanaryAccount,
+    LoginError,
+    LoginExpired,
+    LoginNotAsked,
+    LoginRefused,
+    LoginUnknown,
+    LoginUnsolicited,
+    PersonBlocked,
+    PersonConflict,
+    PersonConverted,
+    PersonNotInDrill,
+    PersonUnconfirmed,
+    PersonUnknown,
+    RelayStateRefused,
+    RosterUnavailable,
+)
+from idp_proxy.errors.saml import (
+    AssertionInvalid,
+    MalformedMessage,
+    RequestExpired,
+    RequestInvalid,
+    SamlError,
+    UnknownServiceProvider,
+    UnsupportedSignature,
+    UpstreamRefused,
+    WrongAcs,
+)
+
+__all__ = [
+    "AssertionInvalid",
+    "CanaryAccount",
+    "ConfigError",
+    "HostRefused",
+    "Internal",
+    "LoginError",
+    "LoginExpired",
+    "LoginNotAsked",
+    "LoginRefused",
+    "LoginUnknown",
+    "LoginUnsolicited",
+    "MalformedMessage",
+    "NotFound",
+    "PersonBlocked",
+    "PersonConflict",
+    "PersonConverted",
+    "PersonNotInDrill",
+    "PersonUnconfirmed",
+    "PersonUnknown",
+    "ProxyError",
+    "RelayStateRefused",
+    "ReplayDetected",
+    "RequestExpired",
+    "RequestInvalid",
+    "RosterUnavailable",
+    "SamlError",
+    "StoreAway",
+    "StoreConflict",
+    "StoreError",
+    "SwitchRefused",
+    "TooLarge",
+    "UnknownServiceProvider",
+    "UnsupportedSignature",
+    "UpstreamRefused",
+    "UpstreamUnavailable",
+    "WrongAcs",
+    "WrongMethod",
+]

@@ -1,0 +1,113 @@
+"""The journey of one person that ended early; nothing was issued."""
+
+from __future__ import annotations
+
+from idp_proxy.errors.base import ProxyError
+
+
+class LoginError(ProxyError):
+    """The journey of one person ended early; nothing was issued."""
+
+    code = "login"
+    http_status = 400
+
+
+class LoginUnknown(LoginError):
+    """No login of this browser waits for the answer: cookies off, other browser, or forged."""
+
+    code = "login_unknown"
+    public = "This browser has no login waiting for that answer."
+
+
+class LoginExpired(LoginError):
+    """The answer came after `answer_within_s`: Mattermost would no longer accept it."""
+
+    code = "login_expired"
+    public = "This login took too long."
+
+
+class LoginUnsolicited(LoginError):
+    """A Response nobody asked for, such as a dashboard tile sends (SP-03)."""
+
+    code = "login_unsolicited"
+    public = "Logins start at Mattermost."
+
+
+class LoginNotAsked(LoginError):
+    """An answer of an upstream that this login did not ask, or that was left (FO-01, FO-03)."""
+
+    code = "login_not_asked"
+    public = "The login service was changed while you were logging in."
+    http_status = 409
+
+
+class RelayStateRefused(LoginError):
+    """A RelayState that cannot be given back byte for byte (WEB-03)."""
+
+    code = "relay_state_refused"
+    public = "The login request carries more than can be returned safely."
+
+
+class LoginRefused(LoginError):
+    """The upstream vouches for somebody whom the rules of the proxy do not let in."""
+
+    code = "login_refused"
+    public = "You cannot log in this way."
+    http_status = 403
+
+
+class PersonUnknown(LoginRefused):
+    """A standby names somebody the active never did (FO-09)."""
+
+    code = "person_unknown"
+    public = "The replacement login service does not know your Mattermost account yet."
+
+
+class PersonUnconfirmed(LoginRefused):
+    """The roster's row is older than its evidence may be (FO-08)."""
+
+    code = "person_unconfirmed"
+    public = "Your account has not been confirmed for a long time."
+
+
+class PersonConflict(LoginRefused):
+    """Two people hold one link key; neither is let in by a standby (FO-09)."""
+
+    code = "person_conflict"
+    public = "Your account cannot be told apart from another one."
+
+
+class PersonBlocked(LoginRefused):
+    """An operator or an import blocked this person (FO-08)."""
+
+    code = "person_blocked"
+    public = "Your account is blocked."
+
+
+class PersonConverted(LoginRefused):
+    """The person logs in with email and password for now (conversion campaign)."""
+
+    code = "person_converted"
+    public = "For now, use your email address and password."
+
+
+class CanaryAccount(LoginRefused):
+    """The account is one that the watch logs in with; nobody logs in to Mattermost as it."""
+
+    code = "canary_account"
+    public = "This account is only for automatic tests of the login."
+
+
+class PersonNotInDrill(LoginRefused):
+    """The browser takes part in a drill for somebody else than who logged in."""
+
+    code = "person_not_in_drill"
+    public = "This browser takes part in an exercise, for somebody else."
+
+
+class RosterUnavailable(LoginRefused):
+    """A standby's person cannot be looked up while the store is down."""
+
+    code = "roster_unavailable"
+    public = "The replacement login service cannot check your account right now."
+    http_status = 503
