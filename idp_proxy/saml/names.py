@@ -22,8 +22,8 @@ STATUS_NO_PASSIVE: Final = "urn:oasis:names:tc:SAML:2.0:status:NoPassive"
 CONFIRMATION_BEARER: Final = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 #: How somebody was authenticated (SAML authentication context 3.4): by a password over TLS; and, as
 #: REFEDS defines it, by more than one factor.
-PASSWORD_PROTECTED_TRANSPORT: Final = (  # noqa: S105
-    "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
+PASSWORD_PROTECTED_TRANSPORT: Final = (
+    "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"  # noqa: S105
 )
 REFEDS_MFA: Final = "https://refeds.org/profile/mfa"
 NAME_ID_PERSISTENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
