@@ -33,7 +33,6 @@ from idp_proxy.config import CONFIG_VARIABLE, load
 from idp_proxy.config.settings import EncryptionAlgorithm
 from idp_proxy.converted import ConvertedFile, NobodyConverted
 from idp_proxy.decision.canary import CanaryAccounts
-from idp_proxy.decision.roster import RosterLimits
 from idp_proxy.decision.switching import Grace
 from idp_proxy.drill import Joining
 from idp_proxy.drill_pass import COOKIE, DrillPasses
@@ -190,6 +189,7 @@ def _login(
         record=LoginRecord(
             store=store,
             spool=spool,
+            switch=view,
             active=next(iter(upstreams)),
             issued_to=registered.entity_id,
             converted=(
@@ -198,7 +198,7 @@ def _login(
             canaries=_canaries(settings),
             withheld_from_standby=registered.role_attributes,
             answer_within=settings.proxy.answer_within,
-            roster_limits=RosterLimits(settings.roster.confirmed_by_login),
+            roster_policy=settings.roster.policy,
             new_id=new_id,
         ),
         responses=_responses(settings),
@@ -231,7 +231,7 @@ def _rehearsal(
         store=store,
         active=next(iter(upstreams)),
         canaries=_canaries(settings),
-        roster_limits=RosterLimits(settings.roster.confirmed_by_login),
+        roster_policy=settings.roster.policy,
         ring=KeyRing(settings.proxy.state_keys, REHEARSE),
         now=now,
         new_id=new_id,

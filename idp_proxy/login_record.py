@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from idp_proxy.decision.canary import CanaryAccounts
-    from idp_proxy.decision.roster import RosterLimits, RosterRow
+    from idp_proxy.decision.roster import AdmittedByHand, RosterPolicy, RosterRow
     from idp_proxy.decision.subject import Identity, Subject
     from idp_proxy.store.base import Spool, Store, Transaction
+    from idp_proxy.store.switch_view import SwitchView
     from idp_proxy.transaction import LoginTransaction
     from idp_proxy.upstream.base import Proof
 
@@ -40,6 +41,8 @@ _REFUSALS: Final[dict[Refusal, type[errors.LoginRefused]]] = {
     Refusal.UNCONFIRMED: errors.PersonUnconfirmed,
     Refusal.CONFLICT: errors.PersonConflict,
     Refusal.BLOCKED: errors.PersonBlocked,
+    Refusal.MISMATCH: errors.PersonMismatch,
+    Refusal.PRIVILEGED: errors.PersonPrivileged,
 }
 
 
@@ -67,13 +70,14 @@ class LoginRecord:
 
     store: Store
     spool: Spool | None
+    switch: SwitchView
     active: str
     issued_to: str
     converted: Converted
     canaries: CanaryAccounts
     withheld_from_standby: frozenset[str]
     answer_within: timedelta
-    roster_limits: RosterLimits
+    roster_policy: RosterPolicy
     new_id: Callable[[], str]
 
     def put(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Identity:
@@ -131,11 +135,20 @@ class LoginRecord:
             known = holder if holder and holder.id == person_id else tx.person(person_id)
             identity = identity_of(subject.attributes, frozenset())
             return self._unless_converted(identity, learn(subject, known, holder, now))
-        verdict = judge_standby(holder, self.roster_limits, now)
+        verdict = judge_standby(
+            subject, holder, self.roster_policy, now, self._said_by_hand(tx, holder)
+        )
         if isinstance(verdict, Refused):
             return _REFUSALS[verdict.refusal](verdict.reason)
         identity = identity_of(verdict.row.attributes, self.withheld_from_standby)
         return self._unless_converted(identity, ())
+
+    def _said_by_hand(self, tx: Transaction, row: RosterRow | None) -> AdmittedByHand | None:
+        """What an approver said for this person in the outage that goes on."""
+        said = None if row is None else tx.admitted_by_hand(row.id)
+        if said is None or not said.in_force(self.switch.state(), self.active):
+            return None
+        return said
 
     def _judged_alone(self, subject: Subject, now: datetime) -> Admission | errors.LoginRefused:
         """The same without the roster: the active's people are who it says, others are unknown.

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from idp_proxy.decision.canary import CanaryAccounts
-    from idp_proxy.decision.roster import RosterLimits
+    from idp_proxy.decision.roster import RosterPolicy
     from idp_proxy.decision.subject import Subject
     from idp_proxy.saml.bindings import ResponseMessage
     from idp_proxy.seal import KeyRing
@@ -102,7 +102,7 @@ class Rehearsal:
     store: Store
     active: str
     canaries: CanaryAccounts
-    roster_limits: RosterLimits
+    roster_policy: RosterPolicy
     ring: KeyRing
     now: Callable[[], datetime]
     new_id: Callable[[], str]
@@ -185,7 +185,7 @@ class Rehearsal:
             raise errors.CanaryAccount("the subject is that of a configured canary")
         if subject.upstream == self.active:
             return subject.attributes["id"], None
-        verdict = judge_standby(holder, self.roster_limits, now)
+        verdict = judge_standby(subject, holder, self.roster_policy, now)
         refusal = verdict.refusal if isinstance(verdict, Refused) else None
         return (None if holder is None else holder.id), refusal
 

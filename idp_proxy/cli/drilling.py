@@ -39,7 +39,7 @@ from idp_proxy.decision.drill import (
     why_not_started,
 )
 from idp_proxy.decision.notices import Kind
-from idp_proxy.decision.roster import Refused, RosterLimits, judge_standby, lookup_key
+from idp_proxy.decision.roster import Question, Refused, judge_row, lookup_key
 from idp_proxy.decision.switching import Departure
 from idp_proxy.drill import Invitation, begin, link_of, stop
 from idp_proxy.drill_pass import PURPOSE
@@ -212,11 +212,16 @@ def _in_the_roster(
     """The roster's row of everybody. Raises `ConfigError` naming each whom a standby would refuse,
     since their exercise would end there.
     """
-    limits, problems = RosterLimits(settings.roster.confirmed_by_login), []
+    problems = []
     rows: dict[str, RosterRow] = {}
     for where, name in named:
         row = store.person(name) or store.person_by_lookup_key(lookup_key(name))
-        verdict = judge_standby(row, limits, clock())
+        if row is None:
+            problems.append(
+                f"{where}: {name!a}: a standby would refuse them: no roster row has this key"
+            )
+            continue
+        verdict = judge_row(Question(row, settings.roster.policy, clock()))
         if isinstance(verdict, Refused):
             problems.append(f"{where}: {name!a}: a standby would refuse them: {verdict.reason}")
         elif verdict.row.id in rows:

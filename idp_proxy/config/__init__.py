@@ -6,6 +6,7 @@ from typing import Final
 
 from idp_proxy.config.canaries import CanarySettings, CanaryTimes
 from idp_proxy.config.loading import load
+from idp_proxy.config.roster import RosterSettings
 from idp_proxy.config.settings import (
     AuditSettings,
     Checkpoints,
@@ -25,7 +26,6 @@ from idp_proxy.config.settings import (
     Outbound,
     ProbeSettings,
     ProxySettings,
-    RosterSettings,
     SamlSettings,
     ServiceProviderSettings,
     Settings,

@@ -12,11 +12,11 @@ from idp_proxy.config.failover import read_failover, read_health
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
 from idp_proxy.config.notify import read_notify
+from idp_proxy.config.roster import read_roster
 from idp_proxy.config.sections import (
     read_audit,
     read_outbound,
     read_proxy,
-    read_roster,
     read_service_provider,
     read_store,
 )
@@ -58,7 +58,7 @@ def load(
         read_upstream(index, table, file.proxy, outbound, reader)
         for index, table in enumerate(file.upstream)
     ]
-    roster, audit = read_roster(file.roster), read_audit(file.audit, reader)
+    roster, audit = read_roster(file.roster, file, reader), read_audit(file.audit, reader)
     notify = read_notify(file.notify, reader)
     failover = read_failover(file.failover, reader)
     health = read_health(

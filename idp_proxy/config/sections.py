@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from idp_proxy.config import addresses
+from idp_proxy.config.roster import role_attributes
 from idp_proxy.config.settings import (
     AuditSettings,
     Checkpoints,
@@ -19,7 +20,6 @@ from idp_proxy.config.settings import (
     EncryptionAlgorithm,
     Outbound,
     ProxySettings,
-    RosterSettings,
     ServiceProviderSettings,
     StoreSettings,
 )
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from idp_proxy.config.shape import (
         AuditTable,
         ProxyTable,
-        RosterTable,
         ServiceProviderTable,
         StoreTable,
         UpstreamTable,
@@ -281,7 +280,8 @@ def read_service_provider(
         encryption=_read_encryption(table, reader),
         converted=_read_converted(table, reader),
         attributes=dict(table.attributes),
-        role_attributes=frozenset(table.role_attributes),
+        role_attributes=role_attributes(table),
+        enable_admin_attribute=table.enable_admin_attribute,
     )
 
 
@@ -312,11 +312,6 @@ def _read_converted(table: ServiceProviderTable, reader: Reader) -> Converted | 
         return None
     key = reader.secret(f"{where}.converted_key", table.converted_key)
     return None if key is None else Converted(reader.path(table.converted_file), key)
-
-
-def read_roster(table: RosterTable) -> RosterSettings:
-    """`[roster]`."""
-    return RosterSettings(timedelta(days=table.confirmed_by_login_days))
 
 
 def read_audit(table: AuditTable, reader: Reader) -> AuditSettings:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from idp_proxy.config.canaries import CanarySettings, CanaryTimes
+    from idp_proxy.config.roster import RosterSettings
     from idp_proxy.decision.eligibility import FailoverLimits
     from idp_proxy.decision.health import Cadence, Thresholds
     from idp_proxy.saml.answer import RequireSigned
@@ -129,7 +130,9 @@ class Converted:
 
 @dataclass(frozen=True, slots=True)
 class ServiceProviderSettings:
-    """`[service_provider]`: Mattermost. `attributes`: name sent = canonical name."""
+    """`[service_provider]`: Mattermost. `attributes`: name sent = canonical name.
+    `role_attributes` has every canonical name that gives rights there.
+    """
 
     entity_id: str
     acs_url: str
@@ -140,6 +143,7 @@ class ServiceProviderSettings:
     converted: Converted | None
     attributes: Mapping[str, str]
     role_attributes: frozenset[str]
+    enable_admin_attribute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,13 +259,6 @@ class DirectorySettings(UpstreamSettings):
     probe_user: str
     connect_timeout: timedelta
     timeout: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class RosterSettings:
-    """`[roster]`: for how long a login at the active confirms a person (FO-08)."""
-
-    confirmed_by_login: timedelta
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ import copy
 import difflib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from idp_proxy.config.findings import Findings, path_of
+from idp_proxy.config.roster_shape import RosterTable
+from idp_proxy.config.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,12 +22,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PERSISTENT = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
-
-
-class Table(BaseModel):
-    """A TOML table: no unknown field, and no value of another type is bent into shape."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class ProxyTable(Table):
@@ -73,6 +69,9 @@ class ServiceProviderTable(Table):
     converted_key: str = ""
     attributes: dict[str, str] = Field(default_factory=dict)
     role_attributes: list[str] = Field(default_factory=list)
+    enable_admin_attribute: bool = False
+    admin_attribute: str = ""
+    guest_attribute: str = ""
 
 
 class MetadataTable(Table):
@@ -155,12 +154,6 @@ class UpstreamTable(Table):
     probe: ProbeTable = Field(default_factory=ProbeTable)
     canary: list[CanaryTable] = Field(default_factory=list)
     directory: DirectoryTable = Field(default_factory=DirectoryTable)
-
-
-class RosterTable(Table):
-    """`[roster]`."""
-
-    confirmed_by_login_days: Annotated[int, Field(ge=1, le=3650)] = 90
 
 
 class AuditTable(Table):

@@ -84,6 +84,20 @@ class PersonBlocked(LoginRefused):
     public = "Your account is blocked."
 
 
+class PersonMismatch(LoginRefused):
+    """A standby says of a person what the active did not, beside an equal email address (FO-09)."""
+
+    code = "person_mismatch"
+    public = "The replacement login service describes you differently from the usual one."
+
+
+class PersonPrivileged(LoginRefused):
+    """A login by a standby would take away a role, and the person is not named for it (FO-11)."""
+
+    code = "person_privileged"
+    public = "Administrators and guests cannot use the replacement login service."
+
+
 class PersonConverted(LoginRefused):
     """The person logs in with email and password for now (conversion campaign)."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.fleet import HostReport
     from idp_proxy.decision.health import Canary
-    from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.decision.roster import AdmittedByHand, RosterRow
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.decision.traffic import TrafficCount
 
@@ -62,6 +62,14 @@ class Transaction(Protocol):
         """Insert or replace the row of `row.id`. A lookup key that moves from one id to another is
         free when the former holder's new row is saved first. Raises `StoreConflict` when somebody
         else holds the lookup key.
+        """
+
+    def admitted_by_hand(self, person_id: str) -> AdmittedByHand | None:
+        """What an approver last said for this person. Raises `StoreError` in the host's spool."""
+
+    def admit_by_hand(self, admission: AdmittedByHand) -> None:
+        """Keep what an approver said, in place of what was said for the same person before.
+        Raises `StoreError` in the host's spool.
         """
 
     def note_proof(self, upstream: str, at: datetime) -> None:

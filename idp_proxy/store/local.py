@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from idp_proxy.audit.chain import Head, PersonKey, Row
     from idp_proxy.audit.verification import Verdict
     from idp_proxy.decision.drill import Drill
-    from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.decision.roster import AdmittedByHand, RosterRow
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Evidence, Store, Transaction, UsedId
 
@@ -100,6 +100,14 @@ class SpoolTransaction:
     def save_person(self, row: RosterRow) -> None:
         """See `store.base.Transaction`; held against the roster when it is merged."""
         self._note(row)
+
+    def admitted_by_hand(self, person_id: str) -> AdmittedByHand | None:
+        """See `store.base.Transaction`."""
+        self._refuse(f"who was admitted by hand ({len(person_id)} characters)")
+
+    def admit_by_hand(self, admission: AdmittedByHand) -> None:
+        """Refused: operators' actions wait for the store (DESIGN section 6)."""
+        self._refuse(f"whom {admission.actor} admits at {admission.at:%H:%M:%S}")
 
     def note_proof(self, upstream: str, at: datetime) -> None:
         """See `store.base.Transaction`."""

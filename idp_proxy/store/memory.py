@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from idp_proxy.audit.checkpoint import Checkpoint
     from idp_proxy.audit.verification import Verdict
     from idp_proxy.decision.drill import Drill
-    from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.decision.roster import AdmittedByHand, RosterRow
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Evidence, Transaction, UsedId
 
@@ -38,6 +38,7 @@ class _Contents:
     used: dict[bytes, UsedId] = field(default_factory=dict)
     people: dict[str, RosterRow] = field(default_factory=dict)
     ids_by_key: dict[str, str] = field(default_factory=dict)
+    by_hand: dict[str, AdmittedByHand] = field(default_factory=dict)
     proofs: dict[str, datetime] = field(default_factory=dict)
     evidence: list[tuple[Evidence, str, datetime]] = field(default_factory=list)
     state: SwitchState | None = None
@@ -88,6 +89,12 @@ class _MemoryTransaction:
         if holder is not None and holder.id != row.id:
             raise StoreConflict("another person holds this lookup key")
         self.staged.people[row.id] = row
+
+    def admitted_by_hand(self, person_id: str) -> AdmittedByHand | None:
+        return self.staged.by_hand.get(person_id) or self._committed.by_hand.get(person_id)
+
+    def admit_by_hand(self, admission: AdmittedByHand) -> None:
+        self.staged.by_hand[admission.person] = admission
 
     def note_proof(self, upstream: str, at: datetime) -> None:
         known = self.staged.proofs.get(upstream) or self._committed.proofs.get(upstream)
@@ -186,6 +193,7 @@ class MemoryStore(MemoryFleet):
             contents.people[row.id] = row
             if row.lookup_key is not None:
                 contents.ids_by_key[row.lookup_key] = row.id
+        contents.by_hand.update(staged.by_hand)
         contents.used.update(staged.used)
         contents.proofs.update(staged.proofs)
         for noted in staged.evidence:

@@ -14,7 +14,10 @@ from idp_proxy.decision.switching import Departure, Left, Mode, SwitchState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from idp_proxy.decision.roster import AdmittedByHand
     from idp_proxy.store.base import UsedId
+
+_PERSON_TIMES = ("confirmed_at", "imported_at")
 
 
 def used_id_digest(used: UsedId) -> bytes:
@@ -34,25 +37,44 @@ def person_record(row: RosterRow) -> dict[str, Any]:
         "attributes": dict(row.attributes),
         "source": row.source,
         "confirmed_at": row.confirmed_at,
+        "imported_at": row.imported_at,
         "conflict": row.conflict,
-        "blocked": row.blocked,
+        "blocks": sorted(row.blocks),
+        "roles": sorted(row.roles),
     }
 
 
 def person_from(record: Mapping[str, Any]) -> RosterRow:
     """The roster row with these columns."""
-    return RosterRow(**record)
+    sets = {name: frozenset(record[name]) for name in ("blocks", "roles")}
+    return RosterRow(**{**record, **sets})
 
 
 def person_text(row: RosterRow) -> str:
     """`row` as JSON, for the spool's journal."""
-    return json.dumps(person_record(row) | {"confirmed_at": row.confirmed_at.isoformat()})
+    record = person_record(row)
+    times = {name: record[name] and record[name].isoformat() for name in _PERSON_TIMES}
+    return json.dumps(record | times)
 
 
 def person_from_text(text: str) -> RosterRow:
     """The roster row that `person_text` wrote."""
-    record = json.loads(text)
-    return RosterRow(**record | {"confirmed_at": datetime.fromisoformat(record["confirmed_at"])})
+    # One of a version before imports has less; it holds a login, which blocks nobody.
+    record = {"imported_at": None, "blocks": [], "roles": []} | json.loads(text)
+    record.pop("blocked", None)
+    times = {name: record[name] and datetime.fromisoformat(record[name]) for name in _PERSON_TIMES}
+    return person_from(record | times)
+
+
+def admission_record(admission: AdmittedByHand) -> dict[str, Any]:
+    """The columns of `admission`."""
+    return {
+        "person": admission.person,
+        "at": admission.at,
+        "actor": admission.actor,
+        "reason": admission.reason,
+        "privileged": admission.privileged,
+    }
 
 
 def state_record(state: SwitchState) -> dict[str, Any]:

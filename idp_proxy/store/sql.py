@@ -17,11 +17,13 @@ from sqlalchemy.exc import IntegrityError
 
 from idp_proxy.audit.chain import start
 from idp_proxy.audit.prepared import Prepared
+from idp_proxy.decision.roster import AdmittedByHand
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
 from idp_proxy.store import schema
 from idp_proxy.store.database import Database
 from idp_proxy.store.fleet import SqlFleet, note_evidence
 from idp_proxy.store.records import (
+    admission_record,
     drill_from,
     drill_record,
     person_from,
@@ -30,7 +32,14 @@ from idp_proxy.store.records import (
     state_record,
     used_id_digest,
 )
-from idp_proxy.store.tables import drill, proof, roster, switch_state, used_id
+from idp_proxy.store.tables import (
+    drill,
+    proof,
+    roster,
+    roster_admission,
+    switch_state,
+    used_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,6 +63,7 @@ _PERSON = select(roster).where(roster.c.id == bindparam("of_id"))
 _PERSON_BY_KEY = select(roster).where(roster.c.lookup_key == bindparam("of_key"))
 _PERSON_HELD = Prepared(_PERSON.with_for_update())
 _PERSON_BY_KEY_HELD = Prepared(_PERSON_BY_KEY.with_for_update())
+_BY_HAND = select(roster_admission).where(roster_admission.c.person == bindparam("of_person"))
 _PROOFS = select(proof)
 _DRILL = select(drill)
 _REPLACE_DRILL = update(drill).where(drill.c.version == bindparam("expected_version"))
@@ -68,6 +78,7 @@ class _Upserts:
     consume: Prepared
     save_person: Prepared
     note_proof: Prepared
+    admit_by_hand: Executable
     first_state: Executable
     first_drill: Executable
 
@@ -76,6 +87,7 @@ class _Upserts:
 def _upserts(dialect: str) -> _Upserts:
     insert = _INSERT[dialect]
     person = insert(roster)
+    admission = insert(roster_admission)
     proven = insert(proof)
     used = insert(used_id)
     return _Upserts(
@@ -103,6 +115,14 @@ def _upserts(dialect: str) -> _Upserts:
                 set_={"at": proven.excluded.at},
                 where=proof.c.at < proven.excluded.at,
             )
+        ),
+        admit_by_hand=admission.on_conflict_do_update(
+            index_elements=[roster_admission.c.person],
+            set_={
+                column.name: admission.excluded[column.name]
+                for column in roster_admission.c
+                if column.name != "person"
+            },
         ),
         first_state=_counted(insert(switch_state).on_conflict_do_nothing()),
         first_drill=_counted(insert(drill).on_conflict_do_nothing()),
@@ -163,6 +183,15 @@ class SqlTransaction:
             self._upserts.save_person.run(self._connection, person_record(row))
         except IntegrityError as error:
             raise StoreConflict("another person holds this lookup key") from error
+
+    def admitted_by_hand(self, person_id: str) -> AdmittedByHand | None:
+        """See `store.base.Transaction`."""
+        found = self._connection.execute(_BY_HAND, {"of_person": person_id}).first()
+        return None if found is None else AdmittedByHand(**found._asdict())
+
+    def admit_by_hand(self, admission: AdmittedByHand) -> None:
+        """See `store.base.Transaction`."""
+        self._connection.execute(self._upserts.admit_by_hand, admission_record(admission))
 
     def note_proof(self, upstream: str, at: datetime) -> None:
         """See `store.base.Transaction`."""

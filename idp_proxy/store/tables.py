@@ -65,9 +65,47 @@ roster = Table(
     Column("username", Text, nullable=False),
     Column("attributes", JSON, nullable=False),
     Column("source", Text, nullable=False),
-    Column("confirmed_at", UtcDateTime, nullable=False),
+    Column("confirmed_at", UtcDateTime, nullable=True),
+    Column("imported_at", UtcDateTime, nullable=True),
     Column("conflict", Boolean, nullable=False),
-    Column("blocked", Boolean, nullable=False),
+    Column("blocks", JSON, nullable=False),
+    Column("roles", JSON, nullable=False),
+)
+
+roster_admission = Table(
+    "roster_admission",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("privileged", Boolean, nullable=False),
+)
+
+roster_import = Table(
+    "roster_import",
+    metadata,
+    Column("source", String(32), primary_key=True),
+    Column("run", String(32), nullable=False),
+    Column("host", String(64), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    # Moved on with every part that is written: an import that stands still was given up.
+    Column("beat_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=True),
+    Column("completed_at", UtcDateTime, nullable=True),
+    Column("people", Integer, nullable=False),
+)
+
+roster_forecast = Table(
+    "roster_forecast",
+    metadata,
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("people", Integer, nullable=False),
+    Column("get_in", Integer, nullable=False),
+    Column("refused", JSON, nullable=False),
+    CheckConstraint("row = 1", name="roster_forecast_is_one_row"),
 )
 
 proof = Table(

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from idp_proxy.audit.chain import host_of
+from idp_proxy.decision.roster import BY_OPERATOR
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
 from idp_proxy.store.base import Evidence
 from idp_proxy.store.local import LocalSpool
@@ -360,10 +361,12 @@ def test_a_block_that_came_while_the_store_was_away_is_not_undone(
 ) -> None:
     log_in(spool, 5, "p-1")
     with store.transaction() as transaction:
-        transaction.save_person(person("p-1", blocked=True))
+        transaction.save_person(person("p-1", blocks=frozenset({BY_OPERATOR})))
     spool.merge(store)
     found = store.person("p-1")
-    assert found == person("p-1", confirmed_at=NOW + timedelta(seconds=5), blocked=True)
+    assert found == person(
+        "p-1", confirmed_at=NOW + timedelta(seconds=5), blocks=frozenset({BY_OPERATOR})
+    )
 
 
 def test_a_key_that_somebody_else_got_meanwhile_makes_a_conflict_of_both(

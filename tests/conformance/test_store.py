@@ -12,6 +12,7 @@ import pytest
 
 from idp_proxy.audit.chain import PersonKey, append, start
 from idp_proxy.decision.drill import stopped
+from idp_proxy.decision.roster import BY_OPERATOR
 from idp_proxy.decision.switching import Departure
 from idp_proxy.errors import ReplayDetected, StoreConflict
 from idp_proxy.store.base import Evidence
@@ -312,9 +313,9 @@ def test_a_lookup_key_belongs_to_one_person_within_one_transaction_too(store: An
 def test_many_people_may_have_no_lookup_key(store: AnyStore) -> None:
     with store.transaction() as transaction:
         transaction.save_person(person("p-1", lookup_key=None, conflict=True))
-        transaction.save_person(person("p-2", lookup_key=None, blocked=True))
+        transaction.save_person(person("p-2", lookup_key=None, blocks=frozenset({BY_OPERATOR})))
     assert store.person("p-1") == person("p-1", lookup_key=None, conflict=True)
-    assert store.person("p-2") == person("p-2", lookup_key=None, blocked=True)
+    assert store.person("p-2") == person("p-2", lookup_key=None, blocks=frozenset({BY_OPERATOR}))
 
 
 def test_a_lookup_key_moves_when_its_holder_is_saved_first(store: AnyStore) -> None:

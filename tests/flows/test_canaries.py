@@ -21,7 +21,7 @@ from tests.flows.stage import Stage, assertion_id, demand_refusal
 from tests.flows.stores import Outage
 from tests.support import identity_provider as idp
 from tests.support.keys import rsa_pair
-from tests.support.people import ALICE, CAROL, MAIL
+from tests.support.people import ALICE, CAROL, MAIL, UID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,12 +119,12 @@ def test_either_of_link_key_and_id_is_enough(set_up: Builder, person: Person) ->
 
 def test_who_was_in_the_roster_before_is_found_there(set_up: Builder) -> None:
     """A standby names her by a link key that the configuration does not have."""
-    links = {"active": MAIL, "standby": MAIL}
+    links = {"active": UID, "standby": UID}
     stage = set_up(replace(wanted(CAROL.employee_number), link_keys=links))
     row = RosterRow(
         id=CAROL.employee_number,
-        link_key=CAROL.mail,
-        lookup_key=CAROL.mail,
+        link_key=CAROL.uid,
+        lookup_key=CAROL.uid,
         email=CAROL.mail,
         username=CAROL.uid,
         attributes={"id": CAROL.employee_number, "email": CAROL.mail, "username": CAROL.uid},

@@ -11,7 +11,7 @@ import pytest
 
 from idp_proxy import errors, links
 from idp_proxy.decision.drill import Drill, person_digest
-from idp_proxy.decision.roster import lookup_key
+from idp_proxy.decision.roster import BY_OPERATOR, lookup_key
 from idp_proxy.decision.switching import Departure
 from idp_proxy.drill import Invitation, begin, link_of, stop
 from idp_proxy.drill_pass import PURPOSE, write_pass
@@ -259,7 +259,7 @@ def test_a_drill_lets_in_nobody_whom_the_standby_would_not(exercise: Exercise) -
     row = stage.store.person(ALICE.employee_number)
     assert row is not None
     with stage.store.transaction() as transaction:
-        transaction.save_person(replace(row, blocked=True))
+        transaction.save_person(replace(row, blocks=frozenset({BY_OPERATOR})))
     begun = stage.begin(client)
     demand_refusal(stage.post(begun, stage.answer(begun, ALICE)), errors.PersonBlocked)
     begun = stage.begin(client)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from idp_proxy import errors, links
+from idp_proxy.decision.roster import BY_OPERATOR
 from idp_proxy.rehearsal import LINK_LASTS, PURPOSE, Ticket, link_of
 from idp_proxy.seal import KeyRing
 from idp_proxy.store.base import Evidence, UsedId
@@ -331,7 +332,7 @@ def test_nobody_who_is_blocked_vouches_for_an_upstream(desk: Desk) -> None:
     row = desk.stage.store.person(ALICE.employee_number)
     assert row is not None
     with desk.stage.store.transaction() as transaction:
-        transaction.save_person(replace(row, blocked=True))
+        transaction.save_person(replace(row, blocks=frozenset({BY_OPERATOR})))
     demand_refusal(desk.rehearse(), errors.PersonBlocked)
     assert desk.proven() == {}
     assert desk.counted() == [False]

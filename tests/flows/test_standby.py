@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from idp_proxy import errors
+from idp_proxy.decision.roster import BY_OPERATOR, AdmittedByHand
 from tests.flows.configuration import Wanted
 from tests.flows.stage import MATTERMOST_PATH, Stage, assertion_id, demand_refusal
-from tests.support.people import ALICE, BOB, CAROL, SURNAME, UID
+from tests.support.people import ALICE, BOB, CAROL, MAIL, SURNAME, UID
 
 if TYPE_CHECKING:
     from tests.flows.conftest import Builder
@@ -145,7 +146,7 @@ def test_who_is_blocked_is_refused(stage: Stage) -> None:
     row = stage.store.person("e-1001")
     assert row is not None
     with stage.store.transaction() as transaction:
-        transaction.save_person(replace(row, blocked=True))
+        transaction.save_person(replace(row, blocks=frozenset({BY_OPERATOR})))
     stage.switch("standby")
     refused(stage, ALICE, errors.PersonBlocked)
 
@@ -179,3 +180,72 @@ def test_a_standby_may_not_speak_for_other_domains(set_up: Builder) -> None:
     begun = stage.begin()
     demand_refusal(stage.post(begun, stage.answer(begun, ALICE)), errors.AssertionInvalid)
     assert stage.on_record() == ["login"]
+
+
+ROLES = Wanted(
+    service_provider='enable_admin_attribute = true\nadmin_attribute = "IsAdmin=true"',
+    sent='IsAdmin = "is_admin"',
+    attributes={**Wanted().attributes, "is_admin": SURNAME},
+)
+ADMIN = replace(ALICE, surname="true")
+
+
+def named(stage: Stage, person: Person, *, privileged: bool = False) -> None:
+    """An approver admits `person` now."""
+    said = AdmittedByHand(
+        person.employee_number, stage.clock.now(), "operator:ann", "on call", privileged
+    )
+    with stage.store.transaction() as transaction:
+        transaction.admit_by_hand(said)
+
+
+def test_an_administrator_is_refused_until_named_and_never_gets_the_role_by_a_standby(
+    set_up: Builder,
+) -> None:
+    stage = set_up(ROLES)
+    assert stage.log_in(ADMIN).attributes["IsAdmin"] == ("true",)
+    stage.log_in(BOB)
+    stage.switch("standby")
+    refused(stage, ADMIN, errors.PersonPrivileged)
+    refused(stage, replace(ADMIN, surname="false"), errors.PersonPrivileged)
+    assert stage.log_in(replace(BOB, surname="true")).profile.id == "e-1002"
+    named(stage, ADMIN)
+    refused(stage, ADMIN, errors.PersonPrivileged)
+    named(stage, ADMIN, privileged=True)
+    accepted = stage.log_in(ADMIN)
+    assert "IsAdmin" not in accepted.attributes
+
+
+def test_who_was_admitted_by_hand_gets_in_until_the_outage_ends(stage: Stage) -> None:
+    today = stage.clock.at
+    stage.clock.at = today - timedelta(days=100)
+    begun = stage.begin()
+    assert stage.post(begun, stage.answer(begun, ALICE)).status_code == 200
+    stage.clock.at = today
+    named(stage, ALICE)
+    stage.clock.pass_by(seconds=1)
+    stage.switch("standby")
+    refused(stage, ALICE, errors.PersonUnconfirmed)  # what was said before it is not about it
+    named(stage, ALICE)
+    assert stage.log_in(ALICE).profile.id == "e-1001"
+    stage.switch("active")
+    stage.switch("standby")
+    refused(stage, ALICE, errors.PersonUnconfirmed)
+
+
+def test_where_people_are_linked_by_mail_a_reused_address_opens_nobody_s_account(
+    set_up: Builder,
+) -> None:
+    stage = set_up(Wanted().linked_by_mail())
+    stage.log_in(ALICE)
+    stage.switch("standby")
+    heir = replace(BOB, mail=ALICE.mail)
+    refused(stage, heir, errors.PersonMismatch)
+    assert stage.log_in(ALICE).profile.id == "e-1001"
+
+
+def test_an_address_alone_opens_nothing(set_up: Builder) -> None:
+    stage = set_up(Wanted(link_keys={"standby": MAIL, "active": MAIL}))
+    stage.log_in(ALICE)
+    stage.switch("standby")
+    refused(stage, ALICE, errors.PersonMismatch)

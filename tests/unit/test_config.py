@@ -41,7 +41,7 @@ def test_a_valid_file_gives_settings_with_absolute_paths_and_no_warning(folder: 
     assert read.audit.checkpoints is not None
     assert read.audit.checkpoints.file == folder.path / "var/checkpoints.log"
     assert read.audit.retention is None
-    assert read.roster.confirmed_by_login == timedelta(days=90)
+    assert read.roster.policy.confirmed_by_login == timedelta(days=90)
     assert read.service_provider.attributes["firstname"] == "first_name"
     okta, entra = saml_of(read)
     assert okta.metadata == MetadataFile(folder.path / "okta.xml")

@@ -2,27 +2,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from idp_proxy.decision.roster import (
+    BY_OPERATOR,
+    CHECKS,
     Admitted,
+    AdmittedByHand,
+    Question,
     Refusal,
     Refused,
-    RosterLimits,
+    Role,
+    RoleRule,
+    RosterPolicy,
     RosterRow,
+    SecondAttribute,
     identity_of,
+    judge_row,
     judge_standby,
     learn,
     lookup_key,
 )
 from idp_proxy.decision.subject import Evidence, Subject
+from idp_proxy.decision.switching import Departure, Left, Mode, SwitchState
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 EVIDENCE = Evidence(NOW, "urn:oasis:names:tc:SAML:2.0:ac:classes:Password", ("https://idp",))
-LIMITS = RosterLimits()
+POLICY = RosterPolicy()
 
 
 def subject(
@@ -56,7 +66,9 @@ class People:
 
     def outcome(self, link_key: str, now: datetime = NOW) -> str:
         """The id who is let in by a standby, or the reason why nobody is."""
-        judged = judge_standby(self.by_key(link_key), LIMITS, now)
+        judged = judge_standby(
+            Subject("entra", link_key, {}, EVIDENCE), self.by_key(link_key), POLICY, now
+        )
         return judged.row.id if isinstance(judged, Admitted) else judged.refusal.value
 
 
@@ -218,17 +230,22 @@ def test_a_login_renews_what_is_known_and_when() -> None:
 def test_a_person_counts_as_confirmed_for_ninety_days(age: timedelta, *, admitted: bool) -> None:
     people = People()
     people.login_at_active(ALICE)
-    judged = judge_standby(people.rows["e-1001"], LIMITS, NOW + age)
-    if admitted:
-        assert judged == Admitted(people.rows["e-1001"])
-    else:
-        assert judged == Refused(Refusal.UNCONFIRMED, "last confirmed 90 days ago, allowed 90")
+    row = people.rows["e-1001"]
+    judged = judge_row(Question(row, POLICY, NOW + age))
+    assert judged == (
+        Admitted(row)
+        if admitted
+        else Refused(
+            Refusal.UNCONFIRMED,
+            "FO-08: last login at the active 90 days ago, allowed 90; no import",
+        )
+    )
 
 
 def test_a_blocked_person_stays_blocked_whatever_else_is_so() -> None:
     people = People()
     people.login_at_active(ALICE)
-    people.rows["e-1001"] = replace(people.rows["e-1001"], blocked=True)
+    people.rows["e-1001"] = replace(people.rows["e-1001"], blocks=frozenset({BY_OPERATOR}))
     people.login_at_active(ALICE, NOW + timedelta(days=1))
     assert people.outcome("1001") == "person_blocked"
     people.login_at_active(subject("e-1001", "2001"))
@@ -262,3 +279,165 @@ def test_a_standby_names_only_somebody_whose_latest_login_had_that_key(
 @given(st.text())
 def test_the_look_up_form_is_a_fixed_point(text: str) -> None:
     assert lookup_key(lookup_key(text)) == lookup_key(text)
+
+
+# --- what else a standby's people are judged by --------------------------------------------------
+
+ADMIN = RoleRule(Role.ADMIN, "is_admin", "true")
+GUEST = RoleRule(Role.GUEST, "kind", "guest")
+HAND = AdmittedByHand("a", NOW, "operator:ann", "on call")
+
+
+def row_of(**changes: Any) -> RosterRow:
+    (row,) = learn(subject("a", "1001", **changes.pop("said", {})), None, None, NOW)
+    return replace(row, **changes)
+
+
+@pytest.mark.parametrize(
+    ("row", "policy", "said", "by_hand", "outcome"),
+    [
+        pytest.param(
+            row_of(confirmed_at=None, imported_at=NOW - timedelta(days=7)),
+            RosterPolicy(), {}, None, "a", id="an import confirms for seven days",
+        ),
+        pytest.param(
+            row_of(confirmed_at=None, imported_at=NOW - timedelta(days=8)),
+            RosterPolicy(), {}, None, "person_unconfirmed", id="not for eight",
+        ),
+        pytest.param(
+            row_of(confirmed_at=NOW - timedelta(days=100), imported_at=NOW - timedelta(days=1)),
+            RosterPolicy(), {}, None, "a", id="either evidence is enough",
+        ),
+        pytest.param(
+            row_of(confirmed_at=NOW + timedelta(days=400)),
+            RosterPolicy(), {}, None, "person_unconfirmed", id="evidence from the future is none",
+        ),
+        pytest.param(
+            row_of(confirmed_at=None), RosterPolicy(), {}, HAND, "a", id="admitted by hand",
+        ),
+        pytest.param(
+            row_of(confirmed_at=None, blocks=frozenset({"missing:csv"})),
+            RosterPolicy(), {}, HAND, "person_blocked", id="a hand never lifts a block",
+        ),
+        pytest.param(
+            row_of(conflict=True), RosterPolicy(), {}, HAND, "person_conflict",
+            id="nor a conflict",
+        ),
+        pytest.param(
+            row_of(said={"is_admin": "true"}), RosterPolicy(roles=(ADMIN,)), {}, None,
+            "person_privileged", id="an administrator",
+        ),
+        pytest.param(
+            row_of(said={"is_admin": "True"}), RosterPolicy(roles=(ADMIN,)), {}, None,
+            "person_privileged", id="in whatever case",
+        ),
+        pytest.param(
+            row_of(said={"is_admin": "false"}), RosterPolicy(roles=(ADMIN,)), {}, None, "a",
+            id="another value is no administrator",
+        ),
+        pytest.param(
+            row_of(roles=frozenset({"system_admin"})), RosterPolicy(roles=(ADMIN,)), {}, None,
+            "person_privileged", id="an administrator by Mattermost's list",
+        ),
+        pytest.param(
+            row_of(roles=frozenset({"system_admin"})), RosterPolicy(), {}, None, "a",
+            id="whose role no login touches",
+        ),
+        pytest.param(
+            row_of(said={"is_admin": "true"}),
+            RosterPolicy(roles=(ADMIN,), privileged=frozenset({"a"})), {}, None, "a",
+            id="an administrator who is named",
+        ),
+        pytest.param(
+            row_of(said={"is_admin": "true"}), RosterPolicy(roles=(ADMIN,)), {}, HAND,
+            "person_privileged", id="admitted, but not as an administrator",
+        ),
+        pytest.param(
+            row_of(said={"is_admin": "true"}), RosterPolicy(roles=(ADMIN,)), {},
+            replace(HAND, privileged=True), "a", id="admitted as an administrator",
+        ),
+        pytest.param(
+            row_of(said={"kind": "guest"}), RosterPolicy(roles=(ADMIN, GUEST)), {}, None,
+            "person_privileged", id="a guest",
+        ),
+        pytest.param(
+            row_of(), RosterPolicy(second=SecondAttribute("username")), {"username": "A"}, None,
+            "a", id="a second attribute agrees",
+        ),
+        pytest.param(
+            row_of(), RosterPolicy(second=SecondAttribute("username")), {"username": "b"}, None,
+            "person_mismatch", id="a reused address",
+        ),
+        pytest.param(
+            row_of(), RosterPolicy(second=SecondAttribute("username")), {}, None,
+            "person_mismatch", id="the standby gives no second attribute",
+        ),
+        pytest.param(
+            row_of(attributes={}), RosterPolicy(second=SecondAttribute("username")), None, None,
+            "person_mismatch", id="the roster has no second attribute",
+        ),
+        pytest.param(
+            row_of(), RosterPolicy(second=SecondAttribute("username")), None, None, "a",
+            id="in a forecast nobody says anything yet",
+        ),
+        pytest.param(
+            row_of(), RosterPolicy(second=SecondAttribute(None)), {"username": "a"}, HAND,
+            "person_mismatch", id="an address alone",
+        ),
+    ],
+)  # fmt: skip
+def test_what_else_somebody_is_judged_by(
+    row: RosterRow,
+    policy: RosterPolicy,
+    said: dict[str, str] | None,
+    by_hand: AdmittedByHand | None,
+    outcome: str,
+) -> None:
+    judged = judge_row(Question(row, policy, NOW, said, by_hand))
+    found = judged.row.id if isinstance(judged, Admitted) else judged.refusal.value
+    assert found == outcome
+
+
+def test_every_refusal_names_its_rule() -> None:
+    for _, check in CHECKS:
+        assert check.__name__.startswith(("fo_08_", "fo_09_", "fo_11_"))
+    stale = Question(row_of(confirmed_at=None), RosterPolicy(), NOW)
+    judged = judge_row(stale)
+    assert isinstance(judged, Refused)
+    assert judged.reason == "FO-08: no login at the active; no import"
+    ahead = Question(row_of(confirmed_at=NOW + timedelta(days=2)), RosterPolicy(), NOW)
+    judged = judge_row(ahead)
+    assert isinstance(judged, Refused)
+    assert "lies in the future" in judged.reason
+
+
+STATE = SwitchState(7, "entra", Mode.AUTO, NOW, "the active died", "idp-proxy")
+
+
+@pytest.mark.parametrize(
+    ("serving", "left", "in_force"),
+    [
+        ("entra", {"okta": NOW - timedelta(minutes=5)}, True),
+        ("third", {"okta": NOW - timedelta(minutes=5), "entra": NOW}, True),
+        ("okta", {"entra": NOW}, False),
+        ("okta", {"okta": NOW - timedelta(minutes=5)}, False),
+        ("entra", {"okta": NOW + timedelta(minutes=5)}, False),
+        ("entra", {}, False),
+    ],
+    ids=["the outage", "the next standby", "over", "odd", "the next outage", "never left"],
+)
+def test_an_admission_ends_with_its_outage(
+    serving: str, left: dict[str, datetime], *, in_force: bool
+) -> None:
+    found = {name: Left(at, Departure.FAILOVER) for name, at in left.items()}
+    assert HAND.in_force(replace(STATE, serving=serving, left=found), "okta") is in_force
+
+
+def test_what_an_import_vouched_for_ends_with_the_key_it_named() -> None:
+    before = row_of(imported_at=NOW, roles=frozenset({"system_user"}))
+    (same,) = learn(subject("a", "1001"), before, before, NOW)
+    (other,) = learn(subject("a", "2001"), before, None, NOW)
+    assert (same.imported_at, other.imported_at) == (NOW, None)
+    assert same.roles == other.roles == {"system_user"}
+    assert same.is_by_login
+    assert not replace(same, source="import:csv").is_by_login

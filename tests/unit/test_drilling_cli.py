@@ -170,7 +170,7 @@ def test_one_drill_at_a_time_and_a_stopped_one_makes_room(
             ("--person", "e-mallory"),
             "--person: 'e-mallory': a standby would refuse them: no roster",
         ),
-        (("--person", "e-carol"), "'e-carol': a standby would refuse them: last confirmed"),
+        (("--person", "e-carol"), "'e-carol': a standby would refuse them: FO-08: last login"),
         (
             ("--person", "e-bob", "--person", "BOB@example.org"),
             "'BOB@example.org' was named before",

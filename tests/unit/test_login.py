@@ -15,7 +15,7 @@ import pytest
 from idp_proxy import errors
 from idp_proxy.converted import NobodyConverted
 from idp_proxy.decision.canary import CanaryAccounts
-from idp_proxy.decision.roster import RosterLimits
+from idp_proxy.decision.roster import RosterPolicy
 from idp_proxy.decision.subject import Evidence, Identity, Subject
 from idp_proxy.decision.switching import Grace, first_state
 from idp_proxy.drill_pass import DrillPasses
@@ -142,13 +142,14 @@ def journey(store: Store | None = None, **changes: Any) -> Login:
     kept_as: dict[str, Any] = {
         "store": kept,
         "spool": None,
+        "switch": SwitchView(kept, lambda: 0.0, lambda: NOW, kept=None),
         "active": "okta",
         "issued_to": PROVIDER.entity_id,
         "converted": NobodyConverted(),
         "canaries": CanaryAccounts(),
         "withheld_from_standby": frozenset(),
         "answer_within": ANSWER_WITHIN,
-        "roster_limits": RosterLimits(),
+        "roster_policy": RosterPolicy(),
         "new_id": lambda: next(ids),
     }
     for name in kept_as.keys() & changes.keys() - {"answer_within"}:

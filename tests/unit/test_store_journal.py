@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idp_proxy.decision.roster import RosterRow, learn_late
+from idp_proxy.decision.roster import BY_OPERATOR, RosterRow, learn_late
 from idp_proxy.store.base import UsedId
 from idp_proxy.store.journal import Entry, Proof, read, written
 
@@ -34,7 +34,11 @@ OTHER = replace(BEFORE, id="p-2")
         (None, None, (LATE,)),
         (BEFORE, BEFORE, (LATE,)),
         (replace(BEFORE, lookup_key="old"), None, (LATE,)),
-        (replace(BEFORE, blocked=True), BEFORE, (replace(LATE, blocked=True),)),
+        (
+            replace(BEFORE, blocks=frozenset({BY_OPERATOR})),
+            BEFORE,
+            (replace(LATE, blocks=frozenset({BY_OPERATOR})),),
+        ),
         (replace(BEFORE, conflict=True), BEFORE, (replace(LATE, conflict=True),)),
         (replace(BEFORE, conflict=True, lookup_key="old"), None, (LATE,)),
         (
@@ -43,11 +47,11 @@ OTHER = replace(BEFORE, id="p-2")
             (replace(OTHER, conflict=True), replace(LATE, lookup_key=None, conflict=True)),
         ),
         (
-            replace(BEFORE, lookup_key="old", blocked=True),
+            replace(BEFORE, lookup_key="old", blocks=frozenset({BY_OPERATOR})),
             OTHER,
             (
                 replace(OTHER, conflict=True),
-                replace(LATE, lookup_key=None, conflict=True, blocked=True),
+                replace(LATE, lookup_key=None, conflict=True, blocks=frozenset({BY_OPERATOR})),
             ),
         ),
         (replace(LATE, confirmed_at=NOW + timedelta(seconds=1)), None, ()),

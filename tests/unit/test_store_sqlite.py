@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, event, text
 from sqlalchemy.dialects import sqlite
@@ -16,12 +19,13 @@ from sqlalchemy.dialects import sqlite
 from idp_proxy.audit import log
 from idp_proxy.audit import tables as audit_tables
 from idp_proxy.audit.log import AuditLog
-from idp_proxy.errors import StoreError
+from idp_proxy.decision.roster import BY_OPERATOR
+from idp_proxy.errors import StoreConflict, StoreError
 from idp_proxy.notify import tables as notice_tables
 from idp_proxy.operators import tables as operator_tables
 from idp_proxy.store import database, sql, tables
 from idp_proxy.store.database import Database
-from idp_proxy.store.schema import migrate
+from idp_proxy.store.schema import migrate, migrations
 from idp_proxy.store.sql import SqlStore
 from tests.conformance.rooms import NOW, person, sqlite_url, state, used
 
@@ -291,3 +295,33 @@ def test_a_path_with_signs_of_a_url_in_it_is_a_path(tmp_path: Path) -> None:
     migrate(url)
     SqlStore(url, AuditLog("host")).close()
     assert (tmp_path / "a?b=c%20d#é" / "store.db").exists()
+
+
+def test_people_of_a_roster_without_imports_are_who_they_were(tmp_path: Path) -> None:
+    """Logins that confirmed them count on; who was blocked is, by an operator."""
+    url = sqlite_url(tmp_path)
+    database.make_file(url)
+    older = Database(url)
+    with older.writing() as connection:
+        config = Config()
+        config.set_main_option("script_location", migrations())
+        config.attributes["connection"] = connection
+        command.upgrade(config, "r0006")
+        for number, blocked in ((1, 0), (2, 1)):
+            connection.execute(
+                text(
+                    "INSERT INTO roster (id, link_key, lookup_key, email, username, attributes,"
+                    " source, confirmed_at, conflict, blocked) VALUES"
+                    f" ('p-{number}', 'P-{number}', 'p-{number}', 'p-{number}@example.org',"
+                    f" 'p-{number}', '{{}}', 'okta', '2026-03-01 12:00:00.123456', 0, {blocked})"
+                )
+            )
+    older.close()
+    migrate(url)
+    store = SqlStore(url, AuditLog("host"))
+    one, other = person("p-1", attributes={}), person("p-2", attributes={})
+    assert store.person_by_lookup_key("p-1") == one
+    assert store.person("p-2") == replace(other, blocks=frozenset({BY_OPERATOR}))
+    with pytest.raises(StoreConflict), store.transaction() as transaction:
+        transaction.save_person(person("p-3", lookup_key="p-1"))
+    store.close()

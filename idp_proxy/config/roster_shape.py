@@ -1,0 +1,19 @@
+"""The shape of `[roster]`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from idp_proxy.config.table import Table
+
+
+class RosterTable(Table):
+    """`[roster]`."""
+
+    confirmed_by_login_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    confirmed_by_import_days: Annotated[int, Field(ge=1, le=90)] = 7
+    link_key_is_email: bool = False
+    agreeing_attribute: str = ""
+    privileged_at_standby: list[str] = Field(default_factory=list)
