@@ -10,6 +10,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from idp_proxy.store.factor_base import FactorReads, FactorWrites
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
@@ -40,7 +42,7 @@ class UsedId:
     attempt: str = ""
 
 
-class Transaction(Protocol):
+class Transaction(FactorWrites, Protocol):
     """Writes that are committed together or not at all.
 
     The reads here see this transaction's own writes, and what they return stays as it is until the
@@ -104,7 +106,7 @@ class Transaction(Protocol):
         """
 
 
-class Store(Protocol):
+class Store(FactorReads, Protocol):
     """The shared store of all hosts. Reads see what is committed."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:

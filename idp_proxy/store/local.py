@@ -29,6 +29,7 @@ from idp_proxy.audit.tables import audit_head, audit_person, audit_row
 from idp_proxy.errors import StoreError
 from idp_proxy.store import journal, schema
 from idp_proxy.store.database import Database
+from idp_proxy.store.factors import NoFactors
 from idp_proxy.store.sql import consume
 from idp_proxy.store.tables import spool_entry, spool_period, used_id
 
@@ -72,7 +73,7 @@ class _Batch:
     is_last: bool
 
 
-class SpoolTransaction:
+class SpoolTransaction(NoFactors):
     """A `store.base.Transaction` in the host's spool: no roster to read, nothing to switch."""
 
     def __init__(

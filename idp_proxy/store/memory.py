@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING
 from idp_proxy.audit.chain import PersonKey, append, host_of, news, pseudonym, start
 from idp_proxy.audit.verification import verify
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
+from idp_proxy.store.memory_factors import (
+    FactorContents,
+    MemoryFactorReads,
+    MemoryFactorWrites,
+)
 from idp_proxy.store.memory_fleet import MemoryFleet
 from idp_proxy.store.records import used_id_digest
 
@@ -48,13 +53,18 @@ class _Contents:
     person_keys: dict[str, PersonKey] = field(default_factory=dict)
 
 
-class _MemoryTransaction:
+class _MemoryTransaction(MemoryFactorWrites):
     """A `store.base.Transaction`: reads through `staged` to `committed`, writes to `staged`."""
 
     def __init__(
-        self, committed: _Contents, chain: str, random_bytes: Callable[[int], bytes]
+        self,
+        committed: _Contents,
+        factors: FactorContents,
+        chain: str,
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         self._committed = committed
+        self.staged_factors = factors.copy()
         self._chain = chain
         self._random_bytes = random_bytes
         self.staged = _Contents(state=committed.state, drill=committed.drill)
@@ -151,7 +161,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryStore(MemoryFleet):
+class MemoryStore(MemoryFleet, MemoryFactorReads):
     """The `store.base.Store` of one process, gone with it; `now` is the clock of its fleet."""
 
     def __init__(
@@ -164,6 +174,7 @@ class MemoryStore(MemoryFleet):
         self._chain = chain
         self._random_bytes = random_bytes
         self._contents = _Contents()
+        self._factors = FactorContents()
         self._writing = threading.Lock()
         self._committing = threading.Lock()
 
@@ -176,10 +187,13 @@ class MemoryStore(MemoryFleet):
         if not self._writing.acquire(timeout=_WAIT_S):
             raise StoreError(f"no write transaction could begin within {_WAIT_S:.0f} s")
         try:
-            transaction = _MemoryTransaction(self._contents, self._chain, self._random_bytes)
+            transaction = _MemoryTransaction(
+                self._contents, self._factors, self._chain, self._random_bytes
+            )
             yield transaction
             with self._committing:
                 self._commit(transaction.staged)
+                self._factors = transaction.staged_factors
         finally:
             self._writing.release()
 

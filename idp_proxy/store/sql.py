@@ -21,6 +21,7 @@ from idp_proxy.decision.roster import AdmittedByHand
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
 from idp_proxy.store import schema
 from idp_proxy.store.database import Database
+from idp_proxy.store.factors import SqlFactorReads, SqlFactorWrites
 from idp_proxy.store.fleet import SqlFleet, note_evidence
 from idp_proxy.store.records import (
     admission_record,
@@ -154,7 +155,7 @@ def consume(connection: Connection, used: Sequence[UsedId]) -> None:
         raise ReplayDetected(f"used before: one of {', '.join(one.kind for one in used)}")
 
 
-class SqlTransaction:
+class SqlTransaction(SqlFactorWrites):
     """A `store.base.Transaction` on an open connection; who opened it commits."""
 
     def __init__(self, connection: Connection, audit: AuditLog) -> None:
@@ -234,7 +235,7 @@ class SqlTransaction:
         return self._audit.adopt(self._connection, rows, people)
 
 
-class SqlStore(SqlFleet):
+class SqlStore(SqlFleet, SqlFactorReads):
     """The `store.base.Store` and `FleetStore` in a SQL database whose shape is up to date."""
 
     def __init__(self, url: str | URL, audit: AuditLog, *, may_be_away: bool = False) -> None:

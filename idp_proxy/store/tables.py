@@ -108,6 +108,29 @@ roster_forecast = Table(
     CheckConstraint("row = 1", name="roster_forecast_is_one_row"),
 )
 
+factor = Table(
+    "factor",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person", Text, nullable=False, index=True),
+    Column("method", String(16), nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime, nullable=True),
+    # What keeps it from counting twice (`decision.second_factor.Factor.mark`).
+    Column("mark", BigInteger, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
+factor_try = Table(
+    "factor_try",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("locks", Integer, nullable=False),
+    Column("failed_at", UtcDateTime, nullable=True),
+    Column("locked_until", UtcDateTime, nullable=True),
+)
+
 proof = Table(
     "proof",
     metadata,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from idp_proxy.decision.fleet import HostReport
     from idp_proxy.decision.health import Canary
     from idp_proxy.decision.roster import RosterRow
+    from idp_proxy.decision.second_factor import Factor, Tries
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Transaction, UsedId
     from idp_proxy.store.memory import MemoryStore
@@ -62,6 +63,21 @@ class Reachable:
         """See `store.base.Store`."""
         self._reach()
         return self.store.person_by_lookup_key(key)
+
+    def factors_of(self, person: str) -> tuple[Factor, ...]:
+        """See `store.base.Store`."""
+        self._reach()
+        return self.store.factors_of(person)
+
+    def factor_tries_of(self, person: str) -> Tries:
+        """See `store.base.Store`."""
+        self._reach()
+        return self.store.factor_tries_of(person)
+
+    def factor_holders(self) -> frozenset[str]:
+        """See `store.base.Store`."""
+        self._reach()
+        return self.store.factor_holders()
 
     def is_used(self, used: UsedId) -> bool:
         """See `store.base.Store`."""

@@ -1,0 +1,1 @@
+"""Second factors of people: codes of an app (TOTP), passkeys (WebAuthn), and recovery codes."""
