@@ -166,6 +166,8 @@ def test_an_answer_that_is_used_at_two_hosts_that_cannot_know_is_found_at_the_me
     fleet: Fleet,
 ) -> None:
     """The price of logins without the store (DESIGN section 6): found, and told to people."""
+    await_truth("told", lambda: fleet.asks("sso3") == ACTIVE)
+    time.sleep(2 * KEEP_EVERY_S)
     with fleet.ways["sso3"].suffering(Fault.DOWN), Browser(transport=fleet.balancer) as browser:
         await_truth("sso3 knows", lambda: fleet.ready("sso3") == 200)
         page = browser.continue_login(browser.get(f"{fleet.mattermost.url}/login/sso/saml"))
