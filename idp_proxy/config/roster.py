@@ -11,6 +11,7 @@ from idp_proxy.decision.subject import IDENTIFIERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from idp_proxy.config.material import Reader
     from idp_proxy.config.roster_shape import RosterTable
@@ -32,9 +33,15 @@ _EMAIL_FORMAT: Final = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 
 @dataclass(frozen=True, slots=True)
 class RosterSettings:
-    """`[roster]`. `policy` is what a standby's people are judged by (FO-08, FO-09, FO-11)."""
+    """`[roster]`. `policy` is what a standby's people are judged by (FO-08, FO-09, FO-11).
+
+    An import may block `most_blocked_percent` of the people at once. `csv` is the file that the
+    nightly import reads, None if none does.
+    """
 
     policy: RosterPolicy
+    most_blocked_percent: int
+    csv: Path | None
 
 
 def read_roster(table: RosterTable, file: ConfigFile, reader: Reader) -> RosterSettings:
@@ -46,7 +53,10 @@ def read_roster(table: RosterTable, file: ConfigFile, reader: Reader) -> RosterS
             roles=_read_roles(file.service_provider, reader),
             privileged=_read_privileged(table, reader),
             second=_read_second(table, file.upstream, reader),
-        )
+        ),
+        most_blocked_percent=table.max_blocked_percent,
+        # Whatever writes the file may come later than the start, and every night again.
+        csv=reader.path(table.csv) if table.csv else None,
     )
 
 

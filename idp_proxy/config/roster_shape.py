@@ -17,3 +17,5 @@ class RosterTable(Table):
     link_key_is_email: bool = False
     agreeing_attribute: str = ""
     privileged_at_standby: list[str] = Field(default_factory=list)
+    max_blocked_percent: Annotated[int, Field(ge=1, le=50)] = 5
+    csv: str = ""

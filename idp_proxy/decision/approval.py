@@ -36,6 +36,7 @@ class Need(enum.StrEnum):
     """How many people an act takes."""
 
     ONE = "one"
+    SIGNED_IN = "signed_in"
     APPROVALS = "approvals"
     TWO = "two"
     NEVER = "never"
@@ -48,6 +49,9 @@ class Act(enum.StrEnum):
     DISABLE = "disable"
     ENABLE = "enable"
     BLOCK_PERSON = "block_person"
+    UNBLOCK_PERSON = "unblock_person"
+    ADMIT_PERSON = "admit_person"
+    RESOLVE_PERSON = "resolve_person"
     STOP_CAMPAIGN = "stop_campaign"
     CONVERT = "convert"
     CUTOVER_BACK = "cutover_back"
@@ -83,6 +87,8 @@ _ALONE: Final = Rule(Need.ONE, _ACTS_ITSELF)
 _ALONE_TO_PROTECT: Final = Rule(Need.ONE, _PROTECTS)
 _BY_APPROVALS: Final = Rule(Need.APPROVALS, _ACTS_ITSELF, _ACTS_ITSELF)
 _BY_TWO: Final = Rule(Need.TWO, _ACTS_ITSELF, _PROTECTS)
+#: One person, who showed that they are an approver; the host's user needs an override.
+_BY_AN_APPROVER: Final = Rule(Need.SIGNED_IN, frozenset({Role.APPROVER}))
 _BY_NOBODY: Final = Rule(Need.NEVER)
 
 RULES: Final[Mapping[Act, Rule]] = MappingProxyType(
@@ -92,6 +98,9 @@ RULES: Final[Mapping[Act, Rule]] = MappingProxyType(
         Act.ENABLE: _ALONE,
         # The help desk hears first that somebody's phone was stolen.
         Act.BLOCK_PERSON: Rule(Need.ONE, _PROTECTS | {Role.HELPDESK}),
+        Act.UNBLOCK_PERSON: _BY_AN_APPROVER,
+        Act.ADMIT_PERSON: _BY_AN_APPROVER,
+        Act.RESOLVE_PERSON: _BY_AN_APPROVER,
         Act.STOP_CAMPAIGN: _ALONE_TO_PROTECT,
         Act.CONVERT: _ALONE,
         Act.CUTOVER_BACK: _ALONE,
@@ -230,6 +239,8 @@ def _suffice(need: Need, agreed: Sequence[Person], approvers_enabled: int) -> bo
     if need is Need.ONE:
         return True
     signed_in = [person for person in agreed if not person.by_host]
+    if need is Need.SIGNED_IN:
+        return bool(signed_in)
     if need is Need.APPROVALS and approvers_enabled < _APPROVERS_FOR_TWO:
         return bool(signed_in)
     return len(signed_in) > 1 and _has_approver(signed_in)

@@ -7,6 +7,8 @@ ProxyError
   ReplayDetected              an id that may be used once came a second time (SP-06)
   UpstreamUnavailable         this upstream cannot be asked now (no approved metadata, expired)
   SwitchRefused               an operator's switch that may not happen; nothing changed
+  RosterRefused               a change of the roster that may not happen; nothing changed
+  ListRefused                 a list of people that an import cannot use: all problems at once
   SamlError                   carries the rule of docs/security that refused
     MalformedMessage          not a SAML message at all: encoding, size, XML
     UnsupportedSignature      a request signed in a way Mattermost can be told to avoid
@@ -29,9 +31,11 @@ from idp_proxy.errors.base import (
     ConfigError,
     HostRefused,
     Internal,
+    ListRefused,
     NotFound,
     ProxyError,
     ReplayDetected,
+    RosterRefused,
     StoreAway,
     StoreConflict,
     StoreError,
@@ -77,6 +81,7 @@ __all__ = [
     "ConfigError",
     "HostRefused",
     "Internal",
+    "ListRefused",
     "LoginError",
     "LoginExpired",
     "LoginNotAsked",
@@ -98,6 +103,7 @@ __all__ = [
     "ReplayDetected",
     "RequestExpired",
     "RequestInvalid",
+    "RosterRefused",
     "RosterUnavailable",
     "SamlError",
     "StoreAway",

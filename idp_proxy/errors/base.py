@@ -61,6 +61,26 @@ class HostRefused(ProxyError):
     http_status = 409
 
 
+class ListRefused(ProxyError):
+    """A list of people that an import cannot use; `problems` names every one, with its place."""
+
+    code = "list_refused"
+    public = "The list of people is not usable; nothing was changed."
+    http_status = 409
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class RosterRefused(ProxyError):
+    """A change of the roster that may not happen; nothing was changed. `detail` says why."""
+
+    code = "roster_refused"
+    public = "The roster stays as it is."
+    http_status = 409
+
+
 class ReplayDetected(ProxyError):
     """An id that may be used once came a second time (SP-06)."""
 

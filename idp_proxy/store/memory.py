@@ -18,6 +18,7 @@ from idp_proxy.store.memory_factors import (
     MemoryFactorWrites,
 )
 from idp_proxy.store.memory_fleet import MemoryFleet
+from idp_proxy.store.memory_roster import MemoryRosterWrites, People, named, page
 from idp_proxy.store.records import used_id_digest
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from idp_proxy.audit.checkpoint import Checkpoint
     from idp_proxy.audit.verification import Verdict
     from idp_proxy.decision.drill import Drill
-    from idp_proxy.decision.roster import AdmittedByHand, RosterRow
+    from idp_proxy.decision.roster import Forecast, RosterRow
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Evidence, Transaction, UsedId
+    from idp_proxy.store.people import ImportRun, RosterTransaction
 
 _WAIT_S = 5.0
 _KEY_BYTES = 32
@@ -41,9 +43,7 @@ class _Contents:
     """What is remembered; a transaction writes into one of its own first."""
 
     used: dict[bytes, UsedId] = field(default_factory=dict)
-    people: dict[str, RosterRow] = field(default_factory=dict)
-    ids_by_key: dict[str, str] = field(default_factory=dict)
-    by_hand: dict[str, AdmittedByHand] = field(default_factory=dict)
+    people: People = field(default_factory=People)
     proofs: dict[str, datetime] = field(default_factory=dict)
     evidence: list[tuple[Evidence, str, datetime]] = field(default_factory=list)
     state: SwitchState | None = None
@@ -53,7 +53,7 @@ class _Contents:
     person_keys: dict[str, PersonKey] = field(default_factory=dict)
 
 
-class _MemoryTransaction(MemoryFactorWrites):
+class _MemoryTransaction(MemoryFactorWrites, MemoryRosterWrites):
     """A `store.base.Transaction`: reads through `staged` to `committed`, writes to `staged`."""
 
     def __init__(
@@ -63,23 +63,12 @@ class _MemoryTransaction(MemoryFactorWrites):
         chain: str,
         random_bytes: Callable[[int], bytes],
     ) -> None:
+        super().__init__(committed.people)
         self._committed = committed
         self.staged_factors = factors.copy()
         self._chain = chain
         self._random_bytes = random_bytes
         self.staged = _Contents(state=committed.state, drill=committed.drill)
-
-    def person(self, person_id: str) -> RosterRow | None:
-        return self.staged.people.get(person_id) or self._committed.people.get(person_id)
-
-    def person_by_lookup_key(self, key: str) -> RosterRow | None:
-        for row in self.staged.people.values():
-            if row.lookup_key == key:
-                return row
-        holder = self._committed.ids_by_key.get(key)
-        if holder is None or holder in self.staged.people:
-            return None
-        return self._committed.people[holder]
 
     def consume(self, *used: UsedId) -> None:
         fresh, again = 0, 0
@@ -93,18 +82,6 @@ class _MemoryTransaction(MemoryFactorWrites):
                 again += 1
         if fresh + again != len(used):
             raise ReplayDetected(f"used before: one of {', '.join(one.kind for one in used)}")
-
-    def save_person(self, row: RosterRow) -> None:
-        holder = None if row.lookup_key is None else self.person_by_lookup_key(row.lookup_key)
-        if holder is not None and holder.id != row.id:
-            raise StoreConflict("another person holds this lookup key")
-        self.staged.people[row.id] = row
-
-    def admitted_by_hand(self, person_id: str) -> AdmittedByHand | None:
-        return self.staged.by_hand.get(person_id) or self._committed.by_hand.get(person_id)
-
-    def admit_by_hand(self, admission: AdmittedByHand) -> None:
-        self.staged.by_hand[admission.person] = admission
 
     def note_proof(self, upstream: str, at: datetime) -> None:
         known = self.staged.proofs.get(upstream) or self._committed.proofs.get(upstream)
@@ -194,20 +171,12 @@ class MemoryStore(MemoryFleet, MemoryFactorReads):
             with self._committing:
                 self._commit(transaction.staged)
                 self._factors = transaction.staged_factors
+                self._contents.people.take(transaction.staged_people)
         finally:
             self._writing.release()
 
     def _commit(self, staged: _Contents) -> None:
         contents = self._contents
-        for row in staged.people.values():
-            former = contents.people.get(row.id)
-            if former is not None and former.lookup_key is not None:
-                contents.ids_by_key.pop(former.lookup_key, None)
-        for row in staged.people.values():
-            contents.people[row.id] = row
-            if row.lookup_key is not None:
-                contents.ids_by_key[row.lookup_key] = row.id
-        contents.by_hand.update(staged.by_hand)
         contents.used.update(staged.used)
         contents.proofs.update(staged.proofs)
         for noted in staged.evidence:
@@ -226,13 +195,38 @@ class MemoryStore(MemoryFleet, MemoryFactorReads):
     def person(self, person_id: str) -> RosterRow | None:
         """See `store.base.Store`."""
         with self._committing:
-            return self._contents.people.get(person_id)
+            return self._contents.people.rows.get(person_id)
 
     def person_by_lookup_key(self, key: str) -> RosterRow | None:
         """See `store.base.Store`."""
         with self._committing:
-            holder = self._contents.ids_by_key.get(key)
-            return None if holder is None else self._contents.people[holder]
+            holder = self._contents.people.ids_by_key.get(key)
+            return None if holder is None else self._contents.people.rows[holder]
+
+    def writing_people(self) -> AbstractContextManager[RosterTransaction]:
+        """See `store.people.RosterStore`."""
+        return self._transaction()
+
+    def people_after(self, person_id: str, limit: int) -> tuple[RosterRow, ...]:
+        """See `store.people.RosterStore`."""
+        with self._committing:
+            return page(self._contents.people, person_id, limit)
+
+    def named(self, text: str) -> tuple[RosterRow, ...]:
+        """See `store.people.RosterStore`."""
+        with self._committing:
+            return named(self._contents.people, text)
+
+    def import_runs(self) -> tuple[ImportRun, ...]:
+        """See `store.people.RosterStore`."""
+        with self._committing:
+            runs = self._contents.people.runs
+            return tuple(runs[source] for source in sorted(runs))
+
+    def forecast(self) -> Forecast | None:
+        """See `store.people.RosterStore`."""
+        with self._committing:
+            return self._contents.people.forecast
 
     def is_used(self, used: UsedId) -> bool:
         """See `store.base.Store`."""

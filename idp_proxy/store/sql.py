@@ -13,31 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
 
 from idp_proxy.audit.chain import start
 from idp_proxy.audit.prepared import Prepared
-from idp_proxy.decision.roster import AdmittedByHand
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
 from idp_proxy.store import schema
 from idp_proxy.store.database import Database
 from idp_proxy.store.factors import SqlFactorReads, SqlFactorWrites
 from idp_proxy.store.fleet import SqlFleet, note_evidence
 from idp_proxy.store.records import (
-    admission_record,
     drill_from,
     drill_record,
     person_from,
-    person_record,
     state_from,
     state_record,
     used_id_digest,
 )
+from idp_proxy.store.roster import SqlRoster, SqlRosterWrites
 from idp_proxy.store.tables import (
     drill,
     proof,
     roster,
-    roster_admission,
     switch_state,
     used_id,
 )
@@ -55,6 +51,7 @@ if TYPE_CHECKING:
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Evidence, Transaction, UsedId
+    from idp_proxy.store.people import RosterTransaction
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -64,7 +61,6 @@ _PERSON = select(roster).where(roster.c.id == bindparam("of_id"))
 _PERSON_BY_KEY = select(roster).where(roster.c.lookup_key == bindparam("of_key"))
 _PERSON_HELD = Prepared(_PERSON.with_for_update())
 _PERSON_BY_KEY_HELD = Prepared(_PERSON_BY_KEY.with_for_update())
-_BY_HAND = select(roster_admission).where(roster_admission.c.person == bindparam("of_person"))
 _PROOFS = select(proof)
 _DRILL = select(drill)
 _REPLACE_DRILL = update(drill).where(drill.c.version == bindparam("expected_version"))
@@ -77,9 +73,7 @@ class _Upserts:
     """The statements that every dialect words in its own way."""
 
     consume: Prepared
-    save_person: Prepared
     note_proof: Prepared
-    admit_by_hand: Executable
     first_state: Executable
     first_drill: Executable
 
@@ -87,8 +81,6 @@ class _Upserts:
 @cache
 def _upserts(dialect: str) -> _Upserts:
     insert = _INSERT[dialect]
-    person = insert(roster)
-    admission = insert(roster_admission)
     proven = insert(proof)
     used = insert(used_id)
     return _Upserts(
@@ -100,30 +92,12 @@ def _upserts(dialect: str) -> _Upserts:
                 where=used_id.c.attempt == used.excluded.attempt,
             )
         ),
-        save_person=Prepared(
-            person.on_conflict_do_update(
-                index_elements=[roster.c.id],
-                set_={
-                    column.name: person.excluded[column.name]
-                    for column in roster.c
-                    if column.name != "id"
-                },
-            )
-        ),
         note_proof=Prepared(
             proven.on_conflict_do_update(
                 index_elements=[proof.c.upstream],
                 set_={"at": proven.excluded.at},
                 where=proof.c.at < proven.excluded.at,
             )
-        ),
-        admit_by_hand=admission.on_conflict_do_update(
-            index_elements=[roster_admission.c.person],
-            set_={
-                column.name: admission.excluded[column.name]
-                for column in roster_admission.c
-                if column.name != "person"
-            },
         ),
         first_state=_counted(insert(switch_state).on_conflict_do_nothing()),
         first_drill=_counted(insert(drill).on_conflict_do_nothing()),
@@ -155,7 +129,7 @@ def consume(connection: Connection, used: Sequence[UsedId]) -> None:
         raise ReplayDetected(f"used before: one of {', '.join(one.kind for one in used)}")
 
 
-class SqlTransaction(SqlFactorWrites):
+class SqlTransaction(SqlFactorWrites, SqlRosterWrites):
     """A `store.base.Transaction` on an open connection; who opened it commits."""
 
     def __init__(self, connection: Connection, audit: AuditLog) -> None:
@@ -177,22 +151,6 @@ class SqlTransaction(SqlFactorWrites):
     def consume(self, *used: UsedId) -> None:
         """See `store.base.Transaction`."""
         consume(self._connection, used)
-
-    def save_person(self, row: RosterRow) -> None:
-        """See `store.base.Transaction`."""
-        try:
-            self._upserts.save_person.run(self._connection, person_record(row))
-        except IntegrityError as error:
-            raise StoreConflict("another person holds this lookup key") from error
-
-    def admitted_by_hand(self, person_id: str) -> AdmittedByHand | None:
-        """See `store.base.Transaction`."""
-        found = self._connection.execute(_BY_HAND, {"of_person": person_id}).first()
-        return None if found is None else AdmittedByHand(**found._asdict())
-
-    def admit_by_hand(self, admission: AdmittedByHand) -> None:
-        """See `store.base.Transaction`."""
-        self._connection.execute(self._upserts.admit_by_hand, admission_record(admission))
 
     def note_proof(self, upstream: str, at: datetime) -> None:
         """See `store.base.Transaction`."""
@@ -235,7 +193,7 @@ class SqlTransaction(SqlFactorWrites):
         return self._audit.adopt(self._connection, rows, people)
 
 
-class SqlStore(SqlFleet, SqlFactorReads):
+class SqlStore(SqlFleet, SqlRoster, SqlFactorReads):
     """The `store.base.Store` and `FleetStore` in a SQL database whose shape is up to date."""
 
     def __init__(self, url: str | URL, audit: AuditLog, *, may_be_away: bool = False) -> None:
@@ -264,6 +222,10 @@ class SqlStore(SqlFleet, SqlFactorReads):
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """See `store.base.Store`."""
+        return self._transaction()
+
+    def writing_people(self) -> AbstractContextManager[RosterTransaction]:
+        """See `store.people.RosterStore`."""
         return self._transaction()
 
     @contextmanager

@@ -76,11 +76,28 @@ def _one_value(canonical: str, source: str, verified: VerifiedAssertion) -> str 
     if len(found) > 1:
         raise AssertionInvalid("SP-10", f"{where}: {len(found)} values where one must be")
     value = found[0] if found else ""
-    longest = _DECISIVE.get(canonical)
-    why = _why_unfit(value) if longest is None else why_ambiguous(value, longest)
-    if why is not None:
+    if (why := _why_unusable(canonical, value)) is not None:
         raise AssertionInvalid("SP-10", f"{where}: {why}")
     return value
+
+
+def value_problem(canonical: str, value: str, email_domains: frozenset[str]) -> str | None:
+    """Why a value that no assertion brought, but an import, cannot count either; None if it can."""
+    if (why := _why_unusable(canonical, value)) is not None:
+        return why
+    if canonical != "email":
+        return None
+    match = _EMAIL.fullmatch(value)
+    if match is None:
+        return "is no email address"
+    if email_domains and match[1].lower() not in email_domains:
+        return f"an address in {match[1]!r}, which is not in the active's email_domains (FO-10)"
+    return None
+
+
+def _why_unusable(canonical: str, value: str) -> str | None:
+    longest = _DECISIVE.get(canonical)
+    return _why_unfit(value) if longest is None else why_ambiguous(value, longest)
 
 
 def _why_unfit(value: str) -> str | None:

@@ -43,6 +43,9 @@ WHO = {
     Act.DISABLE: (Need.ONE, {O, A, S}, set()),
     Act.ENABLE: (Need.ONE, {O, A}, set()),
     Act.BLOCK_PERSON: (Need.ONE, {H, O, A, S}, set()),
+    Act.UNBLOCK_PERSON: (Need.SIGNED_IN, {A}, set()),
+    Act.ADMIT_PERSON: (Need.SIGNED_IN, {A}, set()),
+    Act.RESOLVE_PERSON: (Need.SIGNED_IN, {A}, set()),
     Act.STOP_CAMPAIGN: (Need.ONE, {O, A, S}, set()),
     Act.CONVERT: (Need.ONE, {O, A}, set()),
     Act.CUTOVER_BACK: (Need.ONE, {O, A}, set()),
@@ -177,6 +180,17 @@ def test_before_the_first_operator_the_host_acts_alone_but_never_below_the_floor
         )
 
 
+@pytest.mark.parametrize(
+    ("people", "override", "expected"),
+    [([ANNA], False, G), ([ROOT], False, R), ([ROOT], True, OV), ([ROOT, ANNA], False, R)],
+    ids=["approver", "host", "host by override", "begun by the host"],
+)
+def test_who_lets_a_person_in_is_an_approver_who_signed_in(
+    people: list[Person], override: bool, expected: str
+) -> None:
+    assert said(asked(Act.ADMIT_PERSON, people, override=override)) == expected
+
+
 def test_a_name_without_an_operator_behind_it_is_nobody() -> None:
     assert isinstance(asked(Act.HOLD, [OLGA], operators_exist=False), Refused)
 
@@ -288,7 +302,7 @@ def test_what_no_mixture_of_people_may_bring_about(
         if RULES[act].need is Need.TWO or (RULES[act].need is Need.APPROVALS and approvers > 1):
             assert len({one.human for one in counted}) > 1
             assert any(Role.APPROVER in one.roles for one in counted)
-        if RULES[act].need is Need.APPROVALS:
+        if RULES[act].need in {Need.APPROVALS, Need.SIGNED_IN}:
             assert counted
     if isinstance(verdict, Granted) and verdict.countdown is not None:
         assert override

@@ -9,14 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idp_proxy import errors, links
-from idp_proxy.errors import ConfigError, HostRefused, ProxyError, SwitchRefused
+from idp_proxy.errors import (
+    ConfigError,
+    HostRefused,
+    ListRefused,
+    ProxyError,
+    RosterRefused,
+    SwitchRefused,
+)
 from idp_proxy.web.wording import Language, choose_language, error_wording, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # Raised by commands and at the start only; a page would show the root's words.
-NEVER_IN_A_BROWSER: tuple[type[ProxyError], ...] = (ConfigError, HostRefused, SwitchRefused)
+NEVER_IN_A_BROWSER: tuple[type[ProxyError], ...] = (
+    ConfigError,
+    HostRefused,
+    ListRefused,
+    RosterRefused,
+    SwitchRefused,
+)
 
 
 def every_error() -> list[type[ProxyError]]:

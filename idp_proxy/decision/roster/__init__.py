@@ -5,6 +5,20 @@ its subject is only a key into what the active said before. `learn` is what a ve
 at the active does to the roster; `judge_standby` what a standby's subject finds there.
 """
 
+from idp_proxy.decision.roster.forecast import NO_FACTOR, Casting, Forecast
+from idp_proxy.decision.roster.imports import (
+    GIVEN_UP_AFTER,
+    Effect,
+    Landed,
+    Listed,
+    Run,
+    Tally,
+    fo_08_sync_age,
+    land,
+    unnamed,
+    why_refused,
+)
+from idp_proxy.decision.roster.looks import Comparison, Look, Odd
 from idp_proxy.decision.roster.rows import (
     BY_OPERATOR,
     DEACTIVATED,
@@ -15,6 +29,7 @@ from idp_proxy.decision.roster.rows import (
     learn_late,
     lookup_key,
     placed,
+    resolved,
 )
 from idp_proxy.decision.roster.standby import (
     CHECKS,
@@ -36,10 +51,20 @@ __all__ = [
     "BY_OPERATOR",
     "CHECKS",
     "DEACTIVATED",
+    "GIVEN_UP_AFTER",
     "IMPORTED",
     "MISSING",
+    "NO_FACTOR",
     "Admitted",
     "AdmittedByHand",
+    "Casting",
+    "Comparison",
+    "Effect",
+    "Forecast",
+    "Landed",
+    "Listed",
+    "Look",
+    "Odd",
     "Question",
     "Refusal",
     "Refused",
@@ -47,12 +72,19 @@ __all__ = [
     "RoleRule",
     "RosterPolicy",
     "RosterRow",
+    "Run",
     "SecondAttribute",
+    "Tally",
+    "fo_08_sync_age",
     "identity_of",
     "judge_row",
     "judge_standby",
+    "land",
     "learn",
     "learn_late",
     "lookup_key",
     "placed",
+    "resolved",
+    "unnamed",
+    "why_refused",
 ]

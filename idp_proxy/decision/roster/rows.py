@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from idp_proxy.decision.subject import Subject
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 IMPORTED: Final = "import:"
 #: The block of an operator, which no import takes away.
 BY_OPERATOR: Final = "operator"
-#: Mattermost says that the account is deactivated.
-DEACTIVATED: Final = "deactivated"
+#: In front of the import that says that the account is deactivated.
+DEACTIVATED: Final = "deactivated:"
 #: In front of the import that is authoritative and no longer names the person.
 MISSING: Final = "missing:"
 
@@ -32,7 +32,7 @@ class RosterRow:
 
     `confirmed_at` is the last login at the active, `imported_at` the last authoritative import that
     named the person. `blocks` says who blocked them, each in words of its own (`BY_OPERATOR`,
-    `DEACTIVATED`, `MISSING` and an import's name): each may take away only its own. `roles` are
+    `DEACTIVATED` or `MISSING` and an import's name): each may take away only its own. `roles` are
     Mattermost's, as its list gave them.
     """
 
@@ -97,6 +97,17 @@ def learn_late(
     if confirmed is not None and logged_in is not None and confirmed > logged_in:
         return ()
     return placed(late, known, holder)
+
+
+def resolved(owner: RosterRow, rivals: Iterable[RosterRow]) -> tuple[RosterRow, ...]:
+    """The rows to write when an operator says that the link key of `owner`'s row is theirs alone.
+
+    `rivals` are others who hold it or claim it: they are left without a key, so that no standby
+    finds them until the active names another one.
+    """
+    lost = (replace(row, lookup_key=None, conflict=False) for row in rivals if row.id != owner.id)
+    key = lookup_key(owner.link_key) or None
+    return (*lost, replace(owner, lookup_key=key, conflict=False))
 
 
 def placed(

@@ -16,6 +16,9 @@ _WORDS = {
     Act.DISABLE: "disable an upstream",
     Act.ENABLE: "enable an upstream",
     Act.BLOCK_PERSON: "block a person",
+    Act.UNBLOCK_PERSON: "unblock a person",
+    Act.ADMIT_PERSON: "admit a person for one outage",
+    Act.RESOLVE_PERSON: "say whose a link key is that two people hold",
     Act.STOP_CAMPAIGN: "stop a campaign of the conversion",
     Act.CONVERT: "convert within a confirmed envelope",
     Act.CUTOVER_BACK: "lead Mattermost back past the proxy",
@@ -36,6 +39,7 @@ _WORDS = {
 }
 _PEOPLE = {
     Need.ONE: "one",
+    Need.SIGNED_IN: "one, signed in as an operator",
     Need.APPROVALS: "one; two once two approvers are enabled",
     Need.TWO: "two",
     Need.NEVER: "**nobody, ever**",

@@ -1,0 +1,209 @@
+"""`roster import` and `roster confirm`: a list of people becomes part of the roster."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from idp_proxy.cli.approving import OverrideOption, ask, proposed
+from idp_proxy.cli.approving import confirm as agree
+from idp_proxy.cli.roster.lists import (
+    ConfiguredOption,
+    CsvOption,
+    Wanted,
+    digest_of,
+    journey,
+    lists,
+)
+from idp_proxy.cli.session import (
+    ConfigOption,
+    JsonOption,
+    ReasonOption,
+    actor,
+    clock,
+    command_line,
+    opened_store,
+    screen,
+    settings_of,
+    shown_next,
+    tell,
+)
+from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption
+from idp_proxy.decision.approval import Act
+from idp_proxy.decision.roster import Effect, Run, why_refused
+from idp_proxy.errors import RosterRefused
+from idp_proxy.listing.base import Staged
+from idp_proxy.operators.consent import Wish
+
+if TYPE_CHECKING:
+    from idp_proxy.config import Settings
+    from idp_proxy.listing.base import PeopleList
+    from idp_proxy.roster_import import Plan
+    from idp_proxy.store.sql import SqlStore
+
+_REPLACE = "replace"
+_BLOCK = "block"
+_WORDS = {
+    Effect.NEW: "new in the roster",
+    Effect.CHANGED: "described anew",
+    Effect.CONFIRMED: "confirmed as they are",
+    Effect.DIFFERS: "differ from what a login or another list said; that stays",
+    Effect.CONFLICT: "hold a link key with somebody else",
+    Effect.INCOMPLETE: "incomplete in the list; nothing is learned of them",
+    Effect.DEACTIVATED: "deactivated",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """The options of an import."""
+
+    replace: bool = False
+    partial: bool = False
+    block: bool = False
+    dry: bool = False
+    as_json: bool = False
+
+    @property
+    def flags(self) -> str:
+        """What of it takes two people, in one word for the audit; "" if nothing does."""
+        found = [name for name, on in ((_REPLACE, self.replace), (_BLOCK, self.block)) if on]
+        return "+".join(found)
+
+
+def import_people(
+    csv: CsvOption = None,
+    *,
+    configured: ConfiguredOption = False,
+    replace: Annotated[
+        bool, typer.Option(help="Overwrite what logins said too; takes two people.")
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option(help="The list is not everybody: it blocks nobody it does not name.")
+    ] = False,
+    block_many: Annotated[
+        bool, typer.Option(help="Block more people than are allowed at once; takes two people.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="Show what would happen, and stop.")] = False,
+    reason: ReasonOption = "an import",
+    as_name: AsOption = None,
+    override: OverrideOption = None,
+    password_from: PasswordOption = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Confirm, learn and block people by an authoritative list. A bad list changes nothing.
+
+    A person whom the list no longer names is blocked. What a login at the active said stays.
+    """
+    settings = settings_of(config)
+    how = _How(replace, partial, block_many, dry_run, as_json)
+    chosen = lists(settings, Wanted(csv, configured))
+    with opened_store(settings) as store:
+        for people in chosen:
+            by = actor()
+            if how.flags and not how.dry:
+                wish = Wish(Act.ROSTER_REPLACE, _target(people, how), reason)
+                means = Means(as_name, override, password_from)
+                again = () if csv is None else ("--csv", str(csv))
+                by = ask(settings, store, wish, means, "roster", "confirm", *again).actor
+            _carry_out(settings, store, people, how, by)
+
+
+def confirm(
+    proposal_id: Annotated[str, typer.Argument(metavar="ID", help="The proposal.")],
+    csv: CsvOption = None,
+    as_name: AsOption = None,
+    password_from: PasswordOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Agree, as the second person, to an import that takes two, and carry it out.
+
+    A CSV file is named again, and must be the very one that was proposed.
+    """
+    settings = settings_of(config)
+    with opened_store(settings) as store:
+        made = proposed(settings, store, proposal_id, {Act.ROSTER_REPLACE})
+        source, flags, digest = made.target.split()
+        chosen = {one.name: one for one in lists(settings, Wanted(csv, configured=csv is None))}
+        if source not in chosen:
+            raise RosterRefused(f"the proposal is about the list {source!r}; name it as it was")
+        how = _How(replace=_REPLACE in flags, block=_BLOCK in flags)
+        if digest_of(chosen[source]) != digest:
+            raise RosterRefused("this is another file than the one that was proposed")
+        means = Means(as_name, None, password_from)
+        _, approved = agree(settings, store, proposal_id, means, {Act.ROSTER_REPLACE})
+        _carry_out(settings, store, chosen[source], how, approved.actor)
+
+
+def _target(people: PeopleList, how: _How) -> str:
+    return f"{people.name} {how.flags} {digest_of(people)}"
+
+
+def _carry_out(settings: Settings, store: SqlStore, people: PeopleList, how: _How, by: str) -> None:
+    work = journey(settings, store)
+    run = Run(people.name, clock(), replaces=how.replace, partial=how.partial)
+    with Staged(settings.proxy.data_dir) as staged:
+        staged.take(people)
+        plan = work.plan(staged, run)
+        why = why_refused(plan.tally, run, work.most_percent, overridden=how.block)
+        if how.dry:
+            _show(plan, how, why)
+            return
+        if why is not None:
+            tell(_advice(plan))
+            raise RosterRefused(why)
+        work.carry_out(staged, plan, by, overridden=how.block)
+    _show(plan, how, None)
+
+
+def _advice(plan: Plan) -> str:
+    if not plan.tally.named:
+        return "look at the list first: it is empty"
+    return (
+        "look first: --dry-run names them; if the list is only a part of the people say --partial; "
+        "if they are really gone, --block-many takes two people or --override"
+    )
+
+
+def _show(plan: Plan, how: _How, why: str | None) -> None:
+    words = ("roster", "check") if why is None else ("roster", "import", "--help")
+    if how.as_json:
+        typer.echo(json.dumps(_as_json(plan, how, why) | {"next": command_line(*words)}, indent=2))
+        return
+    tally = plan.tally
+    table = Table(f"{plan.run.source}: {tally.named} people", "", "for example")
+    rows = [(_WORDS[effect], tally.effects[effect], effect.value) for effect in Effect]
+    rows.append(("not named any more: blocked", tally.blocked, "missing"))
+    rows.append(("unblocked", tally.unblocked, ""))
+    for what, count, kind in rows:
+        if count:
+            examples = ", ".join(plan.examples.get(kind, ())[:3]) if how.dry else ""
+            table.add_row(what, str(count), _printable(examples))
+    screen.print(table)
+    if why is not None:
+        tell(f"this import would be refused: {why}")
+    typer.echo("nothing was changed" if how.dry else "the import is complete")
+    typer.echo(shown_next(*words))
+
+
+def _as_json(plan: Plan, how: _How, why: str | None) -> dict[str, Any]:
+    tally = plan.tally
+    return {
+        "source": plan.run.source,
+        "dry_run": how.dry,
+        "people": tally.named,
+        **{effect.value: tally.effects[effect] for effect in Effect},
+        "blocked": tally.blocked,
+        "unblocked": tally.unblocked,
+        "would_be_refused": why,
+        "examples": {kind: list(ids) for kind, ids in plan.examples.items()} if how.dry else {},
+    }
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

@@ -1,0 +1,100 @@
+"""Which lists a command means, and the journey that holds them against the roster."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from idp_proxy.adapters import new_id
+from idp_proxy.cli.session import clock
+from idp_proxy.errors import ConfigError, ListRefused
+from idp_proxy.listing.base import Demands
+from idp_proxy.listing.csv_file import CsvFile
+from idp_proxy.roster_import import RosterImport
+
+if TYPE_CHECKING:
+    from idp_proxy.config import Settings
+    from idp_proxy.listing.base import PeopleList
+    from idp_proxy.store.sql import SqlStore
+
+
+CsvOption = Annotated[
+    Path | None, typer.Option("--csv", metavar="FILE", help="A CSV file with a head.")
+]
+ConfiguredOption = Annotated[
+    bool, typer.Option("--configured", help="The lists that [roster] names, for a timer.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The lists that the options of a command name."""
+
+    csv: Path | None = None
+    configured: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        """Whether no list is meant."""
+        return self.csv is None and not self.configured
+
+
+def lists(settings: Settings, wanted: Wanted) -> tuple[PeopleList, ...]:
+    """The lists, in the order in which they are imported. Raises `ConfigError` for none."""
+    found: list[PeopleList] = []
+    if wanted.csv is not None:
+        found.append(CsvFile(wanted.csv.absolute(), demands(settings)))
+    if wanted.configured:
+        found.extend(configured(settings))
+    if not found:
+        raise ConfigError(
+            ["no list is named: --csv FILE, or --configured for those that [roster] names"]
+        )
+    return tuple(found)
+
+
+def configured(settings: Settings) -> tuple[PeopleList, ...]:
+    """The lists that `[roster]` names: what a timer imports every night."""
+    file = settings.roster.csv
+    return () if file is None else (CsvFile(file, demands(settings)),)
+
+
+def demands(settings: Settings) -> Demands:
+    """What each list must say of everybody: who they are, and whether they have a role."""
+    active = settings.upstreams[0]
+    roles = {rule.attribute for rule in settings.roster.policy.roles}
+    return Demands(
+        known=frozenset(active.attributes),
+        needed=("id", "email", "username", *_key(settings), *sorted(roles)),
+        domains=active.email_domains,
+    )
+
+
+def _key(settings: Settings) -> tuple[str, ...]:
+    return ("link_key",) if "link_key" in settings.upstreams[0].attributes else ()
+
+
+def digest_of(people: PeopleList) -> str:
+    """What a second person agrees to: the content of a file; of another list only its name."""
+    if not isinstance(people, CsvFile):
+        return "-"
+    try:
+        with people.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ListRefused([f"{people.path}: cannot be read: {error.strerror}"]) from error
+
+
+def journey(settings: Settings, store: SqlStore) -> RosterImport:
+    """What holds a list against the roster."""
+    return RosterImport(
+        store=store,
+        host=settings.proxy.host,
+        most_percent=settings.roster.most_blocked_percent,
+        now=clock,
+        new_id=new_id,
+    )

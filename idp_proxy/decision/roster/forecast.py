@@ -1,0 +1,69 @@
+"""If the active died now: who gets in by a standby, and why the others do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from idp_proxy.decision.roster.standby import Question, Refused, judge_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from idp_proxy.decision.roster.rows import RosterRow
+    from idp_proxy.decision.roster.standby import RosterPolicy
+
+#: Beside the refusals of `standby`: the floor asks for a second factor, and there is none.
+NO_FACTOR: Final = "no_second_factor"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a forecast said, as it is kept. `refused` counts people by the reason that keeps them
+    out; who is blocked stands there too.
+    """
+
+    at: datetime
+    upstream: str
+    people: int
+    get_in: int
+    refused: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class Casting:
+    """Makes a forecast for the standby `upstream`, row by row. `enrolled` says who has a second
+    factor; None where none is needed there.
+    """
+
+    upstream: str
+    policy: RosterPolicy
+    now: datetime
+    enrolled: frozenset[str] | None = None
+    get_in: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: RosterRow) -> str | None:
+        """One more person: the reason that keeps them out, None if they get in."""
+        reason = self._reason(row)
+        if reason is None:
+            self.get_in += 1
+        else:
+            self.refused[reason] += 1
+        return reason
+
+    def _reason(self, row: RosterRow) -> str | None:
+        verdict = judge_row(Question(row, self.policy, self.now))
+        if isinstance(verdict, Refused):
+            return verdict.refusal.value
+        if row.lookup_key is None:
+            return "person_unknown"
+        missing = self.enrolled is not None and row.id not in self.enrolled
+        return NO_FACTOR if missing else None
+
+    def forecast(self) -> Forecast:
+        """What was found."""
+        people = self.get_in + self.refused.total()
+        return Forecast(self.now, self.upstream, people, self.get_in, dict(self.refused))

@@ -1,0 +1,234 @@
+"""What an authoritative import does to the roster: a list of people, held against the rows.
+
+An import confirms people, makes rows for those who never logged in, and blocks whom it no longer
+names. It overwrites what a login at the active said only where that is asked (`replace`), it takes
+away no block but its own, and it blocks nobody in a hurry: too many at once are refused.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from idp_proxy.decision.roster.rows import (
+    DEACTIVATED,
+    IMPORTED,
+    MISSING,
+    RosterRow,
+    lookup_key,
+    placed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+#: An import that wrote nothing for so long was given up, and another may begin.
+GIVEN_UP_AFTER: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One person as an import names them. `attributes` has every canonical name that it gives.
+
+    `roles` are Mattermost's, None where the import does not know them. One that is not `whole`
+    lacks something that a row needs: the person is there, and is neither learned nor confirmed.
+    """
+
+    id: str
+    link_key: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    roles: frozenset[str] | None = None
+    deactivated: bool = False
+    whole: bool = True
+
+    @property
+    def key(self) -> str | None:
+        """As `RosterRow.lookup_key`."""
+        return lookup_key(self.link_key) or None
+
+
+class Effect(enum.StrEnum):
+    """What an import does about one person it names."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    CONFIRMED = "confirmed"
+    DIFFERS = "differs"
+    CONFLICT = "conflict"
+    INCOMPLETE = "incomplete"
+    DEACTIVATED = "deactivated"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One import. `source` names it; `read_at` is when its list was read.
+
+    `replaces`: what logins said is overwritten. `partial`: the list is not everybody, so it blocks
+    nobody whom it does not name.
+    """
+
+    source: str
+    read_at: datetime
+    replaces: bool = False
+    partial: bool = False
+
+    def owns(self, row: RosterRow) -> bool:
+        """Whether this import may say who somebody is: it did before, or it replaces."""
+        return self.replaces or row.source == f"{IMPORTED}{self.source}"
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The rows to write for one person, in this order, and what that does."""
+
+    rows: tuple[RosterRow, ...]
+    effect: Effect
+
+
+def land(
+    listed: Listed, known: RosterRow | None, holder: RosterRow | None, run: Run, *, moves: bool
+) -> Landed:
+    """What `listed` makes of the row of this id (`known`) and of who holds the link key now.
+
+    `moves`: the list gives the holder another key, so that this one is free.
+    """
+    if known is None:
+        if listed.deactivated or not listed.whole:
+            return Landed((), Effect.DEACTIVATED if listed.deactivated else Effect.INCOMPLETE)
+        return _written(listed, None, holder, run, moves=moves, effect=Effect.NEW)
+    kept = replace(
+        known,
+        blocks=_blocks(known, listed, run),
+        roles=known.roles if listed.roles is None else listed.roles,
+    )
+    if listed.deactivated or not listed.whole:
+        return Landed((kept,), Effect.DEACTIVATED if listed.deactivated else Effect.INCOMPLETE)
+    if not run.owns(known):
+        return _confirmed(listed, known, kept, run)
+    same_key = _is_about_same_key(listed, known)
+    if same_key and known.conflict:
+        return Landed((replace(kept, imported_at=run.read_at),), Effect.CONFLICT)
+    effect = Effect.CONFIRMED if same_key and _agrees(listed, known) else Effect.CHANGED
+    return _written(listed, kept, holder, run, moves=moves, effect=effect)
+
+
+def _confirmed(listed: Listed, known: RosterRow, kept: RosterRow, run: Run) -> Landed:
+    """What somebody else said stays; the list vouches for it where it is about the same key."""
+    if not _is_about_same_key(listed, known):
+        return Landed((kept,), Effect.DIFFERS)
+    effect = Effect.CONFIRMED if _agrees(listed, known) else Effect.DIFFERS
+    return Landed((replace(kept, imported_at=run.read_at),), effect)
+
+
+def _is_about_same_key(listed: Listed, known: RosterRow) -> bool:
+    return listed.key == (lookup_key(known.link_key) or None)
+
+
+def _written(
+    listed: Listed,
+    known: RosterRow | None,
+    holder: RosterRow | None,
+    run: Run,
+    *,
+    moves: bool,
+    effect: Effect,
+) -> Landed:
+    """The row as the import has it. A login's word lasts while it was about the same key."""
+    same_key = known is not None and known.lookup_key == listed.key
+    row = RosterRow(
+        id=listed.id,
+        link_key=listed.link_key,
+        lookup_key=listed.key,
+        email=listed.attributes["email"],
+        username=listed.attributes["username"],
+        attributes=dict(listed.attributes),
+        source=f"{IMPORTED}{run.source}",
+        confirmed_at=known.confirmed_at if known is not None and same_key else None,
+        imported_at=run.read_at,
+        roles=listed.roles or frozenset(),
+    )
+    if holder is not None and holder.id != row.id and moves and run.owns(holder):
+        return Landed((replace(holder, lookup_key=None), *placed(row, known, None)), effect)
+    rows = placed(row, known, holder)
+    return Landed(rows, Effect.CONFLICT if rows[-1].conflict else effect)
+
+
+def _agrees(listed: Listed, known: RosterRow) -> bool:
+    """Whether the list says of a person what the row says, as far as it says anything."""
+    return all(known.attributes.get(name) == value for name, value in listed.attributes.items())
+
+
+def _blocks(known: RosterRow, listed: Listed, run: Run) -> frozenset[str]:
+    mine = {f"{MISSING}{run.source}", f"{DEACTIVATED}{run.source}"}
+    added = {f"{DEACTIVATED}{run.source}"} if listed.deactivated else set()
+    return known.blocks - mine | added
+
+
+def unnamed(row: RosterRow, run: Run) -> RosterRow | None:
+    """The row of somebody whom the list does not name, blocked for it; None if nothing changes.
+
+    Who logged in at the active after the list was read may be too new for it.
+    """
+    block = f"{MISSING}{run.source}"
+    if run.partial or block in row.blocks:
+        return None
+    if row.confirmed_at is not None and row.confirmed_at >= run.read_at:
+        return None
+    return replace(row, blocks=row.blocks | {block})
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an import does, counted. `rows` is the roster before it, `free` whom nobody blocked."""
+
+    effects: Counter[Effect] = field(default_factory=Counter)
+    rows: int = 0
+    free: int = 0
+    blocked: int = 0
+    unblocked: int = 0
+
+    def count(self, before: RosterRow | None, landed: Landed) -> None:
+        """One person whom the list names."""
+        self.effects[landed.effect] += 1
+        after = landed.rows[-1] if landed.rows else None
+        if before is not None and after is not None and before.blocked != after.blocked:
+            self.blocked += after.blocked
+            self.unblocked += before.blocked
+
+    @property
+    def named(self) -> int:
+        """How many people the list names."""
+        return self.effects.total()
+
+
+def why_refused(tally: Tally, run: Run, most_percent: int, *, overridden: bool) -> str | None:
+    """Why this import may not happen: a list that lost its people would lock everybody out."""
+    if not tally.named:
+        return "the list names nobody: an empty list never blocks people"
+    if tally.blocked and tally.blocked == tally.free:
+        return "it would block everybody who is not blocked yet; no override allows that"
+    allowed = max(1, tally.free * most_percent // 100)
+    if run.partial or tally.blocked <= allowed or overridden:
+        return None
+    return (
+        f"it would block {tally.blocked} of {tally.free} people; {allowed} are allowed at once "
+        f"([roster] max_blocked_percent = {most_percent})"
+    )
+
+
+def fo_08_sync_age(
+    source: str, completed_at: datetime | None, lasts: timedelta, now: datetime
+) -> str | None:
+    """What is wrong with the age of a source that is imported; None if its word still counts."""
+    if completed_at is None:
+        return f"FO-08: the import by {source} was never complete"
+    if now - completed_at > lasts:
+        return (
+            f"FO-08: the last complete import by {source} is {(now - completed_at).days} days old, "
+            f"allowed {lasts.days}"
+        )
+    return None
