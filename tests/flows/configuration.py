@@ -78,7 +78,7 @@ class Wanted:
     are lines of TOML; `attributes` is canonical name -> attribute Name, the same at each upstream;
     `link_keys` adds where an upstream has the link key, and a standby then gives nothing else;
     `metadata` replaces an upstream's own; `directory` is an `[[upstream]]` of kind "ldap", right
-    behind the active, and its password stands in keys/directory.password.
+    behind the active, and its password stands in keys/directory.password; `more` is further TOML.
     """
 
     upstreams: dict[str, str] = field(default_factory=lambda: {"active": "", "standby": ""})
@@ -89,6 +89,7 @@ class Wanted:
     link_keys: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, bytes] = field(default_factory=dict)
     directory: str = ""
+    more: str = ""
     public: str = PUBLIC
 
     def linked_by_mail(self) -> Wanted:
@@ -133,5 +134,5 @@ def write(folder: Path, wanted: Wanted) -> Settings:
             (keys / "directory.password").touch(mode=0o600)
             (keys / "directory.password").write_text(f"{DIRECTORY_PASSWORD}\n")
     file = folder / "idp-proxy.toml"
-    file.write_text(text, "utf-8")
+    file.write_text(f"{text}\n{wanted.more}\n", "utf-8")
     return load(file)

@@ -10,6 +10,9 @@ UID = "urn:oid:0.9.2342.19200300.100.1.1"
 GIVEN_NAME = "urn:oid:2.5.4.42"
 SURNAME = "urn:oid:2.5.4.4"
 
+#: Between the values of an attribute that has several.
+AND = "\ue000"
+
 #: Attribute Name -> field of `Person`: what an identity provider with urn:oid names releases.
 OID_ATTRIBUTES = {
     EMPLOYEE_NUMBER: "employee_number",

@@ -12,7 +12,7 @@ from lxml import etree
 
 from tests.support import saml_wire as wire
 from tests.support import xml_security
-from tests.support.people import OID_ATTRIBUTES
+from tests.support.people import AND, OID_ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -211,8 +211,11 @@ def _name_id(provider: Provider, question: Question, person: Person) -> etree._E
 def _attribute_statement(values: Mapping[str, str]) -> etree._Element:
     statement = _SAML("AttributeStatement")
     for name, value in values.items():
-        shown = _SAML("AttributeValue", value)
-        shown.set(_XSI_TYPE, "xs:string")
         name_format = _URI if name.startswith("urn:") else _BASIC
-        statement.append(_SAML("Attribute", shown, Name=name, NameFormat=name_format))
+        attribute = _SAML("Attribute", Name=name, NameFormat=name_format)
+        for one in value.split(AND):
+            shown = _SAML("AttributeValue", one)
+            shown.set(_XSI_TYPE, "xs:string")
+            attribute.append(shown)
+        statement.append(attribute)
     return statement
