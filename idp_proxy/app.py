@@ -37,6 +37,7 @@ from idp_proxy.decision.switching import Grace
 from idp_proxy.drill import Joining
 from idp_proxy.drill_pass import COOKIE, DrillPasses
 from idp_proxy.drill_pass import PURPOSE as DRILL
+from idp_proxy.enrolling import open_factors
 from idp_proxy.errors import ConfigError
 from idp_proxy.login import Login
 from idp_proxy.login_record import LoginRecord
@@ -58,7 +59,7 @@ from idp_proxy.standing_view import StandingView
 from idp_proxy.store.switch_view import SwitchView
 from idp_proxy.traffic import TELL_EVERY_S, TrafficMeter
 from idp_proxy.transaction import PURPOSE, CookieStyle
-from idp_proxy.web import acs, drill, failures, operations, rehearse, sso
+from idp_proxy.web import acs, drill, enroll, failures, operations, rehearse, sso
 from idp_proxy.web.acs import Rehearsals
 from idp_proxy.web.pages import Pages, origin
 from idp_proxy.web.threads import THREADS, THREADS_REMOTE, JourneyThreads
@@ -146,13 +147,18 @@ def build(
     drill_cookie = drills.name(COOKIE)
     app.router.routes.append(sso.route(login, pages, style, drill_cookie, threads))
     app.router.routes.append(drill.route(joining, pages, drills, drill_cookie, threads))
-    app.router.routes.append(acs.route(login, rehearsals, pages, style, threads))
+    standards = open_standards(settings, upstreams)
+    factors = open_factors(settings, store, upstreams, standards, _canaries(settings), style, now)
+    enrolments = None if factors is None else factors.enrolments
+    app.router.routes.append(acs.route(login, rehearsals, enrolments, pages, style, threads))
+    if factors is not None:
+        app.router.routes.extend(enroll.routes(factors.enrolments, factors.desk, pages, threads))
     app.router.routes.append(rehearse.route(rehearsals.journey, pages, rehearsals.style, threads))
     standing = StandingView(
         store=store,
         view=view,
         upstreams=upstreams,
-        standards=open_standards(settings, upstreams),
+        standards=standards,
         now=now,
         monotonic=monotonic,
         active_serves_on=spool is not None,

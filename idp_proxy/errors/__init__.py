@@ -20,6 +20,7 @@ ProxyError
       UpstreamRefused         a Response with another status than Success
   LoginError                  the journey of one person
     LoginUnknown, LoginExpired, LoginUnsolicited, LoginNotAsked, RelayStateRefused
+    EnrolmentOver, EnrolmentClosed   a second step is set up behind a login, in quiet times
     LoginRefused              who the person is does not suffice: one class for each page
   NotFound, WrongMethod, TooLarge, Internal   what HTTP itself has to say
 
@@ -46,6 +47,9 @@ from idp_proxy.errors.base import (
 )
 from idp_proxy.errors.login import (
     CanaryAccount,
+    EnrolmentClosed,
+    EnrolmentOver,
+    EnrolmentRefused,
     LoginError,
     LoginExpired,
     LoginNotAsked,
@@ -62,6 +66,8 @@ from idp_proxy.errors.login import (
     PersonUnknown,
     RelayStateRefused,
     RosterUnavailable,
+    SecondFactorLocked,
+    SecondFactorMissing,
 )
 from idp_proxy.errors.saml import (
     AssertionInvalid,
@@ -79,6 +85,9 @@ __all__ = [
     "AssertionInvalid",
     "CanaryAccount",
     "ConfigError",
+    "EnrolmentClosed",
+    "EnrolmentOver",
+    "EnrolmentRefused",
     "HostRefused",
     "Internal",
     "ListRefused",
@@ -106,6 +115,8 @@ __all__ = [
     "RosterRefused",
     "RosterUnavailable",
     "SamlError",
+    "SecondFactorLocked",
+    "SecondFactorMissing",
     "StoreAway",
     "StoreConflict",
     "StoreError",

@@ -125,3 +125,41 @@ class RosterUnavailable(LoginRefused):
     code = "roster_unavailable"
     public = "The replacement login service cannot check your account right now."
     http_status = 503
+
+
+class SecondFactorMissing(LoginRefused):
+    """A password alone does not suffice here, and the person set up no second step."""
+
+    code = "second_factor_missing"
+    public = "You have no second step for the replacement login."
+
+
+class SecondFactorLocked(LoginRefused):
+    """Too many wrong codes behind a right password; a passkey would still count."""
+
+    code = "second_factor_locked"
+    public = "Too many wrong codes were entered."
+    http_status = 429
+
+
+class EnrolmentRefused(LoginRefused):
+    """This person, or nothing more of this kind, may not be set up as a second step."""
+
+    code = "enrolment_refused"
+    public = "This cannot be set up as your second step."
+
+
+class EnrolmentOver(LoginError):
+    """No login at the active that is a few minutes old stands behind the pages of a second step."""
+
+    code = "enrolment_over"
+    public = "Please log in once more to change your second step."
+    http_status = 403
+
+
+class EnrolmentClosed(LoginError):
+    """The active does not serve, or is not seen to work: nobody sets up a second step."""
+
+    code = "enrolment_closed"
+    public = "A second step cannot be set up right now."
+    http_status = 503

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.routing import Route
 
-from idp_proxy.web.intake import by_link, demand_our_form
+from idp_proxy.web.intake import came_by, demand_our_form
+from idp_proxy.web.next_steps import Way
 from idp_proxy.web.wording import choose_language
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def route(
     """`/drill/join/TOKEN`: GET says what taking part means, the form on that page takes part."""
 
     async def opened(request: Request) -> Response:
-        by_link(request)
+        came_by(request, Way.LINK)
         token: str = request.path_params["token"]
         language = choose_language(request.headers.get("accept-language", ""))
         if request.method == "GET":

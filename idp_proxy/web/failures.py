@@ -20,7 +20,7 @@ from idp_proxy.errors import (
     TooLarge,
     WrongMethod,
 )
-from idp_proxy.web.intake import came_by_link, from_app, loggable_path
+from idp_proxy.web.intake import from_app, loggable_path, way_of
 from idp_proxy.web.wording import choose_language
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def install(app: FastAPI, pages: Pages, new_id: Callable[[], str], end_of_pass: 
             error_id,
             language,
             from_app=from_app(request),
-            by_link=came_by_link(request),
+            came=way_of(request),
         )
         if isinstance(error, PersonNotInDrill):
             page.headers.append("Set-Cookie", end_of_pass)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 from idp_proxy.errors import MalformedMessage, TooLarge
 from idp_proxy.links import LinkFollowed
 from idp_proxy.saml.bindings import MAX_FORM
+from idp_proxy.web.next_steps import Way
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 _BODY_WITHIN_S: Final = 15
+_MOST_FIELDS: Final = 20
 _FORM: Final = "application/x-www-form-urlencoded"
 #: What stands behind these is a secret until it was used.
 _OF_A_LINK: Final = re.compile(r"((?:rehearse|drill/join)/+).+", re.IGNORECASE | re.DOTALL)
@@ -53,25 +56,41 @@ def from_app(request: Request) -> bool:
     return "mattermost" in request.headers.get("user-agent", "").lower()
 
 
-async def demand_our_form(request: Request) -> None:
-    """The form of our own page was posted, and no other site's: a link is followed by a person.
+async def demand_our_form(request: Request) -> bytes:
+    """What the form of our own page posted, and no other site's: a link is followed by a person.
 
     Every browser says so since 2023 (W3C Fetch Metadata); of an older one nothing is known. Raises
     `LinkFollowed`, and as `form_body`.
     """
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise LinkFollowed("the form was posted by another site")
-    await form_body(request)
+    return await form_body(request)
 
 
-def by_link(request: Request) -> None:
+async def our_fields(request: Request) -> dict[str, str]:
+    """The fields of our own form, each once. Raises as `demand_our_form`, and `MalformedMessage`
+    for a body that is no form of ours.
+    """
+    body = await demand_our_form(request)
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise MalformedMessage("XML-03", "the body is no form of ours") from error
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise MalformedMessage("XML-03", "a field came twice")
+    return fields
+
+
+def came_by(request: Request, way: Way) -> None:
     """Note that what goes wrong from here on did not begin at Mattermost."""
-    request.state.by_link = True
+    request.state.way = way
 
 
-def came_by_link(request: Request) -> bool:
-    """Whether `by_link` was noted of this request."""
-    return getattr(request.state, "by_link", False)
+def way_of(request: Request) -> Way:
+    """What `came_by` noted of this request."""
+    found: Way = getattr(request.state, "way", Way.MATTERMOST)
+    return found
 
 
 def loggable_path(request: Request) -> str:

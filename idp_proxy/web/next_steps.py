@@ -6,12 +6,15 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 from idp_proxy.errors import (
+    EnrolmentClosed,
+    EnrolmentOver,
     LoginRefused,
     PersonConverted,
     PersonNotInDrill,
     ProxyError,
     ReplayDetected,
     RosterUnavailable,
+    SecondFactorLocked,
     UnknownServiceProvider,
     UnsupportedSignature,
     WrongAcs,
@@ -22,9 +25,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class Way(enum.Enum):
+    """How a person came to us: from Mattermost, by a link that a command made, or by our own page
+    for second steps.
+    """
+
+    MATTERMOST = "mattermost"
+    LINK = "link"
+    ENROLMENT = "enrolment"
+
+
 class NextStep(enum.Enum):
     """The one thing an error page offers first. What goes wrong behind a link, such as that of a
-    rehearsal, does not begin at Mattermost: LINK_AGAIN.
+    rehearsal, does not begin at Mattermost: LINK_AGAIN. Nor does what is behind /enroll:
+    ENROL_AGAIN.
     """
 
     START_AGAIN = "start_again"
@@ -32,6 +46,7 @@ class NextStep(enum.Enum):
     ASK_SUPPORT = "ask_support"
     NEW_LINK = "new_link"
     LINK_AGAIN = "link_again"
+    ENROL_AGAIN = "enrol_again"
 
 
 # An error takes the step of the nearest class above it that stands here.
@@ -46,11 +61,15 @@ _NEXT_STEPS: Final[Mapping[type[ProxyError], NextStep]] = {
     PersonNotInDrill: NextStep.START_AGAIN,
     RosterUnavailable: NextStep.START_AGAIN,
     LinkRefused: NextStep.NEW_LINK,
+    EnrolmentClosed: NextStep.ENROL_AGAIN,
+    EnrolmentOver: NextStep.ENROL_AGAIN,
+    SecondFactorLocked: NextStep.START_AGAIN,
 }
 _AT_MATTERMOST: Final = {NextStep.START_AGAIN, NextStep.OPEN_MATTERMOST}
+_ELSEWHERE: Final = {Way.LINK: NextStep.LINK_AGAIN, Way.ENROLMENT: NextStep.ENROL_AGAIN}
 
 
-def next_step(kind: type[ProxyError], *, by_link: bool = False) -> NextStep:
-    """What a person may do after an error of class `kind`; `by_link` if they came by a link."""
+def next_step(kind: type[ProxyError], came: Way = Way.MATTERMOST) -> NextStep:
+    """What a person may do after an error of class `kind`, who `came` that way."""
     step = next(_NEXT_STEPS[cls] for cls in kind.__mro__ if cls in _NEXT_STEPS)
-    return NextStep.LINK_AGAIN if by_link and step in _AT_MATTERMOST else step
+    return _ELSEWHERE.get(came, step) if step in _AT_MATTERMOST else step

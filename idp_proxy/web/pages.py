@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, Response
 
 from idp_proxy.errors import ConfigError, Internal, ProxyError, WrongMethod
 from idp_proxy.web.form import MARK, FormPage
-from idp_proxy.web.next_steps import next_step
+from idp_proxy.web.next_steps import Way, next_step
 from idp_proxy.web.wording import Language, error_wording, texts
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ _TEMPLATES: Final = Environment(
 )
 
 
-def _source_hash(template: str) -> str:
+def source_of(template: str) -> str:
     """The CSP source that allows exactly this inline script or style (CSP 3 section 2.3.1)."""
     octets = _TEMPLATES.get_template(template).render().encode()
     return f"'sha256-{base64.b64encode(hashlib.sha256(octets).digest()).decode()}'"
 
 
-_STYLE: Final = _source_hash("page.css")
-_SCRIPT: Final = _source_hash("submit.js")
+_STYLE: Final = source_of("page.css")
+_SCRIPT: Final = source_of("submit.js")
 
 _START_OF_SAML: Final = "/login/sso/saml"
 _HOST: Final = re.compile(r"[a-z0-9.-]+|[0-9a-f:.]+")
@@ -138,15 +138,15 @@ class Pages:
         language: Language = Language.EN,
         *,
         from_app: bool = False,
-        by_link: bool = False,
+        came: Way = Way.MATTERMOST,
     ) -> Response:
         """The page for `error`: its public text, what to do, and `error_id` for the help desk.
 
         Nothing of the instance is shown, so neither its `detail` nor anything a client sent. A link
         opened from Mattermost's app would log in the browser instead, so an app gets none; nor does
-        who came `by_link`, and not from Mattermost.
+        who `came` by a link, and not from Mattermost.
         """
-        response = self._page(
+        response = self.page(
             "error.html",
             language,
             csp="form-action 'none'",
@@ -154,7 +154,7 @@ class Pages:
             error=error_wording(type(error), language),
             code=type(error).code,
             error_id=error_id,
-            step=next_step(type(error), by_link=by_link).value,
+            step=next_step(type(error), came).value,
             from_app=from_app,
         )
         if isinstance(error, WrongMethod):
@@ -175,7 +175,7 @@ class Pages:
         that posts to this very address. "any-https" if that leads on to an upstream.
         """
         sources = ["'self'", *(self._upstream_sources() if form_action == "any-https" else ())]
-        return self._page(
+        return self.page(
             "question.html",
             language,
             csp=f"form-action {' '.join(sources)}",
@@ -185,7 +185,7 @@ class Pages:
 
     def rehearsed(self, done: Rehearsed, language: Language = Language.EN) -> Response:
         """The end of a rehearsal: that the login works, since when, and what is not so."""
-        return self._page(
+        return self.page(
             "rehearsed.html",
             language,
             csp="form-action 'none'",
@@ -196,7 +196,7 @@ class Pages:
 
     def joined(self, drill: Drill, language: Language = Language.EN) -> Response:
         """What a browser that takes part in a drill will see, and until when."""
-        return self._page(
+        return self.page(
             "joined.html",
             language,
             csp="form-action 'none'",
@@ -220,7 +220,7 @@ class Pages:
         proven, `proven_at` when a login was last seen to work. While `refresh`, the page comes
         again every minute; a link stops that (WCAG 2.2, success criterion 2.2.1).
         """
-        response = self._page(
+        response = self.page(
             "status.html",
             language,
             csp="form-action 'none'",
@@ -259,7 +259,7 @@ class Pages:
     def form_page(self, action: str, form_action: FormAction, language: Language) -> FormPage:
         """`auto_post` before it has its fields. Raises `Internal`."""
         sources = self._form_sources(action, form_action)
-        page = self._page(
+        page = self.page(
             "auto_post.html",
             language,
             csp=f"script-src {_SCRIPT}; form-action {' '.join(sources)}",
@@ -269,9 +269,10 @@ class Pages:
         )
         return FormPage.around_mark(page)
 
-    def _page(
+    def page(
         self, template: str, language: Language, *, csp: str, status: int = 200, **context: object
     ) -> Response:
+        """A page of `template`; `csp` says what it may post to, and which script is in it."""
         body = _TEMPLATES.get_template(template).render(
             language=language.value,
             shared=texts(language)["shared"],

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from idp_proxy.web.intake import by_link, demand_our_form
+from idp_proxy.web.intake import came_by, demand_our_form
+from idp_proxy.web.next_steps import Way
 from idp_proxy.web.onward import send_on
 from idp_proxy.web.wording import choose_language
 
@@ -24,7 +25,7 @@ def route(rehearsal: Rehearsal, pages: Pages, style: CookieStyle, threads: Journ
     """`/rehearse/TOKEN`: GET shows what will happen, the form on that page begins it."""
 
     async def opened(request: Request) -> Response:
-        by_link(request)
+        came_by(request, Way.LINK)
         token: str = request.path_params["token"]
         if request.method == "POST":
             await demand_our_form(request)

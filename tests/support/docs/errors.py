@@ -44,6 +44,7 @@ _STEPS = {
     NextStep.OPEN_MATTERMOST: "open Mattermost",
     NextStep.ASK_SUPPORT: "contact support",
     NextStep.NEW_LINK: "ask for a new link",
+    NextStep.ENROL_AGAIN: "the page for second steps",
     NextStep.LINK_AGAIN: "open the link again",
 }
 
