@@ -27,6 +27,7 @@ demo-conversion: $(STAMP)  ## an outage of SSO from prepare to report, with ever
 	$(BIN)/python -m tests.support.conversion_demo
 
 test: $(STAMP)  ## unit, conformance, attack and flow tests, with the coverage that saml/ and decision/ owe
+	@$(BIN)/python certs.example/make_keys.py >/dev/null
 	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report= -m 'not e2e' $(ARGS)
 	$(BIN)/coverage report --fail-under=100
 

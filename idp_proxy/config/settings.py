@@ -155,11 +155,15 @@ class MetadataFile:
 
 @dataclass(frozen=True, slots=True)
 class MetadataUrl:
-    """Upstream metadata fetched from `url`; `certificate` signs it when `trust` is SIGNED."""
+    """Upstream metadata fetched from `url`; `certificate` signs it when `trust` is SIGNED.
+
+    `pinned` when the file also names the digest of that certificate (MD-01).
+    """
 
     url: str
     trust: Trust
     certificate: Certificate | None = field(repr=False, default=None)
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def _read_metadata(
         return None if found is None else MetadataFile(reader.path(table.file))
     require(reader, f"{where}.url", addresses.url_problem(table.url, loopback_http=loopback_http))
     certificate = _read_metadata_certificate(where, table, reader)
-    return MetadataUrl(table.url, Trust(table.trust), certificate)
+    return MetadataUrl(table.url, Trust(table.trust), certificate, pinned=bool(table.pin))
 
 
 def _read_metadata_certificate(

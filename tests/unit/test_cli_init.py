@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import importlib.util
 import os
 import stat
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +11,9 @@ from idp_proxy.config import MetadataUrl, load
 from idp_proxy.errors import ConfigError
 from idp_proxy.initialise import Blueprint, NewUpstream, initialise
 from tests.unit.config_folder import saml_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW = datetime.now(UTC)
 BITS = 2048  # the default, 3072, takes seconds for each key
@@ -175,21 +177,3 @@ def test_a_blueprint_that_cannot_work_is_refused_before_anything_is_written(
         initialise(tmp_path / "new", blueprint, NOW, BITS)
     assert any(one.startswith(problem) for one in caught.value.problems)
     assert not (tmp_path / "new").exists()
-
-
-def test_the_example_keys_are_complete_private_and_never_replaced(tmp_path: Path) -> None:
-    script = Path(__file__).parents[2] / "certs.example" / "make_keys.py"
-    specification = importlib.util.spec_from_file_location("make_keys", script)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    made = module.make(tmp_path / "generated", NOW, BITS)
-    assert {path.name for path in made} == {
-        *(f"{stem}.{end}" for stem in module.PAIRS for end in ("key", "crt")),
-        "state.key",
-        "converted.key",
-        "audit.key",
-    }
-    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in made if path.suffix == ".key")
-    assert module.make(tmp_path / "generated", NOW, BITS) == []
