@@ -8,7 +8,7 @@ CODE := idp_proxy conversion tests certs.example
 # Tests start hundreds of processes: what they import is compiled once, whatever the shell prefers.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo demo-conversion crash test e2e bench bench-login bench-conversion bench-failover fuzz lint docs clean
+.PHONY: help demo demo-conversion crash test e2e bench bench-login bench-conversion bench-failover bench-roster fuzz lint docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,9 @@ bench-conversion: $(STAMP)  ## a campaign against a bare loop of httpx, and its 
 
 bench-failover: $(STAMP)  ## the active is killed, by both profiles: seconds to the switch and to a login by the standby
 	$(BIN)/python -m tests.bench.failover_bench $(ARGS)
+
+bench-roster: $(STAMP)  ## a million people: their import, beside logins, and how long one is looked up
+	$(BIN)/python -m tests.bench.roster_bench $(ARGS)
 
 fuzz: $(STAMP)  ## 60 s of mutated input for each parser; FUZZ_SECONDS=n for another time
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(BIN)/pytest -n auto tests/fuzz $(ARGS)

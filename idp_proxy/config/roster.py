@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from idp_proxy.decision.roster import Role, RoleRule, RosterPolicy, SecondAttribute
 from idp_proxy.decision.subject import IDENTIFIERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from idp_proxy.config.material import Reader
-    from idp_proxy.config.roster_shape import RosterTable
+    from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
     from idp_proxy.config.shape import ConfigFile, ServiceProviderTable, UpstreamTable
 
 #: Names under which upstreams give an email address, in lower case.
@@ -32,16 +32,33 @@ _EMAIL_FORMAT: Final = "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"
 
 
 @dataclass(frozen=True, slots=True)
+class RosterLdapSettings:
+    """`[roster.ldap]`: everybody in the directory that `upstream` names, whom `written` finds.
+
+    `attributes`: canonical name = attribute there. `guid` is how an objectGUID is written as text.
+    """
+
+    upstream: str
+    base: str
+    written: str
+    attributes: Mapping[str, str]
+    guid: Literal["uuid", "base64"]
+    page_size: int
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class RosterSettings:
     """`[roster]`. `policy` is what a standby's people are judged by (FO-08, FO-09, FO-11).
 
-    An import may block `most_blocked_percent` of the people at once. `csv` is the file that the
-    nightly import reads, None if none does.
+    An import may block `most_blocked_percent` of the people at once. `csv` and `ldap` are what the
+    nightly import reads, None for what it does not.
     """
 
     policy: RosterPolicy
     most_blocked_percent: int
     csv: Path | None
+    ldap: RosterLdapSettings | None
 
 
 def read_roster(table: RosterTable, file: ConfigFile, reader: Reader) -> RosterSettings:
@@ -57,7 +74,67 @@ def read_roster(table: RosterTable, file: ConfigFile, reader: Reader) -> RosterS
         most_blocked_percent=table.max_blocked_percent,
         # Whatever writes the file may come later than the start, and every night again.
         csv=reader.path(table.csv) if table.csv else None,
+        ldap=_read_ldap(table.ldap, file, reader),
     )
+
+
+def _read_ldap(
+    table: RosterLdapTable, file: ConfigFile, reader: Reader
+) -> RosterLdapSettings | None:
+    """The directory whose people are imported: one of the upstreams, with a map of its own, since
+    a standby's map need not say all that the active says.
+    """
+    where, problem = "roster.ldap", reader.findings.problem
+    if not table.model_fields_set:
+        return None
+    named = {one.name: one for one in file.upstream if one.kind == "ldap"}
+    if table.upstream not in named:
+        known = ", ".join(named) or "none"
+        problem(f"{where}.upstream", f'no upstream of kind "ldap" is called so; there are {known}')
+        return None
+    needed = [
+        *IDENTIFIERS,
+        *(rule.attribute for rule in _read_roles(file.service_provider, reader)),
+    ]
+    active = file.upstream[0].attributes
+    if "link_key" in active:
+        needed.append("link_key")
+    for name in dict.fromkeys(needed):
+        if not table.attributes.get(name):
+            problem(f"{where}.attributes.{name}", "missing: an import says all that a login says")
+    for name in table.attributes:
+        if name not in active:
+            problem(f"{where}.attributes.{name}", "the active maps no such canonical name")
+    if (why := _filter_problem(table.filter)) is not None:
+        problem(f"{where}.filter", why)
+    return RosterLdapSettings(
+        upstream=table.upstream,
+        base=table.base or named[table.upstream].directory.base,
+        written=table.filter,
+        attributes=dict(table.attributes),
+        guid=table.guid,
+        page_size=table.page_size,
+        timeout=timedelta(seconds=table.timeout_s),
+    )
+
+
+def _filter_problem(text: str) -> str | None:
+    # The import of its library is slow: who imports from no directory does not wait for it.
+    from ldap3.core.exceptions import LDAPInvalidFilterError  # noqa: PLC0415 - see above
+    from ldap3.operation.search import parse_filter  # noqa: PLC0415 - see above
+
+    try:
+        parse_filter(
+            text,
+            schema=None,
+            auto_escape=False,
+            auto_encode=False,
+            validator=None,
+            check_names=False,
+        )
+    except LDAPInvalidFilterError as error:
+        return f"no filter: {error}; it has the form (objectClass=person)"
+    return None
 
 
 def role_attributes(table: ServiceProviderTable) -> frozenset[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from idp_proxy.config.findings import Findings, path_of
-from idp_proxy.config.roster_shape import RosterTable
+from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 from idp_proxy.config.table import Table
 
 if TYPE_CHECKING:
@@ -239,6 +239,7 @@ _TABLES: dict[str, type[Table]] = {
     "canary": CanaryTable,
     "directory": DirectoryTable,
     "roster": RosterTable,
+    "ldap": RosterLdapTable,
     "audit": AuditTable,
     "notify": NotifyTable,
     "failover": FailoverTable,

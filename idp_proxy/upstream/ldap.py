@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: RFC 4511 section 4.14.1.
 _START_TLS: Final = "1.3.6.1.4.1.1466.20037"
+#: The control of paged results (RFC 2696 section 2).
+_PAGED: Final = "1.2.840.113556.1.4.319"
 #: Octets that are read in one conversation; nobody's entry is as large.
 _MOST_OCTETS: Final = 1024 * 1024
 _ENTRY: Final = "searchResEntry"
@@ -107,8 +109,9 @@ class Deadline:
 class _Stream:
     """A connected socket that keeps the deadline: to answer an octet at a time gains nothing."""
 
-    def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, connected: socket.socket, deadline: Deadline, most: int) -> None:
         self.socket = connected
+        self._most = most
         self.failure: Exception | None = None
         self.whole = deadline.whole
         self._deadline = deadline
@@ -117,8 +120,8 @@ class _Stream:
     def recv(self, size: int) -> bytes:
         octets = self._bounded(lambda: self.socket.recv(size))
         self._read += len(octets)
-        if self._read > _MOST_OCTETS:
-            self.failure = HostFailed(f"answers with more than {_MOST_OCTETS} octets")
+        if self._read > self._most:
+            self.failure = HostFailed(f"answers with more than {self._most} octets")
             raise OSError
         return octets
 
@@ -203,6 +206,32 @@ class Conversation:
             raise HostFailed(_told(result))
         return [entry for entry in found or () if entry["type"] == _ENTRY]
 
+    def page(
+        self, base: str, written: str, attributes: Sequence[str], *, size: int, cookie: bytes
+    ) -> tuple[list[dict[str, Any]], bytes]:
+        """As `search`, but `size` entries at a time (RFC 2696): with the cookie of the next page,
+        which is empty behind the last one. `b""` begins.
+        """
+        _, result, found, _ = self._ask(
+            lambda: self._connection.search(
+                base,
+                written,
+                search_scope=SUBTREE,
+                dereference_aliases=DEREF_NEVER,
+                attributes=list(attributes),
+                paged_size=size,
+                paged_cookie=cookie or None,
+                paged_criticality=True,
+            )
+        )
+        if result["result"] == results.RESULT_INSUFFICIENT_ACCESS_RIGHTS:
+            raise HostRefused(_told(result))
+        if result["result"] != results.RESULT_SUCCESS:
+            raise HostFailed(_told(result))
+        control = (result.get("controls") or {}).get(_PAGED, {})
+        following = control.get("value", {}).get("cookie") or b""
+        return [entry for entry in found or () if entry["type"] == _ENTRY], bytes(following)
+
     def close(self) -> None:
         """Say goodbye, if that is still possible, and close the socket in any case."""
         with suppress(Exception):
@@ -250,12 +279,13 @@ def conversing(
     context: ssl.SSLContext,
     connect: float,
     deadline: Deadline,
+    most: int = _MOST_OCTETS,
 ) -> Iterator[Conversation]:
     """A conversation with `host`, which is at `addresses`; closed at the end, whatever happened.
 
-    Connecting may take `connect` seconds an address. Raises `HostFailed`.
+    Connecting may take `connect` seconds an address; `most` octets are read. Raises `HostFailed`.
     """
-    stream = _Stream(_connected(host, addresses, connect, deadline), deadline)
+    stream = _Stream(_connected(host, addresses, connect, deadline), deadline, most)
     talk = None
     try:
         if host.encryption is Encrypted.LDAPS:

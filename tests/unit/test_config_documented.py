@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from idp_proxy.config import failover, shape
-from idp_proxy.config.roster_shape import RosterTable
+from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 
 if TYPE_CHECKING:
     from idp_proxy.config.table import Table
@@ -23,6 +23,7 @@ TABLES: list[type[Table]] = [
     shape.CanaryTable,
     shape.DirectoryTable,
     RosterTable,
+    RosterLdapTable,
     shape.AuditTable,
     shape.NotifyTable,
     shape.FailoverTable,
@@ -35,7 +36,7 @@ def test_every_field_has_its_place_in_the_manual(table: type[Table]) -> None:
     rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("|")]
     named = " ".join(row.split("|")[1] for row in rows).replace("`", " ").replace(".", " ")
     words = set(named.replace(",", " ").split())
-    assert set(table.model_fields) - {"limits", "probe", "directory"} <= words
+    assert set(table.model_fields) - {"limits", "probe", "directory", "ldap"} <= words
 
 
 def test_the_manual_has_the_numbers_of_both_profiles() -> None:

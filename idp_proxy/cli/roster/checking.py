@@ -11,6 +11,7 @@ from rich.table import Table
 from idp_proxy.cli.roster.lists import (
     ConfiguredOption,
     CsvOption,
+    LdapOption,
     Wanted,
     configured,
     journey,
@@ -44,6 +45,7 @@ _NEXT: Final = {Look.CONFLICT: ("roster", "resolve"), Look.LOOK_ALIKE: ("roster"
 def check(
     csv: CsvOption = None,
     *,
+    ldap: LdapOption = False,
     against_configured: ConfiguredOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -55,7 +57,7 @@ def check(
     should look at people. 0: neither.
     """
     settings = settings_of(config)
-    wanted = Wanted(csv, against_configured)
+    wanted = Wanted(csv, ldap, against_configured)
     with opened_store(settings) as store:
         work = journey(settings, store)
         old = _old_imports(settings, store)

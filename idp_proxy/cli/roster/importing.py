@@ -14,6 +14,7 @@ from idp_proxy.cli.approving import confirm as agree
 from idp_proxy.cli.roster.lists import (
     ConfiguredOption,
     CsvOption,
+    LdapOption,
     Wanted,
     digest_of,
     journey,
@@ -78,6 +79,7 @@ class _How:
 def import_people(
     csv: CsvOption = None,
     *,
+    ldap: LdapOption = False,
     configured: ConfiguredOption = False,
     replace: Annotated[
         bool, typer.Option(help="Overwrite what logins said too; takes two people.")
@@ -102,7 +104,7 @@ def import_people(
     """
     settings = settings_of(config)
     how = _How(replace, partial, block_many, dry_run, as_json)
-    chosen = lists(settings, Wanted(csv, configured))
+    chosen = lists(settings, Wanted(csv, ldap, configured))
     with opened_store(settings) as store:
         for people in chosen:
             by = actor()

@@ -11,6 +11,7 @@ import typer
 
 from idp_proxy.adapters import new_id
 from idp_proxy.cli.session import clock
+from idp_proxy.config import DirectorySettings
 from idp_proxy.errors import ConfigError, ListRefused
 from idp_proxy.listing.base import Demands
 from idp_proxy.listing.csv_file import CsvFile
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 CsvOption = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", help="A CSV file with a head.")
 ]
+LdapOption = Annotated[
+    bool, typer.Option("--ldap", help="The people of the directory in [roster.ldap].")
+]
 ConfiguredOption = Annotated[
     bool, typer.Option("--configured", help="The lists that [roster] names, for a timer.")
 ]
@@ -35,12 +39,13 @@ class Wanted:
     """The lists that the options of a command name."""
 
     csv: Path | None = None
+    ldap: bool = False
     configured: bool = False
 
     @property
     def nothing(self) -> bool:
         """Whether no list is meant."""
-        return self.csv is None and not self.configured
+        return self.csv is None and not self.ldap and not self.configured
 
 
 def lists(settings: Settings, wanted: Wanted) -> tuple[PeopleList, ...]:
@@ -48,19 +53,40 @@ def lists(settings: Settings, wanted: Wanted) -> tuple[PeopleList, ...]:
     found: list[PeopleList] = []
     if wanted.csv is not None:
         found.append(CsvFile(wanted.csv.absolute(), demands(settings)))
+    if wanted.ldap:
+        found.append(_directory(settings))
     if wanted.configured:
         found.extend(configured(settings))
     if not found:
         raise ConfigError(
-            ["no list is named: --csv FILE, or --configured for those that [roster] names"]
+            ["no list is named: --csv FILE, --ldap, or --configured for those that [roster] names"]
         )
     return tuple(found)
 
 
 def configured(settings: Settings) -> tuple[PeopleList, ...]:
     """The lists that `[roster]` names: what a timer imports every night."""
-    file = settings.roster.csv
-    return () if file is None else (CsvFile(file, demands(settings)),)
+    found: list[PeopleList] = []
+    if settings.roster.ldap is not None:
+        found.append(_directory(settings))
+    if settings.roster.csv is not None:
+        found.append(CsvFile(settings.roster.csv, demands(settings)))
+    return tuple(found)
+
+
+def _directory(settings: Settings) -> PeopleList:
+    wanted = settings.roster.ldap
+    if wanted is None:
+        raise ConfigError(["roster.ldap: missing: --ldap imports from the directory it names"])
+    # The import of its library is slow: who has no directory does not wait for it.
+    from idp_proxy.listing.ldap import DirectoryList  # noqa: PLC0415 - see above
+
+    (directory,) = (
+        one
+        for one in settings.upstreams
+        if isinstance(one, DirectorySettings) and one.name == wanted.upstream
+    )
+    return DirectoryList(directory, wanted, demands(settings))
 
 
 def demands(settings: Settings) -> Demands:

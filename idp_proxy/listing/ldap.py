@@ -1,0 +1,166 @@
+"""People in a directory, page by page: the same connections as its upstream makes.
+
+The servers are asked in turn, and the first that takes our account is the one that is read. Half a
+list is none: whatever fails after the first page ends the import.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from idp_proxy.config import Outbound
+from idp_proxy.decision.roster import Listed
+from idp_proxy.errors import ListRefused
+from idp_proxy.listing.base import listed_of
+from idp_proxy.upstream.dialling import Dialler
+from idp_proxy.upstream.ldap import Deadline, HostFailed, conversing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from idp_proxy.config import DirectoryHost, DirectorySettings
+    from idp_proxy.config.roster import RosterLdapSettings
+    from idp_proxy.listing.base import Demands
+    from idp_proxy.upstream.ldap import Conversation
+
+#: Octets of a whole list: a few KiB for each of a few million people.
+_MOST_OCTETS: Final = 8 * 1024**3
+_GUID: Final = "objectguid"
+_GUID_OCTETS: Final = 16
+#: Attributes by which directories say that an account may not be used, and how.
+_DISABLED: Final[dict[str, Callable[[str], bool]]] = {
+    "userAccountControl": lambda value: value.isdecimal() and bool(int(value) & 2),
+    "nsAccountLock": lambda value: value.lower() == "true",
+    "loginDisabled": lambda value: value.lower() == "true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryList:
+    """Everybody whom a filter finds; implements `base.PeopleList`.
+
+    An entry without an id is nobody's account. One that lacks something else, or has two values
+    where one must be, is there and incomplete: nobody is blocked for it, and nothing is learned.
+    """
+
+    directory: DirectorySettings
+    wanted: RosterLdapSettings
+    demands: Demands
+    name: str = "ldap"
+
+    def people(self) -> Iterator[tuple[str, Listed]]:
+        """See `base.PeopleList`."""
+        unreachable = []
+        for host in self.directory.hosts:
+            try:
+                with self._talking(host) as talk:
+                    talk.bind(self.directory.bind_dn, self.directory.bind_password)
+                    pages = self._pages(talk)
+                    first = next(pages)
+                    yield from self._listed(first)
+                    for page in pages:
+                        yield from self._listed(page)
+                    return
+            except HostFailed as error:
+                unreachable.append(f"ldap: {host}: {error}")
+        raise ListRefused(unreachable)
+
+    def _talking(self, host: DirectoryHost) -> AbstractContextManager[Conversation]:
+        dialler = Dialler(Outbound(tls_ca=self.directory.tls_ca))
+        try:
+            context = dialler.context()
+        except OSError as error:
+            raise HostFailed(f"tls_ca cannot be read: {error.strerror}") from error
+        return conversing(
+            host,
+            _addresses(host),
+            context,
+            self.directory.connect_timeout.total_seconds(),
+            Deadline.within(self.wanted.timeout.total_seconds()),
+            _MOST_OCTETS,
+        )
+
+    def _pages(self, talk: Conversation) -> Iterator[list[dict[str, Any]]]:
+        """Raises `HostFailed` before the first page, and `ListRefused` behind it."""
+        asked = [*self.wanted.attributes.values(), *_DISABLED]
+        cookie, begun = b"", False
+        while not begun or cookie:
+            try:
+                entries, cookie = talk.page(
+                    self.wanted.base,
+                    self.wanted.written,
+                    asked,
+                    size=self.wanted.page_size,
+                    cookie=cookie,
+                )
+            except HostFailed as error:
+                if not begun:
+                    raise
+                raise ListRefused([f"ldap: half a list is none: {error}"]) from error
+            begun = True
+            yield entries
+
+    def _listed(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Listed]]:
+        for entry in entries:
+            found = self._person(entry)
+            if found is not None:
+                yield str(entry["dn"]), found
+
+    def _person(self, entry: Mapping[str, Any]) -> Listed | None:
+        raw = {name.lower(): values for name, values in entry["raw_attributes"].items()}
+        values = {
+            canonical: self._value(attribute, raw.get(attribute.lower(), ()))
+            for canonical, attribute in self.wanted.attributes.items()
+        }
+        person = values["id"]
+        if not person or self.demands.problem("id", person) is not None:
+            return None
+        deactivated = any(
+            says(_text(value))
+            for name, says in _DISABLED.items()
+            for value in raw.get(name.lower(), ())
+        )
+        if not self._whole(values):
+            return Listed(person, deactivated=deactivated, whole=False)
+        told = {name: value or "" for name, value in values.items()}
+        return listed_of(told, deactivated=deactivated)
+
+    def _value(self, attribute: str, values: Sequence[bytes]) -> str | None:
+        """The one value as text; "" for none, None for what is no single reading."""
+        if not values:
+            return ""
+        if len(values) > 1:
+            return None
+        (value,) = values
+        if attribute.lower() == _GUID and len(value) == _GUID_OCTETS:
+            if self.wanted.guid == "base64":
+                return base64.b64encode(value).decode("ascii")
+            return str(uuid.UUID(bytes_le=bytes(value)))
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+
+    def _whole(self, values: Mapping[str, str | None]) -> bool:
+        """Whether a row can be made of it, as of a login. Who has no role has no value there."""
+        return all(
+            value is not None and self.demands.problem(name, value) is None
+            for name, value in values.items()
+        )
+
+
+def _text(value: bytes) -> str:
+    return value.decode("ascii", "replace")
+
+
+def _addresses(host: DirectoryHost) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host.host, host.port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as error:
+        raise HostFailed(f"name does not resolve: {host.host}") from error
+    return list(dict.fromkeys(str(one[4][0]) for one in found))
