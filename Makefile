@@ -8,7 +8,7 @@ CODE := idp_proxy conversion tests certs.example
 # Tests start hundreds of processes: what they import is compiled once, whatever the shell prefers.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo demo-conversion crash test e2e bench bench-login bench-conversion bench-failover bench-roster fuzz lint docs clean
+.PHONY: help demo demo-conversion crash test e2e e2e-ad bench bench-login bench-conversion bench-failover bench-roster fuzz lint docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,10 @@ test: $(STAMP)  ## unit, conformance, attack and flow tests, with the coverage t
 e2e: $(STAMP)  ## real SimpleSAMLphp, mod_auth_mellon, Shibboleth, Chromium, PostgreSQL, slapd (installs them, as root)
 	bash tests/e2e/install.sh
 	$(BIN)/pytest -m e2e tests/e2e tests/conformance $(ARGS)
+
+e2e-ad: $(STAMP)  ## a directory standby against Samba's Active Directory (installs it, as root)
+	bash tests/e2e/install.sh samba samba-ad-dc samba-ad-provision winbind iproute2
+	sh tests/active_directory/run.sh $(BIN)/python $(ARGS)
 
 bench: $(STAMP)  ## every bar of the design, one after the other: bench-login, bench-conversion, bench-failover
 	$(if $(ARGS),$(error ARGS is for one of them: make bench-login ARGS=$(ARGS)))

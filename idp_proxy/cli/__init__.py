@@ -42,7 +42,6 @@ for register in (
     register_notifying,
     register_operators,
     register_overriding,
-    register_drilling,
     register_drill_run,
     register_roster,
 ):

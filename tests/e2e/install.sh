@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs the real parts of the end-to-end tests on Debian 12. Root; quiet and quick when all are
 # there. Nothing it installs is started: the tests run each part in the foreground on loopback.
+# With package names as arguments, those instead (make e2e-ad).
 set -eu
 
-packages="simplesamlphp php8.2-cli php8.2-xml php8.2-mbstring nginx-light apache2
-libapache2-mod-auth-mellon libapache2-mod-shib chromium postgresql slapd"
+packages="${*:-simplesamlphp php8.2-cli php8.2-xml php8.2-mbstring nginx-light apache2
+libapache2-mod-auth-mellon libapache2-mod-shib chromium postgresql slapd}"
 
 # Prints the names of the packages that are not installed, one a line.
 missing() {

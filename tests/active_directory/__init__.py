@@ -1,0 +1,1 @@
+"""Against a real Active Directory: `make e2e-ad`, in a network of its own."""
