@@ -1,0 +1,216 @@
+"""JOURNEY: the second step of a login at a directory, behind a right password.
+
+    begin ....... the password was right: what it proved, sealed (`password_proven`)
+    look ........ what the page asks for: a code, a passkey, or both
+    by_code, by_passkey ... the answer; if it counts, the login ends as every other one
+
+Nothing is asked of the directory again, and a page that is loaded again does nothing again. What
+was wrong is counted for the person, at all hosts; the login's own time runs on.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from idp_proxy import errors
+from idp_proxy.audit.chain import Event
+from idp_proxy.decision.roster import lookup_key
+from idp_proxy.decision.second_factor import PASSWORD_LASTS, Method, Why
+from idp_proxy.factors.passkeys import CHALLENGE_OCTETS
+from idp_proxy.password_proven import opened_proof, sealed_proof
+from idp_proxy.saml.names import REFEDS_MFA
+from idp_proxy.seal import opened_text, sealed_text
+from idp_proxy.store.base import UsedId
+from idp_proxy.transaction import CLOCK_SKEW, answered_login, demand_in_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime, timedelta
+
+    from idp_proxy.decision.subject import Subject
+    from idp_proxy.factors.passkeys import RelyingParty
+    from idp_proxy.factors.proving import Proving
+    from idp_proxy.password_proven import PasswordProven
+    from idp_proxy.seal import KeyRing
+    from idp_proxy.store.base import Store
+
+_LONGEST_KEPT: Final = 1024
+#: The attribute that says which factor it was, for the upstream's map of assurance.
+FACTOR: Final = "factor"
+
+
+class Ended(Protocol):
+    """What the browser posts to Mattermost, and what the log may say of it (`login.Issued`)."""
+
+    @property
+    def acs_url(self) -> str:
+        """Where it is posted."""
+
+    @property
+    def saml_response(self) -> str:
+        """The Response, in base64."""
+
+    @property
+    def relay_state(self) -> str | None:
+        """Mattermost's own, byte for byte."""
+
+    @property
+    def upstream(self) -> str:
+        """Who proved it."""
+
+    @property
+    def outcome(self) -> str:
+        """The log's word."""
+
+
+class Finish(Protocol):
+    """The end of every login that was not answered by a posted Response."""
+
+    def __call__(
+        self, upstream: str, tid: str, subject: Subject, cookie_of: Callable[[str], str | None]
+    ) -> Ended:
+        """What is posted to Mattermost, with everything on record. Raises as `Login.complete`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which login of this browser is meant: what came with the request."""
+
+    upstream: str
+    tid: str
+    #: The cookie that the right password left.
+    proof: str | None
+    cookie_of: Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the page asks for. `options` are for the browser's passkeys, `kept` comes back."""
+
+    with_code: bool
+    locked: bool
+    options: dict[str, Any] | None
+    kept: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorStep:
+    """The journey's needs. `logins` opens a login's cookie, `ring` what is sealed for this step."""
+
+    store: Store
+    proving: Proving
+    party: RelyingParty | None
+    finish: Finish
+    ring: KeyRing
+    logins: KeyRing
+    now: Callable[[], datetime]
+    answer_within: timedelta
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    def begin(self, proven: PasswordProven) -> str:
+        """The value of the cookie with which this browser may take the second step.
+
+        Raises `SecondFactorMissing`, which goes on record, `SecondFactorLocked`, `PersonUnknown`,
+        `StoreError`.
+        """
+        person = self._person(proven)
+        found = self.proving.usable(person, self.now()).offer
+        if not found.methods and found.locked_until is None:
+            facts = {"method": "none", "why": Why.NONE.value, "upstream": proven.upstream}
+            with self.store.transaction() as tx:
+                tx.record(
+                    Event("factor_refused", "idp-proxy", self.now(), person=person, facts=facts)
+                )
+        self._demand_usable(person)
+        return sealed_proof(proven, self.ring)
+
+    def look(self, asked: Asked) -> Shown:
+        """What the page asks for. Raises `LoginError` and its kin, as everything here."""
+        proven = self._proven(asked)
+        person = self._person(proven)
+        self._demand_usable(person)
+        usable = self.proving.usable(person, self.now())
+        methods = usable.offer.methods
+        options, kept = None, ""
+        if self.party is not None and usable.passkeys:
+            challenge = self.random_bytes(CHALLENGE_OCTETS)
+            options = self.party.ask(challenge, usable.passkeys)
+            kept = sealed_text(_challenge_of(asked.tid), challenge, self.ring)
+        return Shown(
+            with_code=bool(methods & {Method.TOTP, Method.RECOVERY}),
+            locked=usable.offer.locked_until is not None,
+            options=options,
+            kept=kept,
+        )
+
+    def by_code(self, asked: Asked, code: str) -> Ended | Why:
+        """The end of the login, or why this code does not count."""
+        proven = self._proven(asked)
+        person = self._person(proven)
+        return self._ended(asked, proven, self.proving.code(person, code, self.now()))
+
+    def by_passkey(self, asked: Asked, kept: str, answer: str) -> Ended | Why:
+        """As `by_code`, for what the browser answered to the page's challenge."""
+        proven = self._proven(asked)
+        person = self._person(proven)
+        challenge = None
+        if len(kept) <= _LONGEST_KEPT:
+            challenge = opened_text(_challenge_of(asked.tid), kept, self.ring)
+        if challenge is None:
+            raise errors.LoginUnknown("the passkey's question is not of this login")
+        found = self.proving.passkey(person, answer, challenge, self.now())
+        return self._ended(asked, proven, found)
+
+    def _ended(self, asked: Asked, proven: PasswordProven, found: Method | Why) -> Ended | Why:
+        if found is Why.LOCKED:
+            raise errors.SecondFactorLocked("codes of this person are locked")
+        if found is Why.NONE:
+            raise errors.SecondFactorMissing("nothing that counts is set up any more")
+        if isinstance(found, Why):
+            return found
+        subject = proven.subject
+        evidence = replace(subject.evidence, authn_context=REFEDS_MFA, authn_instant=self.now())
+        attributes = {**subject.attributes, FACTOR: found.value}
+        proof = replace(subject, attributes=attributes, evidence=evidence)
+        return self.finish(asked.upstream, asked.tid, proof, asked.cookie_of)
+
+    def _proven(self, asked: Asked) -> PasswordProven:
+        """What the password proved in this very login, while it goes on.
+
+        Looked at before any code is: one that cannot end a login is not used up by it.
+        """
+        now = self.now()
+        transaction = answered_login(asked.tid, asked.cookie_of, self.logins)
+        demand_in_time(transaction.started_at, self.answer_within, now)
+        if transaction.upstream != asked.upstream:
+            raise errors.LoginNotAsked(
+                f"FO-01: asked {transaction.upstream}, answered to {asked.upstream}"
+            )
+        if asked.proof is None:
+            raise errors.LoginUnknown("no right password came before the second step")
+        proven = opened_proof(asked.proof, asked.tid, asked.upstream, self.ring, now)
+        used = UsedId("transaction", "", asked.tid, now + PASSWORD_LASTS + CLOCK_SKEW)
+        if self.store.is_used(used):
+            raise errors.ReplayDetected("this login came to its end already")
+        return proven
+
+    def _person(self, proven: PasswordProven) -> str:
+        """Whose factors are asked: of the row that holds the link key."""
+        row = self.store.person_by_lookup_key(lookup_key(proven.subject.link_key))
+        if row is None:
+            raise errors.PersonUnknown("no row of the roster holds the link key")
+        return row.id
+
+    def _demand_usable(self, person: str) -> None:
+        found = self.proving.usable(person, self.now()).offer
+        if found.methods:
+            return
+        if found.locked_until is not None:
+            raise errors.SecondFactorLocked(f"locked until {found.locked_until:%H:%M:%S} UTC")
+        raise errors.SecondFactorMissing("nothing that counts is set up")
+
+
+def _challenge_of(tid: str) -> str:
+    return f"challenge {tid}"
