@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
+import typer.main
 from coverage import Coverage
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import settings
@@ -50,6 +51,14 @@ def _few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     file.write_bytes(tls_pair("nobody.example").certificate_pem)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("certifi.where", lambda: str(file))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_made_once() -> Iterator[None]:
+    """Typer makes every command anew, from all signatures, each time that one of them is run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", cache(typer.main.get_command))
         yield
 
 

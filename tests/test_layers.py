@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted(
@@ -53,20 +55,38 @@ def test_there_is_something_to_judge() -> None:
     assert len(SHIPPED) > 50
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=named)
-def test_a_module_is_short_and_well_named(path: Path) -> None:
-    source = path.read_text("utf-8")
-    assert len(source.splitlines()) <= LONGEST_MODULE
-    assert not {part.removesuffix(".py") for part in path.relative_to(ROOT).parts} & EMPTY_NAMES
-    too_long = [
-        f"{node.name}: {length}"
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > LONGEST_FUNCTION
-    ]
-    assert too_long == []
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=named)
-def test_a_module_says_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Each function of a module, and how many lines it has."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_every_module_is_short() -> None:
+    lengths = {named(path): len(path.read_text("utf-8").splitlines()) for path in SHIPPED}
+    assert {path: length for path, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_every_module_is_well_named() -> None:
+    parts = {
+        named(path): {part.removesuffix(".py") for part in path.relative_to(ROOT).parts}
+        for path in SHIPPED
+    }
+    assert {path: empty for path, found in parts.items() if (empty := found & EMPTY_NAMES)} == {}
+
+
+def test_every_function_is_short() -> None:
+    assert [
+        f"{named(path)}: {name} has {length} lines"
+        for path in SHIPPED
+        for name, length in functions(path)
+        if length > LONGEST_FUNCTION
+    ] == []
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    assert [named(path) for path in SHIPPED if not ast.get_docstring(parsed(path))] == []

@@ -5,9 +5,13 @@ Time is the double's: whoever sleeps moves it on, so that settle delays cost not
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 from conversion.bulk import Bulk, Limits
@@ -15,8 +19,9 @@ from conversion.campaign import convert
 from conversion.decision.account import Binding, Source
 from conversion.decision.plan import Envelope
 from conversion.homecoming import Orders
+from conversion.ledger import opening
 from conversion.ledger.base import InventoryRow
-from conversion.ledger.opening import open_ledger
+from conversion.ledger.database import new_file
 from conversion.mattermost import Access, Mattermost, capabilities_of
 from conversion.planning import Choice, Surroundings, draw_up
 from tests.support.launch import in_thread
@@ -24,7 +29,6 @@ from tests.support.mattermost_api import MattermostServer, app
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from conversion.campaign import Converted
     from conversion.decision.lifecycle import RowState
@@ -53,6 +57,22 @@ def inventory_row(user: User, seen_at: datetime, *, known: bool = True) -> Inven
     )
 
 
+@cache
+def _empty_ledger() -> bytes:
+    """A ledger without anything in it: its tables are made once in a process, and copied."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "l.db"
+        opening._make(file)
+        return file.read_bytes()
+
+
+def _new_ledger(folder: Path) -> SqlLedger:
+    file = folder / "l.db"
+    with os.fdopen(new_file(file), "wb") as empty:
+        empty.write(_empty_ledger())
+    return opening.open_ledger(file, folder / "l.mirror", host="stage")
+
+
 @dataclass(slots=True)
 class Stage:
     """Use it as a context manager. `folder` takes the ledger and its mirror."""
@@ -77,7 +97,7 @@ class Stage:
         url = self._open.enter_context(in_thread(app(self.server)))
         self.url = url
         self.client = self._open.enter_context(self.new_client())
-        self.ledger = open_ledger(self.folder / "l.db", self.folder / "l.mirror", host="stage")
+        self.ledger = _new_ledger(self.folder)
         self._open.callback(self.ledger.close)
         self.bulk = Bulk(
             server=self.client,

@@ -88,7 +88,11 @@ class Proxy:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path, empty_database: bytes) -> Iterator[Proxy]:
+def proxy(
+    tmp_path: Path, empty_database: bytes, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Proxy]:
+    # Else each first sign-in would hash again, at full cost.
+    monkeypatch.setattr("conversion.consent.Passwords", lambda: CHEAP)
     file = tmp_path / "store.db"
     file.touch(mode=0o600)
     file.write_bytes(empty_database)
