@@ -7,8 +7,10 @@
 `begin` asks the one upstream that serves now and seals what it asked into a cookie; `complete`
 takes the answer of that upstream only, finds out who the person is for Mattermost, and puts the
 used ids, the roster and the audit row on record together before a Response leaves. Nothing is
-stored in between. While the store is down the active serves on, with the host's spool in its place;
-a standby's people cannot be looked up then and are refused (DESIGN section 6).
+stored in between. Where the person authenticates on a page of ours, as at a directory, `prove`
+ends the login in place of `complete`, by the same checks. While the store is down the active serves
+on, with the host's spool in its place; a standby's people cannot be looked up then and are refused
+(DESIGN section 6).
 """
 
 from __future__ import annotations
@@ -27,13 +29,13 @@ from idp_proxy.transaction import (
     demand_returnable,
     seal,
 )
-from idp_proxy.upstream.base import Ask, Pending, SentOn
+from idp_proxy.upstream.base import Ask, Pending, Proof, SentOn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
 
-    from idp_proxy.decision.subject import Evidence, Identity
+    from idp_proxy.decision.subject import Evidence, Identity, Subject
     from idp_proxy.decision.switching import Grace, SwitchState
     from idp_proxy.login_record import LoginRecord
     from idp_proxy.saml.authn_request import ServiceProvider
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from idp_proxy.seal import KeyRing
     from idp_proxy.store.switch_view import SwitchView
     from idp_proxy.transaction import DrillLogin
-    from idp_proxy.upstream.base import Proof, Upstream
+    from idp_proxy.upstream.base import Upstream
 
 
 class ResponseIssuer(Protocol):
@@ -182,6 +184,56 @@ class Login:
                 raise
             response = self.responses.no_passive(transaction.sp_request_id, now)
             return _issued(transaction, response, "no_passive")
+        return self._logged_in(transaction, proof, now)
+
+    def asked_here(
+        self, upstream: str, tid: str, cookie_of: Callable[[str], str | None]
+    ) -> LoginTransaction:
+        """The login of this browser that a page of ours is shown for, while it can still end.
+
+        Raises as `complete`; `ReplayDetected` for one that came to its end.
+        """
+        now = self.now()
+        transaction = answered_login(tid, cookie_of, self.ring)
+        demand_in_time(transaction.started_at, self.answer_within, now)
+        self._demand_asked(transaction, upstream, now)
+        self.record.demand_unused(transaction)
+        return transaction
+
+    def prove(
+        self, upstream: str, tid: str, subject: Subject, cookie_of: Callable[[str], str | None]
+    ) -> Issued:
+        """End a login by what somebody proved on a page of ours, who is `subject` at `upstream`.
+
+        The checks are those of an answer, under an id of our own. Raises as `complete`.
+        """
+        now = self.now()
+        transaction = answered_login(tid, cookie_of, self.ring)
+        demand_in_time(transaction.started_at, self.answer_within, now)
+        self._demand_asked(transaction, upstream, now)
+        if subject.upstream != upstream:
+            raise errors.LoginNotAsked(f"FO-01: asked {upstream}, proven at {subject.upstream}")
+        proof = Proof(
+            subject=subject,
+            assertion_id=f"_{self.new_id()}",
+            issuer=transaction.entity_id,
+            expires_at=now + self.answer_within,
+        )
+        return self._logged_in(transaction, proof, now)
+
+    def not_passive(
+        self, upstream: str, tid: str, cookie_of: Callable[[str], str | None]
+    ) -> Issued:
+        """The end of a login that may show no page, at an upstream that is one (SAML core 3.4.1.4).
+
+        Raises as `asked_here`.
+        """
+        transaction = self.asked_here(upstream, tid, cookie_of)
+        self.meter.answered(upstream, transaction.started_at)
+        response = self.responses.no_passive(transaction.sp_request_id, self.now())
+        return _issued(transaction, response, "no_passive")
+
+    def _logged_in(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Issued:
         identity = self._identity(transaction, proof, now)
         response = self.responses.issue(
             identity, proof.subject.evidence, transaction.sp_request_id, now

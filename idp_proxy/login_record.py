@@ -112,6 +112,14 @@ class LoginRecord:
             raise found
         return found.identity
 
+    def demand_unused(self, transaction: LoginTransaction) -> None:
+        """Raises `ReplayDetected` for a login that came to its end, `StoreError`. It spares
+        a person a form in vain; what counts once is settled by `put`.
+        """
+        until = transaction.started_at + self.answer_within + CLOCK_SKEW
+        if self.store.is_used(UsedId("transaction", "", transaction.tid, until)):
+            raise errors.ReplayDetected("this login came to its end already")
+
     def _unless_canary(
         self, subject: Subject, found: Admission | errors.LoginRefused
     ) -> Admission | errors.LoginRefused:
