@@ -295,6 +295,12 @@ last_name = "urn:oid:2.5.4.4"
 """
 
 _TAIL = """
+# How strongly a standby's people must have been authenticated: docs/operations/assurance.md.
+# Until this is set, a standby that asks for less than the active weakens every login by it.
+# [assurance]
+# levels = ["password", "mfa"]
+# floor = "mfa"
+
 [audit]
 # Signed proofs of what the audit held. Better on another disk than the store.
 checkpoint_file = "var/audit-checkpoints.log"

@@ -7,6 +7,7 @@ import tomllib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from idp_proxy.config.assurance import read_assurance
 from idp_proxy.config.canaries import warn_of_used_codes
 from idp_proxy.config.failover import read_failover, read_health
 from idp_proxy.config.findings import Findings
@@ -59,7 +60,7 @@ def load(
         for index, table in enumerate(file.upstream)
     ]
     roster, audit = read_roster(file.roster, file, reader), read_audit(file.audit, reader)
-    notify = read_notify(file.notify, reader)
+    assurance, notify = read_assurance(file, reader), read_notify(file.notify, reader)
     failover = read_failover(file.failover, reader)
     health = read_health(
         file.health, failover.tick, reader, insecure_loopback=file.proxy.insecure_loopback
@@ -76,6 +77,7 @@ def load(
         store=store,
         service_provider=service_provider,
         upstreams=usable,
+        assurance=assurance,
         roster=roster,
         audit=audit,
         notify=notify,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.config.canaries import CanarySettings, CanaryTimes
     from idp_proxy.config.roster import RosterSettings
+    from idp_proxy.decision.assurance import AssurancePolicy
     from idp_proxy.decision.eligibility import FailoverLimits
     from idp_proxy.decision.health import Cadence, Thresholds
     from idp_proxy.saml.answer import RequireSigned
@@ -332,6 +333,7 @@ class Settings:
     store: StoreSettings
     service_provider: ServiceProviderSettings
     upstreams: tuple[UpstreamSettings, ...]
+    assurance: AssurancePolicy
     roster: RosterSettings
     audit: AuditSettings
     notify: NotifySettings

@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from idp_proxy.config.assurance_shape import (
+    AssuranceTable,
+    EvidenceTable,
+    UpstreamAssuranceTable,
+)
 from idp_proxy.config.findings import Findings, path_of
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 from idp_proxy.config.table import Table
@@ -154,6 +159,7 @@ class UpstreamTable(Table):
     probe: ProbeTable = Field(default_factory=ProbeTable)
     canary: list[CanaryTable] = Field(default_factory=list)
     directory: DirectoryTable = Field(default_factory=DirectoryTable)
+    assurance: UpstreamAssuranceTable = Field(default_factory=UpstreamAssuranceTable)
 
 
 class AuditTable(Table):
@@ -221,6 +227,7 @@ class ConfigFile(Table):
     store: StoreTable = Field(default_factory=StoreTable)
     service_provider: ServiceProviderTable = Field(default_factory=ServiceProviderTable)
     upstream: list[UpstreamTable] = Field(default_factory=list)
+    assurance: AssuranceTable = Field(default_factory=AssuranceTable)
     roster: RosterTable = Field(default_factory=RosterTable)
     audit: AuditTable = Field(default_factory=AuditTable)
     failover: FailoverTable = Field(default_factory=FailoverTable)
@@ -238,6 +245,9 @@ _TABLES: dict[str, type[Table]] = {
     "probe": ProbeTable,
     "canary": CanaryTable,
     "directory": DirectoryTable,
+    "evidence": EvidenceTable,
+    "assurance": AssuranceTable,
+    "upstream.assurance": UpstreamAssuranceTable,
     "roster": RosterTable,
     "ldap": RosterLdapTable,
     "audit": AuditTable,
@@ -246,7 +256,7 @@ _TABLES: dict[str, type[Table]] = {
     "health": HealthTable,
 }
 
-_LISTS_OF_TABLES = frozenset({"upstream", "canary"})
+_LISTS_OF_TABLES = frozenset({"upstream", "canary", "evidence"})
 
 #: The rule that a limit comes from.
 _RULES = {"clock_skew_s": " (SP-07)", "max_assertion_lifetime_s": " (SP-07)"}
@@ -306,7 +316,8 @@ def _unknown(location: Sequence[str | int]) -> str:
     """An unknown field: the name that was probably meant, or the table where it belongs."""
     name = str(location[-1])
     tables = [part for part in location[:-1] if isinstance(part, str)]
-    model = _TABLES[tables[-1]] if tables else ConfigFile
+    nested = ".".join(tables[-2:])
+    model = _TABLES[nested if nested in _TABLES else tables[-1]] if tables else ConfigFile
     close = difflib.get_close_matches(name, model.model_fields, n=1, cutoff=0.6)
     if close:
         return f"unknown field; did you mean {close[0]}?"

@@ -19,13 +19,15 @@ class Evidence:
 
     `authn_context` is the AuthnContextClassRef as the upstream gave it (SAML core 2.7.2.2),
     `authn_instant` the time of the act itself (UTC), `authorities` the entity IDs of the chain,
-    nearest first (SAML core 2.7.2.2, AuthenticatingAuthority).
+    nearest first (SAML core 2.7.2.2, AuthenticatingAuthority). `attributes` are those that the
+    configuration counts as evidence, by the upstream's own names, with every value as it came.
     """
 
     authn_instant: datetime
     authn_context: str
     authorities: tuple[str, ...]
     session_not_on_or_after: datetime | None = None
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,10 @@ signing_certificate = "keys/entra-sp.crt"
 [upstream.attributes]
 link_key = "NameID"
 
+[assurance]
+levels = ["password"]
+floor = "password"
+
 [audit]
 checkpoint_file = "var/checkpoints.log"
 checkpoint_key = "keys/audit.key"

@@ -35,7 +35,7 @@ def test_what_init_makes_loads_once_the_metadata_is_there(tmp_path: Path) -> Non
     assert caught.value.problems == ("upstream[0].metadata.file: no such file: okta.xml",)
     (tmp_path / "new/okta.xml").write_text("<EntityDescriptor/>")
     settings = load(file)
-    assert settings.warnings == ()
+    assert [one.split(":")[0] for one in settings.warnings] == ["assurance.levels"]
     assert settings.proxy.public_url == "https://sso.example.org"
     assert settings.service_provider.acs_url == "https://chat.example.org/login/sso/saml"
     assert [upstream.name for upstream in settings.upstreams] == ["okta", "entra"]
@@ -78,7 +78,8 @@ def test_our_certificate_lasts_ten_years_and_names_the_host(tmp_path: Path) -> N
     assert certificate.not_valid_after_utc > NOW + timedelta(days=3652)
     assert certificate.not_valid_before_utc < NOW
     assert (tmp_path / "new/okta.xml").read_text() == "<EntityDescriptor/>"
-    assert [warning.split(":")[0] for warning in settings.warnings] == ["proxy.support_url"]
+    warned = [warning.split(":")[0] for warning in settings.warnings]
+    assert warned == ["proxy.support_url", "assurance.levels"]
 
 
 def test_a_trial_on_loopback_loads_too(tmp_path: Path) -> None:

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from idp_proxy.config import failover, shape
+from idp_proxy.config.assurance_shape import (
+    AssuranceTable,
+    EvidenceTable,
+    UpstreamAssuranceTable,
+)
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 
 if TYPE_CHECKING:
@@ -22,6 +27,9 @@ TABLES: list[type[Table]] = [
     shape.ProbeTable,
     shape.CanaryTable,
     shape.DirectoryTable,
+    AssuranceTable,
+    UpstreamAssuranceTable,
+    EvidenceTable,
     RosterTable,
     RosterLdapTable,
     shape.AuditTable,
@@ -36,7 +44,8 @@ def test_every_field_has_its_place_in_the_manual(table: type[Table]) -> None:
     rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("|")]
     named = " ".join(row.split("|")[1] for row in rows).replace("`", " ").replace(".", " ")
     words = set(named.replace(",", " ").split())
-    assert set(table.model_fields) - {"limits", "probe", "directory", "ldap"} <= words
+    inner = {"limits", "probe", "directory", "ldap", "assurance"}
+    assert set(table.model_fields) - inner <= words
 
 
 def test_the_manual_has_the_numbers_of_both_profiles() -> None:
