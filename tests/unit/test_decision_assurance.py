@@ -57,6 +57,10 @@ def evidence(context: str = MFA, age_s: float = 60, **attributes: tuple[str, ...
     return Evidence(NOW - timedelta(seconds=age_s), context, ("urn:idp",), attributes=attributes)
 
 
+def methods(*values: str) -> Evidence:
+    return replace(evidence(PASSWORD), attributes={AMR: values})
+
+
 def judged(
     upstream: str, shown: Evidence, policy: AssurancePolicy = POLICY, fresh_s: float | None = None
 ) -> Assured | Refused:
@@ -72,7 +76,7 @@ def judged(
                      id="raised by an attribute, told as the upstream said it"),
         pytest.param("spare", evidence("urn:odd", factor=("passkey",)), "mfa", UNSPECIFIED,
                      id="an unknown class claims nothing, whatever else is shown"),
-        pytest.param("spare", evidence(PASSWORD, **{AMR: (PASSWORD, MULTI)}), "mfa", PASSWORD,
+        pytest.param("spare", methods(PASSWORD, MULTI), "mfa", PASSWORD,
                      id="one of several values, where that is allowed"),
         pytest.param("main", evidence(PASSWORD), "password", PASSWORD, id="an active is not bound"),
         pytest.param("main", evidence("urn:odd"), "none", UNSPECIFIED, id="nor believed"),
@@ -102,7 +106,7 @@ def test_what_does(upstream: str, shown: Evidence, level: str, told: str) -> Non
         pytest.param("spare", evidence(PASSWORD, factor=()), "FO-04", id="no value"),
         pytest.param("spare", evidence(PASSWORD, Factor=("passkey",)), "FO-04",
                      id="an attribute in other letters"),
-        pytest.param("spare", evidence(PASSWORD, **{AMR: (f"{MULTI}x", PASSWORD)}), "FO-04",
+        pytest.param("spare", methods(f"{MULTI}x", PASSWORD), "FO-04",
                      id="a value that only begins alike"),
         pytest.param("wary", evidence(MFA), "FO-04", id="a class that counts for less there"),
         pytest.param("blank", evidence(MFA), "FO-04", id="an upstream without a map"),
