@@ -25,6 +25,7 @@ EXPORTED_ONLY: Final = frozenset(
     {"source", "confirmed_at", "imported_at", "conflict", "blocks", "roles"}
 )
 _LONGEST_FIELD: Final = 4096
+_LONGEST_LINE: Final = 65536
 _YES_AND_NO: Final = {"true": True, "false": False, "": False}
 #: What makes a spreadsheet take a cell for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
@@ -38,6 +39,14 @@ def guarded(value: str) -> str:
 def unguarded(cell: str) -> str:
     """What `guarded` made a cell of."""
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA) else cell
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines, each bounded: a file without an end of line is not read into memory."""
+    while line := file.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise csv.Error(f"a line of more than {_LONGEST_LINE} characters")
+        yield line
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class CsvFile:
 
     def _rows(self, file: TextIO, problems: Problems) -> Iterator[tuple[str, Listed]]:
         csv.field_size_limit(_LONGEST_FIELD)
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(_lines(file), strict=True)
         try:
             head = [name.strip() for name in next(reader, [])]
             self._judge_head(head, problems)

@@ -77,6 +77,7 @@ def test_a_file_of_a_spreadsheet_is_read_too(tmp_path: Path) -> None:
         (HEAD, ['e-1,"a@example.org,a,A,1'], "no proper CSV: unexpected end of data"),
         (HEAD, ['e-1,"a"x,a,A,1'], "line 2: no proper CSV"),
         (HEAD, [f"e-1,{'x' * 5000},a,A,1"], "line 2: no proper CSV: field larger"),
+        (HEAD, ["x" * 70_000], "line 1: no proper CSV: a line of more than 65536 characters"),
         (HEAD + ",deactivated", [ALICE + ",maybe"], "line 2: column deactivated: neither true"),
     ],
 )

@@ -186,6 +186,27 @@ def test_what_logins_said_is_replaced_only_on_demand(
     assert (row.username, row.source) == ("alice", "import:csv")
 
 
+def test_a_second_person_agrees_to_what_was_asked_and_to_nothing_else(
+    bench: Bench, store: SqlStore, folder: Folder
+) -> None:
+    """A part of the people stays one: whoever is not in it is not blocked by the second command."""
+    bench.staff()
+    known(store, person(bench, "alice", username="archer"), person(bench, "bob"))
+    file = str(csv_of(folder, "alice"))
+    begun = bench(
+        "roster", "import", "--csv", file, "--partial", "--replace", "--as", "olga", *WHY,
+        typed=bench.signs_in("olga"),
+    )  # fmt: skip
+    (number,) = re.findall(r"proposal (\w{8}) waits", begun.out)
+    words = ("roster", "confirm", number, "--as", "anna")
+    assert bench(*words).code == 2  # which list?
+    done = bench(*words, "--csv", file, typed=bench.signs_in("anna"))
+    assert done.code == 0, done.err
+    rows = {row.id: row for row in store.people_after("", 9)}
+    assert rows["e-alice"].username == "alice"
+    assert not rows["e-bob"].blocked
+
+
 def test_what_a_timer_imports_stands_in_the_configuration(
     bench: Bench, store: SqlStore, folder: Folder
 ) -> None:

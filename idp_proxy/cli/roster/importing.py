@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 _REPLACE = "replace"
 _BLOCK = "block"
+_PARTIAL = "partial"
 _WORDS = {
     Effect.NEW: "new in the roster",
     Effect.CHANGED: "described anew",
@@ -70,10 +71,15 @@ class _How:
     as_json: bool = False
 
     @property
+    def takes_two(self) -> bool:
+        """Whether one person alone may not do it."""
+        return self.replace or self.block
+
+    @property
     def flags(self) -> str:
-        """What of it takes two people, in one word for the audit; "" if nothing does."""
-        found = [name for name, on in ((_REPLACE, self.replace), (_BLOCK, self.block)) if on]
-        return "+".join(found)
+        """What was asked for, in one word, for whoever agrees to it and for the audit."""
+        found = ((_REPLACE, self.replace), (_BLOCK, self.block), (_PARTIAL, self.partial))
+        return "+".join(name for name, on in found if on)
 
 
 def import_people(
@@ -108,7 +114,7 @@ def import_people(
     with opened_store(settings) as store:
         for people in chosen:
             by = actor()
-            if how.flags and not how.dry:
+            if how.takes_two and not how.dry:
                 wish = Wish(Act.ROSTER_REPLACE, _target(people, how), reason)
                 means = Means(as_name, override, password_from)
                 again = () if csv is None else ("--csv", str(csv))
@@ -134,7 +140,8 @@ def confirm(
         chosen = {one.name: one for one in lists(settings, Wanted(csv, configured=csv is None))}
         if source not in chosen:
             raise RosterRefused(f"the proposal is about the list {source!r}; name it as it was")
-        how = _How(replace=_REPLACE in flags, block=_BLOCK in flags)
+        asked = flags.split("+")
+        how = _How(_REPLACE in asked, _PARTIAL in asked, _BLOCK in asked)
         if digest_of(chosen[source]) != digest:
             raise RosterRefused("this is another file than the one that was proposed")
         means = Means(as_name, None, password_from)
