@@ -87,7 +87,7 @@ class RosterImport:
         import goes on, and `StoreError`; what was written until then is true, and nobody was
         blocked who would not have been.
         """
-        why = why_refused(plan.tally, plan.run, self.most_percent, overridden=overridden)
+        why = why_refused(plan.tally, self.most_percent, overridden=overridden)
         if why is not None:
             raise RosterRefused(why)
         mine = self._begin(plan.run)

@@ -34,6 +34,10 @@ class PeopleList(Protocol):
     def name(self) -> str:
         """What the import is called: "csv", "ldap" or "mattermost"."""
 
+    @property
+    def exhaustive(self) -> bool:
+        """Whether somebody who is not in it may use no standby."""
+
     def people(self) -> Iterator[tuple[str, Listed]]:
         """Everybody, each with their place in the list, for people. Raises `ListRefused`."""
 
@@ -112,7 +116,7 @@ class Staged:
                 problems.add(place, f"more than {MOST_PEOPLE} people")
                 break
             places[digest] = place
-            self._keys[digest] = _digest(listed.key or "")
+            self._keys[digest] = b"" if listed.link_key is None else _digest(listed.key or "")
             self._file.write(_written(listed))
         problems.demand_none()
 
@@ -123,7 +127,7 @@ class Staged:
     def moves(self, person_id: str, key: str | None) -> bool:
         """Whether the list gives this id another link key than `key`."""
         given = self._keys.get(_digest(person_id))
-        return given is not None and given != _digest(key or "")
+        return bool(given) and given != _digest(key or "")
 
     def chunks(self, size: int) -> Iterator[tuple[Listed, ...]]:
         """Everybody, in the order of the list."""

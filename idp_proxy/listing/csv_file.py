@@ -58,6 +58,7 @@ class CsvFile:
     path: Path
     demands: Demands
     name: str = "csv"
+    exhaustive: bool = True
 
     def people(self) -> Iterator[tuple[str, Listed]]:
         """See `base.PeopleList`. Whatever is wrong is told at the end, all of it at once."""

@@ -52,6 +52,7 @@ class DirectoryList:
     wanted: RosterLdapSettings
     demands: Demands
     name: str = "ldap"
+    exhaustive: bool = True
 
     def people(self) -> Iterator[tuple[str, Listed]]:
         """See `base.PeopleList`."""

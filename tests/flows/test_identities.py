@@ -194,6 +194,7 @@ class Story:
 class _List:
     listed: list[Listed]
     name: str = "csv"
+    exhaustive: bool = True
 
     def people(self) -> Iterator[tuple[str, Listed]]:
         """See `listing.base.PeopleList`."""

@@ -36,7 +36,7 @@ MISSING = frozenset({"missing:csv"})
 OTHERS = frozenset({BY_OPERATOR, "missing:ldap"})
 
 
-def listed(person: str = "a", key: str = "1", **changes: Any) -> Listed:
+def listed(person: str = "a", key: str | None = "1", **changes: Any) -> Listed:
     said = {"id": person, "email": f"{person}@example.org", "username": person}
     return Listed(person, key, said | changes.pop("said", {}), **changes)
 
@@ -63,6 +63,7 @@ def imported(person: str = "a", key: str = "1", **changes: Any) -> RosterRow:
 OLD = imported(imported_at=BEFORE)
 OTHER = row("b", "1")
 NEW_NAME = listed(said={"username": "anna"})
+NEW_NAME_ALONE = replace(NEW_NAME, link_key=None)
 RENAMED = imported(username="anna", attributes=NEW_NAME.attributes)
 
 
@@ -146,6 +147,18 @@ RENAMED = imported(username="anna", attributes=NEW_NAME.attributes)
             id="a role is learned",
         ),
         pytest.param(
+            listed(key=None, said={"email": "A@example.org"}), row(), None, RUN, False,
+            Effect.CONFIRMED, (row(imported_at=NOW),), id="a list without keys confirms by id",
+        ),
+        pytest.param(
+            listed(key=None), None, None, RUN, False, Effect.INCOMPLETE, (),
+            id="and makes nobody",
+        ),
+        pytest.param(
+            NEW_NAME_ALONE, OLD, OLD, RUN, False, Effect.DIFFERS, (imported(),),
+            id="and rewrites nobody",
+        ),
+        pytest.param(
             listed(roles=frozenset()), row(roles=frozenset({"system_admin"})), None, RUN, False,
             Effect.CONFIRMED, (row(imported_at=NOW),), id="and unlearned",
         ),
@@ -167,6 +180,7 @@ def test_whom_the_list_does_not_name_is_blocked_once_unless_they_just_logged_in(
     assert unnamed(row(), RUN) == row(blocks=MISSING)
     assert unnamed(row(blocks=MISSING), RUN) is None
     assert unnamed(row(), replace(RUN, partial=True)) is None
+    assert unnamed(row(), replace(RUN, exhaustive=False)) is None
     assert unnamed(row(confirmed_at=NOW), RUN) is None
     assert unnamed(OLD, RUN) == replace(OLD, blocks=MISSING)
 
@@ -178,23 +192,22 @@ def tally(named: int, free: int, blocked: int) -> Tally:
 
 
 @pytest.mark.parametrize(
-    ("counted", "run", "overridden", "refused"),
+    ("counted", "overridden", "refused"),
     [
-        (tally(95, 100, 5), RUN, False, None),
-        (tally(94, 100, 6), RUN, False, "6 of 100 people; 5 are allowed"),
-        (tally(94, 100, 6), RUN, True, None),
-        (tally(94, 100, 6), replace(RUN, partial=True), False, None),
-        (tally(3, 4, 1), RUN, False, None),
-        (tally(0, 100, 100), RUN, True, "an empty list never blocks"),
-        (tally(0, 0, 0), RUN, True, "an empty list never blocks"),
-        (tally(7, 100, 100), RUN, True, "everybody"),
-        (tally(7, 0, 0), RUN, False, None),
+        (tally(95, 100, 5), False, None),
+        (tally(94, 100, 6), False, "6 of 100 people; 5 are allowed"),
+        (tally(94, 100, 6), True, None),
+        (tally(3, 4, 1), False, None),
+        (tally(0, 100, 100), True, "an empty list never blocks"),
+        (tally(0, 0, 0), True, "an empty list never blocks"),
+        (tally(7, 100, 100), True, "everybody"),
+        (tally(7, 0, 0), False, None),
     ],
 )
 def test_no_list_blocks_people_in_a_hurry(
-    counted: Tally, run: Run, overridden: bool, refused: str | None
+    counted: Tally, overridden: bool, refused: str | None
 ) -> None:
-    why = why_refused(counted, run, 5, overridden=overridden)
+    why = why_refused(counted, 5, overridden=overridden)
     assert why is None if refused is None else refused in (why or "")
 
 

@@ -101,7 +101,7 @@ def _against(settings: Settings, work: RosterImport, wanted: Wanted) -> tuple[Pl
     for people in lists(settings, wanted):
         with Staged(settings.proxy.data_dir) as staged:
             staged.take(people)
-            plans.append(work.plan(staged, Run(people.name, clock())))
+            plans.append(work.plan(staged, Run(people.name, clock(), exhaustive=people.exhaustive)))
     return tuple(plans)
 
 

@@ -155,11 +155,17 @@ def _target(people: PeopleList, how: _How) -> str:
 
 def _carry_out(settings: Settings, store: SqlStore, people: PeopleList, how: _How, by: str) -> None:
     work = journey(settings, store)
-    run = Run(people.name, clock(), replaces=how.replace, partial=how.partial)
+    run = Run(
+        people.name,
+        clock(),
+        replaces=how.replace,
+        partial=how.partial,
+        exhaustive=people.exhaustive,
+    )
     with Staged(settings.proxy.data_dir) as staged:
         staged.take(people)
         plan = work.plan(staged, run)
-        why = why_refused(plan.tally, run, work.most_percent, overridden=how.block)
+        why = why_refused(plan.tally, work.most_percent, overridden=how.block)
         if how.dry:
             _show(plan, how, why)
             return

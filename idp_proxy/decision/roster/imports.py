@@ -34,12 +34,13 @@ GIVEN_UP_AFTER: Final = timedelta(minutes=10)
 class Listed:
     """One person as an import names them. `attributes` has every canonical name that it gives.
 
-    `roles` are Mattermost's, None where the import does not know them. One that is not `whole`
-    lacks something that a row needs: the person is there, and is neither learned nor confirmed.
+    `link_key` is None where the list knows no link keys: it confirms rows by their id, and makes
+    none. `roles` are Mattermost's, None where the import does not know them. One that is not
+    `whole` lacks something that a row needs: the person is there, neither learned nor confirmed.
     """
 
     id: str
-    link_key: str = ""
+    link_key: str | None = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     roles: frozenset[str] | None = None
     deactivated: bool = False
@@ -48,7 +49,7 @@ class Listed:
     @property
     def key(self) -> str | None:
         """As `RosterRow.lookup_key`."""
-        return lookup_key(self.link_key) or None
+        return lookup_key(self.link_key or "") or None
 
 
 class Effect(enum.StrEnum):
@@ -67,14 +68,15 @@ class Effect(enum.StrEnum):
 class Run:
     """One import. `source` names it; `read_at` is when its list was read.
 
-    `replaces`: what logins said is overwritten. `partial`: the list is not everybody, so it blocks
-    nobody whom it does not name.
+    `replaces`: what logins said is overwritten. `partial`: the list is not everybody this time;
+    not `exhaustive`: it never is. Neither blocks somebody whom it does not name.
     """
 
     source: str
     read_at: datetime
     replaces: bool = False
     partial: bool = False
+    exhaustive: bool = True
 
     def owns(self, row: RosterRow) -> bool:
         """Whether this import may say who somebody is: it did before, or it replaces."""
@@ -97,7 +99,7 @@ def land(
     `moves`: the list gives the holder another key, so that this one is free.
     """
     if known is None:
-        if listed.deactivated or not listed.whole:
+        if listed.deactivated or not listed.whole or listed.link_key is None:
             return Landed((), Effect.DEACTIVATED if listed.deactivated else Effect.INCOMPLETE)
         return _written(listed, None, holder, run, moves=moves, effect=Effect.NEW)
     kept = replace(
@@ -107,7 +109,7 @@ def land(
     )
     if listed.deactivated or not listed.whole:
         return Landed((kept,), Effect.DEACTIVATED if listed.deactivated else Effect.INCOMPLETE)
-    if not run.owns(known):
+    if not run.owns(known) or listed.link_key is None:
         return _confirmed(listed, known, kept, run)
     same_key = _is_about_same_key(listed, known)
     if same_key and known.conflict:
@@ -125,7 +127,7 @@ def _confirmed(listed: Listed, known: RosterRow, kept: RosterRow, run: Run) -> L
 
 
 def _is_about_same_key(listed: Listed, known: RosterRow) -> bool:
-    return listed.key == (lookup_key(known.link_key) or None)
+    return listed.link_key is None or listed.key == (lookup_key(known.link_key) or None)
 
 
 def _written(
@@ -141,7 +143,7 @@ def _written(
     same_key = known is not None and known.lookup_key == listed.key
     row = RosterRow(
         id=listed.id,
-        link_key=listed.link_key,
+        link_key=listed.link_key or "",
         lookup_key=listed.key,
         email=listed.attributes["email"],
         username=listed.attributes["username"],
@@ -158,8 +160,16 @@ def _written(
 
 
 def _agrees(listed: Listed, known: RosterRow) -> bool:
-    """Whether the list says of a person what the row says, as far as it says anything."""
-    return all(known.attributes.get(name) == value for name, value in listed.attributes.items())
+    """Whether the list says of a person what the row says, as far as it says anything. Mattermost
+    keeps addresses and user names in lower case.
+    """
+    said = listed.attributes.items()
+    return all(_same(name, known.attributes.get(name, ""), value) for name, value in said)
+
+
+def _same(name: str, known: str, said: str) -> bool:
+    folded = name in {"email", "username"}
+    return known == said or (folded and lookup_key(known) == lookup_key(said))
 
 
 def _blocks(known: RosterRow, listed: Listed, run: Run) -> frozenset[str]:
@@ -174,7 +184,7 @@ def unnamed(row: RosterRow, run: Run) -> RosterRow | None:
     Who logged in at the active after the list was read may be too new for it.
     """
     block = f"{MISSING}{run.source}"
-    if run.partial or block in row.blocks:
+    if run.partial or not run.exhaustive or block in row.blocks:
         return None
     if row.confirmed_at is not None and row.confirmed_at >= run.read_at:
         return None
@@ -205,14 +215,14 @@ class Tally:
         return self.effects.total()
 
 
-def why_refused(tally: Tally, run: Run, most_percent: int, *, overridden: bool) -> str | None:
+def why_refused(tally: Tally, most_percent: int, *, overridden: bool) -> str | None:
     """Why this import may not happen: a list that lost its people would lock everybody out."""
     if not tally.named:
         return "the list names nobody: an empty list never blocks people"
     if tally.blocked and tally.blocked == tally.free:
         return "it would block everybody who is not blocked yet; no override allows that"
     allowed = max(1, tally.free * most_percent // 100)
-    if run.partial or tally.blocked <= allowed or overridden:
+    if tally.blocked <= allowed or overridden:
         return None
     return (
         f"it would block {tally.blocked} of {tally.free} people; {allowed} are allowed at once "
