@@ -59,7 +59,7 @@ from idp_proxy.standing_view import StandingView
 from idp_proxy.store.switch_view import SwitchView
 from idp_proxy.traffic import TELL_EVERY_S, TrafficMeter
 from idp_proxy.transaction import PURPOSE, CookieStyle
-from idp_proxy.web import acs, drill, enroll, failures, operations, rehearse, sso
+from idp_proxy.web import acs, drill, enroll, factor_step, failures, operations, rehearse, sso
 from idp_proxy.web.acs import Rehearsals
 from idp_proxy.web.pages import Pages, origin
 from idp_proxy.web.threads import THREADS, THREADS_REMOTE, JourneyThreads
@@ -148,11 +148,14 @@ def build(
     app.router.routes.append(sso.route(login, pages, style, drill_cookie, threads))
     app.router.routes.append(drill.route(joining, pages, drills, drill_cookie, threads))
     standards = open_standards(settings, upstreams)
-    factors = open_factors(settings, store, upstreams, standards, _canaries(settings), style, now)
+    factors = open_factors(settings, store, upstreams, standards, login, style, now)
     enrolments = None if factors is None else factors.enrolments
     app.router.routes.append(acs.route(login, rehearsals, enrolments, pages, style, threads))
     if factors is not None:
         app.router.routes.extend(enroll.routes(factors.enrolments, factors.desk, pages, threads))
+        app.router.routes.append(
+            factor_step.route(factors.step, factors.directories, pages, factors.cookies, threads)
+        )
     app.router.routes.append(rehearse.route(rehearsals.journey, pages, rehearsals.style, threads))
     standing = StandingView(
         store=store,

@@ -12,18 +12,21 @@ from idp_proxy.enrolment import PURPOSE, Enrolment
 from idp_proxy.enrolment_pass import PURPOSE as PASS
 from idp_proxy.enrolment_pass import OpeningHours
 from idp_proxy.factor_desk import FactorDesk
+from idp_proxy.factor_step import FactorStep
 from idp_proxy.factors.passkeys import RelyingParty
 from idp_proxy.factors.proving import Proving
 from idp_proxy.factors.sealing import key_ring
+from idp_proxy.password_proven import PURPOSE as STEP
 from idp_proxy.seal import KeyRing
 from idp_proxy.web.enroll import Enrolments
+from idp_proxy.web.factor_step import StepCookies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from idp_proxy.config.settings import Settings
-    from idp_proxy.decision.canary import CanaryAccounts
+    from idp_proxy.login import Login
     from idp_proxy.survey import SeenStore, Standards
     from idp_proxy.transaction import CookieStyle
     from idp_proxy.upstream.configured import ConfiguredUpstream
@@ -35,7 +38,9 @@ class SecondFactors:
 
     enrolments: Enrolments
     desk: FactorDesk
-    proving: Proving
+    step: FactorStep
+    cookies: StepCookies
+    directories: frozenset[str]
 
 
 def open_factors(
@@ -43,7 +48,7 @@ def open_factors(
     store: SeenStore,
     upstreams: Mapping[str, ConfiguredUpstream],
     standards: Standards,
-    canaries: CanaryAccounts,
+    login: Login,
     style: CookieStyle,
     now: Callable[[], datetime],
 ) -> SecondFactors | None:
@@ -61,7 +66,7 @@ def open_factors(
         upstream=upstreams[first.name],
         hours=hours,
         store=store,
-        canaries=canaries,
+        canaries=login.record.canaries,
         ring=KeyRing(keys, PURPOSE),
         passes=passes,
         now=now,
@@ -81,5 +86,14 @@ def open_factors(
     return SecondFactors(
         Enrolments(enrolment, replace(style, purpose=PURPOSE)),
         desk,
-        Proving(store=store, ring=ring, party=party),
+        FactorStep(
+            store=store,
+            proving=Proving(store=store, ring=ring, party=party),
+            party=party,
+            logins=login,
+            ring=KeyRing(keys, STEP),
+            now=now,
+        ),
+        StepCookies(style),
+        frozenset(one.name for one in standbys),
     )

@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from idp_proxy import errors
 from idp_proxy.audit.chain import Event
 from idp_proxy.decision.roster import lookup_key
-from idp_proxy.decision.second_factor import PASSWORD_LASTS, Method, Why
+from idp_proxy.decision.second_factor import Method, Why
 from idp_proxy.factors.passkeys import CHALLENGE_OCTETS
 from idp_proxy.password_proven import opened_proof, sealed_proof
 from idp_proxy.saml.names import REFEDS_MFA
 from idp_proxy.seal import opened_text, sealed_text
-from idp_proxy.store.base import UsedId
-from idp_proxy.transaction import CLOCK_SKEW, answered_login, demand_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from idp_proxy.decision.subject import Subject
     from idp_proxy.factors.passkeys import RelyingParty
@@ -65,13 +63,16 @@ class Ended(Protocol):
         """The log's word."""
 
 
-class Finish(Protocol):
-    """The end of every login that was not answered by a posted Response."""
+class Logins(Protocol):
+    """The login that this is a step of (`login.Login`)."""
 
-    def __call__(
+    def asked_here(self, upstream: str, tid: str, cookie_of: Callable[[str], str | None]) -> object:
+        """This browser's login, while it can still end. Raises `LoginError`, `ReplayDetected`."""
+
+    def prove(
         self, upstream: str, tid: str, subject: Subject, cookie_of: Callable[[str], str | None]
     ) -> Ended:
-        """What is posted to Mattermost, with everything on record. Raises as `Login.complete`."""
+        """End it: what is posted to Mattermost, with everything on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +98,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactorStep:
-    """The journey's needs. `logins` opens a login's cookie, `ring` what is sealed for this step."""
+    """The journey's needs. `ring` opens what is sealed for this step; without a `party` there are
+    no passkeys.
+    """
 
     store: Store
     proving: Proving
     party: RelyingParty | None
-    finish: Finish
+    logins: Logins
     ring: KeyRing
-    logins: KeyRing
     now: Callable[[], datetime]
-    answer_within: timedelta
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def begin(self, proven: PasswordProven) -> str:
@@ -174,27 +175,17 @@ class FactorStep:
         evidence = replace(subject.evidence, authn_context=REFEDS_MFA, authn_instant=self.now())
         attributes = {**subject.attributes, FACTOR: found.value}
         proof = replace(subject, attributes=attributes, evidence=evidence)
-        return self.finish(asked.upstream, asked.tid, proof, asked.cookie_of)
+        return self.logins.prove(asked.upstream, asked.tid, proof, asked.cookie_of)
 
     def _proven(self, asked: Asked) -> PasswordProven:
         """What the password proved in this very login, while it goes on.
 
         Looked at before any code is: one that cannot end a login is not used up by it.
         """
-        now = self.now()
-        transaction = answered_login(asked.tid, asked.cookie_of, self.logins)
-        demand_in_time(transaction.started_at, self.answer_within, now)
-        if transaction.upstream != asked.upstream:
-            raise errors.LoginNotAsked(
-                f"FO-01: asked {transaction.upstream}, answered to {asked.upstream}"
-            )
+        self.logins.asked_here(asked.upstream, asked.tid, asked.cookie_of)
         if asked.proof is None:
             raise errors.LoginUnknown("no right password came before the second step")
-        proven = opened_proof(asked.proof, asked.tid, asked.upstream, self.ring, now)
-        used = UsedId("transaction", "", asked.tid, now + PASSWORD_LASTS + CLOCK_SKEW)
-        if self.store.is_used(used):
-            raise errors.ReplayDetected("this login came to its end already")
-        return proven
+        return opened_proof(asked.proof, asked.tid, asked.upstream, self.ring, self.now())
 
     def _person(self, proven: PasswordProven) -> str:
         """Whose factors are asked: of the row that holds the link key."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from idp_proxy.cli.audit import register as register_audit
 from idp_proxy.cli.drill_run import register as register_drill_run
 from idp_proxy.cli.drilling import register as register_drilling
+from idp_proxy.cli.factors import register as register_factors
 from idp_proxy.cli.hosts import register as register_hosts
 from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.notifying import register as register_notifying
@@ -43,6 +44,7 @@ for register in (
     register_operators,
     register_overriding,
     register_drill_run,
+    register_factors,
     register_roster,
 ):
     register(program)

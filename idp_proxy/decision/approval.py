@@ -52,6 +52,7 @@ class Act(enum.StrEnum):
     UNBLOCK_PERSON = "unblock_person"
     ADMIT_PERSON = "admit_person"
     RESOLVE_PERSON = "resolve_person"
+    RESET_FACTOR = "reset_factor"
     STOP_CAMPAIGN = "stop_campaign"
     CONVERT = "convert"
     CUTOVER_BACK = "cutover_back"
@@ -101,6 +102,8 @@ RULES: Final[Mapping[Act, Rule]] = MappingProxyType(
         Act.UNBLOCK_PERSON: _BY_AN_APPROVER,
         Act.ADMIT_PERSON: _BY_AN_APPROVER,
         Act.RESOLVE_PERSON: _BY_AN_APPROVER,
+        # Nothing of it is urgent: a person changes their own, and who must be kept out is blocked.
+        Act.RESET_FACTOR: _BY_AN_APPROVER,
         Act.STOP_CAMPAIGN: _ALONE_TO_PROTECT,
         Act.CONVERT: _ALONE,
         Act.CUTOVER_BACK: _ALONE,

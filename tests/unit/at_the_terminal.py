@@ -28,6 +28,7 @@ STEP = timedelta(seconds=30)
 #: The modules of the command line that read the clock.
 _CLOCKS = (
     "approving",
+    "factors",
     "hosts",
     "metadata",
     "operators",

@@ -47,6 +47,7 @@ WHO = {
     Act.UNBLOCK_PERSON: (Need.SIGNED_IN, {A}, set()),
     Act.ADMIT_PERSON: (Need.SIGNED_IN, {A}, set()),
     Act.RESOLVE_PERSON: (Need.SIGNED_IN, {A}, set()),
+    Act.RESET_FACTOR: (Need.SIGNED_IN, {A}, set()),
     Act.STOP_CAMPAIGN: (Need.ONE, {O, A, S}, set()),
     Act.CONVERT: (Need.ONE, {O, A}, set()),
     Act.CUTOVER_BACK: (Need.ONE, {O, A}, set()),

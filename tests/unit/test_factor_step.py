@@ -29,7 +29,13 @@ from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT, REFEDS_MFA
 from idp_proxy.seal import KeyRing
 from idp_proxy.store.base import UsedId
 from idp_proxy.store.memory import MemoryStore
-from idp_proxy.transaction import CookieStyle, LoginTransaction, seal
+from idp_proxy.transaction import (
+    CookieStyle,
+    LoginTransaction,
+    answered_login,
+    demand_in_time,
+    seal,
+)
 from idp_proxy.web import failures
 from idp_proxy.web.factor_step import StepCookies, route
 from idp_proxy.web.pages import Pages
@@ -101,14 +107,24 @@ class Step:
             store=self.store,
             proving=Proving(store=self.store, ring=ring, party=self.party),
             party=self.party,
-            finish=self.finish,
+            logins=self,
             ring=self.ring,
-            logins=self.logins,
             now=lambda: self.now,
-            answer_within=timedelta(seconds=280),
         )
 
-    def finish(
+    def asked_here(
+        self, upstream: str, tid: str, cookie_of: Callable[[str], str | None]
+    ) -> LoginTransaction:
+        """As `Login.asked_here` does."""
+        transaction = answered_login(tid, cookie_of, self.logins)
+        demand_in_time(transaction.started_at, timedelta(seconds=280), self.now)
+        if transaction.upstream != upstream:
+            raise errors.LoginNotAsked
+        if self.store.is_used(UsedId("transaction", "", tid, self.now)):
+            raise errors.ReplayDetected
+        return transaction
+
+    def prove(
         self, upstream: str, tid: str, subject: Subject, cookie_of: Callable[[str], str | None]
     ) -> Any:
         """As the login does: the transaction counts once."""

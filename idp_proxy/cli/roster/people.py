@@ -65,12 +65,12 @@ def block(
     settings = settings_of(config)
     means = Means(as_name, override, password_from)
     with opened_store(settings) as store:
-        row = _one(store, who)
-        approved = _asked(settings, store, Act.BLOCK_PERSON, row, reason, means)
+        row = one_person(store, who)
+        approved = approved_by(settings, store, Act.BLOCK_PERSON, row, reason, means)
         with store.transaction() as tx:
             now = _still(tx, row)
             tx.save_person(replace(now, blocks=now.blocks | {BY_OPERATOR}))
-            _record(tx, "person_blocked", approved, row, reason)
+            record(tx, "person_blocked", approved, row, reason)
     typer.echo(f"{ascii_or_quoted(row.id)} is blocked at every standby")
     typer.echo(shown_next("roster", "forecast"))
 
@@ -87,13 +87,13 @@ def unblock(
     settings = settings_of(config)
     means = Means(as_name, override, password_from)
     with opened_store(settings) as store:
-        row = _one(store, who)
+        row = one_person(store, who)
         if not row.blocked:
             raise RosterRefused(f"{ascii_or_quoted(row.id)} is not blocked")
-        approved = _asked(settings, store, Act.UNBLOCK_PERSON, row, reason, means)
+        approved = approved_by(settings, store, Act.UNBLOCK_PERSON, row, reason, means)
         with store.transaction() as tx:
             tx.save_person(replace(_still(tx, row), blocks=frozenset()))
-            _record(tx, "person_unblocked", approved, row, reason)
+            record(tx, "person_unblocked", approved, row, reason)
     typer.echo(f"{ascii_or_quoted(row.id)} is no longer blocked (was: {_words(row)})")
     if row.blocks - {BY_OPERATOR}:
         tell("the next import blocks them again unless its list names them as active")
@@ -123,15 +123,15 @@ def admit(
     means = Means(as_name, override, password_from)
     with opened_store(settings) as store:
         _demand_outage(settings, store)
-        row = _one(store, who)
+        row = one_person(store, who)
         _demand_admissible(settings, row, privileged=privileged)
-        approved = _asked(settings, store, Act.ADMIT_PERSON, row, reason, means)
+        approved = approved_by(settings, store, Act.ADMIT_PERSON, row, reason, means)
         with store.transaction() as tx:
             _demand_outage(settings, store)
             _demand_admissible(settings, _still(tx, row), privileged=privileged)
             said = AdmittedByHand(row.id, clock(), approved, reason, privileged)
             tx.admit_by_hand(said)
-            _record(tx, "person_admitted", approved, row, reason, privileged=privileged)
+            record(tx, "person_admitted", approved, row, reason, privileged=privileged)
     typer.echo(f"{ascii_or_quoted(row.id)} is admitted until the active serves again")
     typer.echo(shown_next("status"))
 
@@ -150,11 +150,11 @@ def resolve(
     settings = settings_of(config)
     means = Means(as_name, override, password_from)
     with opened_store(settings) as store:
-        row = _one(store, who)
+        row = one_person(store, who)
         rivals = _rivals(settings, store, row)
         if not row.conflict and not rivals:
             raise RosterRefused(f"nobody else holds the link key of {ascii_or_quoted(row.id)}")
-        approved = _asked(settings, store, Act.RESOLVE_PERSON, row, reason, means)
+        approved = approved_by(settings, store, Act.RESOLVE_PERSON, row, reason, means)
         with store.writing_people() as tx:
             ids = [row.id, *(one.id for one in rivals)]
             now = {one.id: one for one in tx.people(ids, ())}
@@ -163,7 +163,7 @@ def resolve(
                 raise RosterRefused("a link key changed meanwhile; look again: roster check")
             owner = now.pop(row.id)
             tx.save_people(resolved(owner, now.values()))
-            _record(tx, "person_resolved", approved, row, reason, rivals=len(now))
+            record(tx, "person_resolved", approved, row, reason, rivals=len(now))
     lost = ", ".join(ascii_or_quoted(one.id) for one in rivals)
     typer.echo(f"the link key is that of {ascii_or_quoted(row.id)}")
     if rivals:
@@ -171,7 +171,7 @@ def resolve(
     typer.echo(shown_next("roster", "check"))
 
 
-def _one(store: SqlStore, who: str) -> RosterRow:
+def one_person(store: SqlStore, who: str) -> RosterRow:
     """The one person of this name. Raises `RosterRefused` for nobody, and for more than one."""
     exact = store.person(who)
     if exact is not None:
@@ -187,7 +187,7 @@ def _one(store: SqlStore, who: str) -> RosterRow:
     return found[0]
 
 
-def _asked(
+def approved_by(
     settings: Settings, store: SqlStore, act: Act, row: RosterRow, reason: str, means: Means
 ) -> str:
     """Who did it, for the audit, where the person stands by a pseudonym only."""
@@ -205,9 +205,10 @@ def _still(tx: Transaction, row: RosterRow) -> RosterRow:
     return now
 
 
-def _record(
+def record(
     tx: Transaction, kind: str, by: str, row: RosterRow, reason: str, **more: bool | int
 ) -> None:
+    """Put on record, in the same commit, what was done to whom, by whom and why."""
     facts: dict[str, str | int | float | bool | None] = {"cause": reason.strip(), **more}
     tx.record(Event(kind, by, clock(), person=row.id, facts=facts))
 

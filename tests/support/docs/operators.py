@@ -19,6 +19,7 @@ _WORDS = {
     Act.UNBLOCK_PERSON: "unblock a person",
     Act.ADMIT_PERSON: "admit a person for one outage",
     Act.RESOLVE_PERSON: "say whose a link key is that two people hold",
+    Act.RESET_FACTOR: "take every second factor from a person (`factor reset`)",
     Act.STOP_CAMPAIGN: "stop a campaign of the conversion",
     Act.CONVERT: "convert within a confirmed envelope",
     Act.CUTOVER_BACK: "lead Mattermost back past the proxy",
