@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from idp_proxy.decision.roster import Listed
@@ -88,6 +88,7 @@ class Staged:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder)  # noqa: SIM115 - closed by `close`
         self._keys: dict[bytes, bytes] = {}
+        self._content = sha256()
 
     def __enter__(self) -> Self:
         return self
@@ -117,8 +118,15 @@ class Staged:
                 break
             places[digest] = place
             self._keys[digest] = b"" if listed.link_key is None else _digest(listed.key or "")
-            self._file.write(_written(listed))
+            line = _written(listed)
+            self._content.update(line.encode("ascii"))
+            self._file.write(line)
         problems.demand_none()
+
+    @property
+    def digest(self) -> str:
+        """What was read, to the letter: whoever agrees to it agrees to nothing else."""
+        return self._content.hexdigest()
 
     def names(self, person_id: str) -> bool:
         """Whether the list has somebody of this id."""

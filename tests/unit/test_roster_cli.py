@@ -13,6 +13,7 @@ import pytest
 
 from idp_proxy.adapters import open_store, open_switchboard, open_upstreams
 from idp_proxy.audit.log import rows
+from idp_proxy.cli import approving
 from idp_proxy.config import load
 from idp_proxy.decision.roster import BY_OPERATOR, RosterRow
 from idp_proxy.upstream.saml import SamlUpstream
@@ -156,6 +157,60 @@ def test_many_are_blocked_only_by_two_people_or_by_override(
     assert done.code == 0, done.err
     assert sum(row.blocked for row in store.people_after("", 99)) == 5
     assert ("roster_import", "operator:olga (confirmed by operator:anna)") in bench.audit()
+
+
+def test_a_file_that_is_swapped_while_the_second_person_signs_in_is_not_what_is_imported(
+    bench: Bench, store: SqlStore, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one has all the time of a password and a code to put another list in its place."""
+    bench.staff()
+    known(store, person(bench, "alice", username="archer"), person(bench, "bob"))
+    file = str(csv_of(folder, "alice", "bob"))
+    words = ("roster", "import", "--csv", file, "--replace", "--as", "olga", *WHY)
+    (number,) = re.findall(
+        r"proposal (\w{8}) waits", bench(*words, typed=bench.signs_in("olga")).out
+    )
+
+    def agree(*given: Any, **named: Any) -> Any:
+        csv_of(folder, "bob", "mallory")
+        return approving.confirm(*given, **named)
+
+    monkeypatch.setattr("idp_proxy.cli.roster.importing.agree", agree)
+    confirmed = ("roster", "confirm", number, "--csv", file, "--as", "anna")
+    done = bench(*confirmed, typed=bench.signs_in("anna"))
+    assert done.code == 0, done.err
+    assert {row.id for row in store.people_after("", 9)} == {"e-alice", "e-bob"}
+    assert not any(row.blocked for row in store.people_after("", 9))
+
+
+def test_what_two_agreed_to_as_a_part_is_carried_out_as_a_part(
+    bench: Bench, store: SqlStore, folder: Folder
+) -> None:
+    bench.staff()
+    known(store, *(person(bench, name) for name in ("alice", "bob", "carol")))
+    file = str(csv_of(folder, "alice"))
+    words = ("roster", "import", "--csv", file, "--replace", "--block-many", "--partial")
+    begun = bench(*words, "--as", "olga", *WHY, typed=bench.signs_in("olga"))
+    (number,) = re.findall(r"proposal (\w{8}) waits", begun.out)
+    confirmed = ("roster", "confirm", number, "--csv", file, "--as", "anna")
+    done = bench(*confirmed, typed=bench.signs_in("anna"))
+    assert done.code == 0, done.err
+    assert not any(row.blocked for row in store.people_after("", 9))
+
+
+def test_a_part_of_the_people_may_not_block_many_at_once_either(
+    bench: Bench, store: SqlStore, folder: Folder
+) -> None:
+    names = [f"p{number}" for number in range(10)]
+    known(store, *(person(bench, name) for name in names))
+    file = csv_of(folder, *names[:5])
+    head, *lines = file.read_text().splitlines()
+    marked = [f"{head},deactivated", *(f"{line},true" for line in lines)]
+    file.write_text("\n".join(marked) + "\n")
+    done = bench("roster", "import", "--csv", str(file), "--partial")
+    assert done.code == 1
+    assert "it would block 5 of 10 people; 1 are allowed" in done.err
+    assert not any(row.blocked for row in store.people_after("", 99))
 
 
 def test_an_empty_list_blocks_nobody_by_no_override(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,8 @@ from idp_proxy.listing.base import Staged
 from idp_proxy.operators.consent import Wish
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from idp_proxy.config import Settings
     from idp_proxy.listing.base import PeopleList
     from idp_proxy.roster_import import Plan
@@ -72,14 +75,36 @@ class _How:
 
     @property
     def takes_two(self) -> bool:
-        """Whether one person alone may not do it."""
+        """Whether two people must agree to it."""
         return self.replace or self.block
 
     @property
     def flags(self) -> str:
-        """What was asked for, in one word, for whoever agrees to it and for the audit."""
-        found = ((_REPLACE, self.replace), (_BLOCK, self.block), (_PARTIAL, self.partial))
-        return "+".join(name for name, on in found if on)
+        """All of it that changes what is done, in one word, for who agrees and for the audit."""
+        said = ((_REPLACE, self.replace), (_BLOCK, self.block), (_PARTIAL, self.partial))
+        return "+".join(name for name, on in said if on)
+
+    @classmethod
+    def of(cls, flags: str) -> _How:
+        """What `flags` says."""
+        said = flags.split("+")
+        return cls(replace=_REPLACE in said, block=_BLOCK in said, partial=_PARTIAL in said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A list that was read once: what is shown, agreed to and written is this."""
+
+    people: PeopleList
+    run: Run
+    staged: Staged
+    how: _How
+
+    @property
+    def target(self) -> str:
+        """What two people agree to."""
+        digest = digest_of(self.people, self.staged)
+        return f"{self.people.name} {self.how.flags} {digest}"
 
 
 def import_people(
@@ -113,13 +138,14 @@ def import_people(
     chosen = lists(settings, Wanted(csv, ldap, configured))
     with opened_store(settings) as store:
         for people in chosen:
-            by = actor()
-            if how.takes_two and not how.dry:
-                wish = Wish(Act.ROSTER_REPLACE, _target(people, how), reason)
-                means = Means(as_name, override, password_from)
-                again = () if csv is None else ("--csv", str(csv))
-                by = ask(settings, store, wish, means, "roster", "confirm", *again).actor
-            _carry_out(settings, store, people, how, by)
+            with _read(settings, people, how) as read:
+                by = actor()
+                if how.takes_two and not how.dry:
+                    wish = Wish(Act.ROSTER_REPLACE, read.target, reason)
+                    means = Means(as_name, override, password_from)
+                    again = () if csv is None else ("--csv", str(csv))
+                    by = ask(settings, store, wish, means, "roster", "confirm", *again).actor
+                _carry_out(settings, store, read, by)
 
 
 def confirm(
@@ -136,25 +162,21 @@ def confirm(
     settings = settings_of(config)
     with opened_store(settings) as store:
         made = proposed(settings, store, proposal_id, {Act.ROSTER_REPLACE})
-        source, flags, digest = made.target.split()
+        source, flags, _ = made.target.split()
         chosen = {one.name: one for one in lists(settings, Wanted(csv, configured=csv is None))}
         if source not in chosen:
             raise RosterRefused(f"the proposal is about the list {source!r}; name it as it was")
-        asked = flags.split("+")
-        how = _How(_REPLACE in asked, _PARTIAL in asked, _BLOCK in asked)
-        if digest_of(chosen[source]) != digest:
-            raise RosterRefused("this is another file than the one that was proposed")
-        means = Means(as_name, None, password_from)
-        _, approved = agree(settings, store, proposal_id, means, {Act.ROSTER_REPLACE})
-        _carry_out(settings, store, chosen[source], how, approved.actor)
+        with _read(settings, chosen[source], _How.of(flags)) as read:
+            if read.target != made.target:
+                raise RosterRefused("this is another file than the one that was proposed")
+            means = Means(as_name, None, password_from)
+            _, approved = agree(settings, store, proposal_id, means, {Act.ROSTER_REPLACE})
+            _carry_out(settings, store, read, approved.actor)
 
 
-def _target(people: PeopleList, how: _How) -> str:
-    return f"{people.name} {how.flags} {digest_of(people)}"
-
-
-def _carry_out(settings: Settings, store: SqlStore, people: PeopleList, how: _How, by: str) -> None:
-    work = journey(settings, store)
+@contextmanager
+def _read(settings: Settings, people: PeopleList, how: _How) -> Iterator[_Read]:
+    """The list, read before anybody is asked: while they think, its file may become another."""
     run = Run(
         people.name,
         clock(),
@@ -164,15 +186,20 @@ def _carry_out(settings: Settings, store: SqlStore, people: PeopleList, how: _Ho
     )
     with Staged(settings.proxy.data_dir) as staged:
         staged.take(people)
-        plan = work.plan(staged, run)
-        why = why_refused(plan.tally, work.most_percent, overridden=how.block)
-        if how.dry:
-            _show(plan, how, why)
-            return
-        if why is not None:
-            tell(_advice(plan))
-            raise RosterRefused(why)
-        work.carry_out(staged, plan, by, overridden=how.block)
+        yield _Read(people, run, staged, how)
+
+
+def _carry_out(settings: Settings, store: SqlStore, read: _Read, by: str) -> None:
+    work, how = journey(settings, store), read.how
+    plan = work.plan(read.staged, read.run)
+    why = why_refused(plan.tally, work.most_percent, overridden=how.block)
+    if how.dry:
+        _show(plan, how, why)
+        return
+    if why is not None:
+        tell(_advice(plan))
+        raise RosterRefused(why)
+    work.carry_out(read.staged, plan, by, overridden=how.block)
     _show(plan, how, None)
 
 

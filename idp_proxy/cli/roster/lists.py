@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +11,14 @@ import typer
 from idp_proxy.adapters import new_id
 from idp_proxy.cli.session import clock
 from idp_proxy.config import DirectorySettings
-from idp_proxy.errors import ConfigError, ListRefused
+from idp_proxy.errors import ConfigError
 from idp_proxy.listing.base import Demands
 from idp_proxy.listing.csv_file import CsvFile
 from idp_proxy.roster_import import RosterImport
 
 if TYPE_CHECKING:
     from idp_proxy.config import Settings
-    from idp_proxy.listing.base import PeopleList
+    from idp_proxy.listing.base import PeopleList, Staged
     from idp_proxy.store.sql import SqlStore
 
 
@@ -104,15 +103,9 @@ def _key(settings: Settings) -> tuple[str, ...]:
     return ("link_key",) if "link_key" in settings.upstreams[0].attributes else ()
 
 
-def digest_of(people: PeopleList) -> str:
+def digest_of(people: PeopleList, staged: Staged) -> str:
     """What a second person agrees to: the content of a file; of another list only its name."""
-    if not isinstance(people, CsvFile):
-        return "-"
-    try:
-        with people.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ListRefused([f"{people.path}: cannot be read: {error.strerror}"]) from error
+    return staged.digest if isinstance(people, CsvFile) else "-"
 
 
 def journey(settings: Settings, store: SqlStore) -> RosterImport:
