@@ -73,7 +73,7 @@ class SecondOpinion:
     ) -> None:
         private_keys = [_pem_body(key) for key in decryption_keys] or [""]
         self._settings = [
-            OneLogin_Saml2_Settings(_settings(metadata, entity_id, require_signed, private_key))
+            _Settings(_settings(metadata, entity_id, require_signed, private_key))
             for private_key in private_keys
         ]
         url = urlsplit(acs_url)
@@ -172,6 +172,15 @@ def _pem_body(key: RSAPrivateKey) -> str:
 
 
 # --- the private copy ----------------------------------------------------------------------------
+
+
+class _Settings(OneLogin_Saml2_Settings):  # type: ignore[misc] # the library is untyped
+    """Its settings, with the certificates they were given and none from a file beside its code,
+    for which it would look at each message.
+    """
+
+    def get_idp_cert(self) -> None:
+        """Asked beside `x509certMulti`, which holds them all and comes before it."""
 
 
 class _Toolbox:
