@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := idp_proxy conversion tests certs.example
 
+# A third of the tests' time is waiting, for disks, child processes and clocks.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1) // 2)')
+
 # Tests start hundreds of processes: what they import is compiled once, whatever the shell prefers.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -28,7 +31,7 @@ demo-conversion: $(STAMP)  ## an outage of SSO from prepare to report, with ever
 
 test: $(STAMP)  ## unit, conformance, attack and flow tests, with the coverage that saml/ and decision/ owe
 	@$(BIN)/python certs.example/make_keys.py >/dev/null
-	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report= -m 'not e2e' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report= -m 'not e2e' $(ARGS)
 	$(BIN)/coverage report --fail-under=100
 
 e2e: $(STAMP)  ## real SimpleSAMLphp, mod_auth_mellon, Shibboleth, Chromium, PostgreSQL, slapd (installs them, as root)
