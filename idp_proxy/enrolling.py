@@ -65,6 +65,7 @@ def open_factors(
         active=first.name,
         upstream=upstreams[first.name],
         hours=hours,
+        policy=settings.assurance,
         store=store,
         canaries=login.record.canaries,
         ring=KeyRing(keys, PURPOSE),

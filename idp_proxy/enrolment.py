@@ -10,18 +10,18 @@ no Response can be made of it. Before and after, the active must serve and be se
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from idp_proxy import errors
 from idp_proxy.audit.chain import Event
+from idp_proxy.decision.assurance import Assured, Enforce, Question, Shortfall, judge
 from idp_proxy.enrolment_pass import EnrolmentPass, sealed_pass
 from idp_proxy.store.base import UsedId
 from idp_proxy.transaction import (
     CLOCK_SKEW,
     answered,
-    demand_fresh,
     demand_in_time,
     sealed_cookie,
 )
@@ -30,6 +30,7 @@ from idp_proxy.upstream.base import Ask, Pending, SentOn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from idp_proxy.decision.assurance import AssurancePolicy
     from idp_proxy.decision.canary import CanaryAccounts
     from idp_proxy.enrolment_pass import OpeningHours
     from idp_proxy.saml.bindings import ResponseMessage
@@ -53,11 +54,14 @@ class _UnderWay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
-    """The journey's needs. `active` is the one upstream whose word opens the pages."""
+    """The journey's needs. `active` is the one upstream whose word opens the pages; by `policy` it
+    must have proven as much as is asked of a standby, whether or not its logins are held to that.
+    """
 
     active: str
     upstream: Upstream
     hours: OpeningHours
+    policy: AssurancePolicy
     store: Store
     canaries: CanaryAccounts
     ring: KeyRing
@@ -102,15 +106,36 @@ class Enrolment:
         self.hours.demand_open()
         pending = Pending(under_way.request_id, under_way.entity_id, now)
         proof = self.upstream.finish(message.message, pending)
-        demand_fresh(under_way.started_at, proof.subject.evidence)
-        refusal = self._record(under_way, proof, now)
+        judged = self._judged(under_way, proof, now)
+        refusal = self._record(under_way, proof, judged, now)
         if refusal is not None:
             raise refusal
         visit = EnrolmentPass(self.new_id(), proof.subject.attributes["id"], now)
         return sealed_pass(visit, self.passes)
 
-    def _record(
+    def _judged(
         self, under_way: _UnderWay, proof: Proof, now: datetime
+    ) -> errors.EnrolmentTooWeak | None:
+        """Why the login is too weak to set up what a standby will take for strong; None if it is
+        not. Who knows a password alone would else make their own second factor of it (FO-04).
+
+        Raises `UpstreamRefused` for one that is not fresh (IDP-04).
+        """
+        strict = replace(self.policy, enforce=Enforce.ALL)
+        evidence, since = proof.subject.evidence, under_way.started_at
+        found = judge(Question(strict, self.active, evidence, now, fresh_since=since))
+        if isinstance(found, Assured):
+            return None
+        if found.shortfall is Shortfall.TOO_OLD:
+            raise errors.UpstreamRefused(found.rule, found.reason)
+        return errors.EnrolmentTooWeak(found.reason)
+
+    def _record(
+        self,
+        under_way: _UnderWay,
+        proof: Proof,
+        weak: errors.EnrolmentTooWeak | None,
+        now: datetime,
     ) -> errors.LoginRefused | None:
         """The answer counts once, whoever it is about; why this person may not, or None."""
         person = proof.subject.attributes["id"]
@@ -121,7 +146,7 @@ class Enrolment:
                 UsedId("assertion", proof.issuer, proof.assertion_id, max(proof.expires_at, until)),
             )
             row = tx.person(person)
-            refusal: errors.LoginRefused | None = None
+            refusal: errors.LoginRefused | None = weak
             if self.canaries.names_one(proof.subject.link_key, person):
                 refusal = errors.CanaryAccount("the subject is that of a configured canary")
             elif row is None:

@@ -172,9 +172,13 @@ class FactorStep:
         if isinstance(found, Why):
             return found
         subject = proven.subject
-        evidence = replace(subject.evidence, authn_context=REFEDS_MFA, authn_instant=self.now())
-        attributes = {**subject.attributes, FACTOR: found.value}
-        proof = replace(subject, attributes=attributes, evidence=evidence)
+        evidence = replace(
+            subject.evidence,
+            authn_context=REFEDS_MFA,
+            authn_instant=self.now(),
+            attributes={**subject.evidence.attributes, FACTOR: (found.value,)},
+        )
+        proof = replace(subject, evidence=evidence)
         return self.logins.prove(asked.upstream, asked.tid, proof, asked.cookie_of)
 
     def _proven(self, asked: Asked) -> PasswordProven:

@@ -51,6 +51,7 @@ def sealed_proof(proven: PasswordProven, ring: KeyRing) -> str:
         "acr": subject.evidence.authn_context,
         "did": subject.evidence.authn_instant.timestamp(),
         "by": list(subject.evidence.authorities),
+        "shows": {name: list(values) for name, values in subject.evidence.attributes.items()},
     }
     return sealed_text(_context(proven.tid), json.dumps(facts).encode(), ring)
 
@@ -71,7 +72,8 @@ def opened_proof(
         raise LoginUnknown(f"the password was right at {facts['up']}, not at {upstream}")
     if not in_time(at, PASSWORD_LASTS, CLOCK_SKEW, now):
         raise LoginExpired(f"the password was right {(now - at).total_seconds():.0f} s ago")
-    evidence = Evidence(done, facts["acr"], tuple(facts["by"]))
+    shows = {name: tuple(values) for name, values in facts["shows"].items()}
+    evidence = Evidence(done, facts["acr"], tuple(facts["by"]), attributes=shows)
     return PasswordProven(
         tid, upstream, Subject(upstream, facts["key"], facts["has"], evidence), at
     )

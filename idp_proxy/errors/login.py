@@ -149,6 +149,13 @@ class EnrolmentRefused(LoginRefused):
     public = "This cannot be set up as your second step."
 
 
+class EnrolmentTooWeak(LoginRefused):
+    """The login at the active proved less than the second step will stand for (FO-04)."""
+
+    code = "enrolment_too_weak"
+    public = "Your login was not strong enough to set up a second step."
+
+
 class EnrolmentOver(LoginError):
     """No login at the active that is a few minutes old stands behind the pages of a second step."""
 

@@ -20,6 +20,7 @@ from idp_proxy.decision.second_factor import COPIED, MOST_PASSKEYS, Method
 from idp_proxy.enrolment_pass import PURPOSE as PASS
 from idp_proxy.enrolment_pass import EnrolmentPass, sealed_pass
 from idp_proxy.factors.sealing import key_ring, opened
+from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT
 from idp_proxy.seal import KeyRing
 from tests.flows.configuration import PUBLIC, Wanted
 from tests.flows.stage import Stage, code_of, demand_refusal
@@ -301,6 +302,26 @@ def test_while_the_store_is_away_it_waits(set_up: Builder, tmp_path: Path) -> No
         assert code_of(refused) == errors.StoreError.code
     outage.way.away = False
     assert visitor.methods() == []
+
+
+@pytest.mark.parametrize(("mapped", "refused"), [("password", True), ("mfa", False)])
+def test_a_login_below_the_floor_sets_nothing_up(
+    set_up: Builder, tmp_path: Path, mapped: str, refused: bool
+) -> None:
+    """Even where the active's logins are not held to it: a found password makes no factor."""
+    levels = '[assurance]\nlevels = ["password", "mfa"]\nfloor = "mfa"\n'
+    worth = f'\n[upstream.assurance.contexts]\n"{PASSWORD_PROTECTED_TRANSPORT}" = "{mapped}"\n\n'
+    chosen = wanted(tmp_path)
+    stage = set_up(replace(chosen, directory=worth + chosen.directory + levels))
+    see(stage, Verdict.UP)
+    stage.log_in(ALICE)
+    page = Visitor(stage, stage.client()).answer()
+    if refused:
+        demand_refusal(page, errors.EnrolmentTooWeak)
+        (row,) = stage.audit_rows("enrolment_refused")
+        assert row.facts["reason"] == "enrolment_too_weak"
+    else:
+        assert page.status_code == 303
 
 
 def test_without_a_directory_there_is_no_such_page(set_up: Builder) -> None:

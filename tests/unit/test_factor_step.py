@@ -57,7 +57,9 @@ SUBJECT = Subject(
     "corp",
     "EMP-1",
     {"email": "ann@example.org"},
-    Evidence(NOW, PASSWORD_PROTECTED_TRANSPORT, ("https://corp",)),
+    Evidence(
+        NOW, PASSWORD_PROTECTED_TRANSPORT, ("https://corp",), attributes={"shown": ("a", "b")}
+    ),
 )
 PROVEN = PasswordProven(TID, "corp", SUBJECT, NOW)
 
@@ -193,7 +195,7 @@ def test_a_right_code_ends_the_login_as_more_than_a_password(step: Step) -> None
     (subject,) = step.ended
     assert subject.evidence.authn_context == REFEDS_MFA
     assert subject.evidence.authn_instant == step.now
-    assert subject.attributes["factor"] == "totp"
+    assert subject.evidence.attributes == {"shown": ("a", "b"), "factor": ("totp",)}
     assert (subject.link_key, subject.upstream) == ("EMP-1", "corp")
 
 
@@ -204,7 +206,10 @@ def test_a_recovery_code_and_a_passkey_do_too_and_are_told_apart(step: Step) -> 
     assert shown.options is not None
     answer = step.device.get(shown.options)
     assert not isinstance(step.journey.by_passkey(asked, shown.kept, answer), Why)
-    assert [one.attributes["factor"] for one in step.ended] == ["recovery", "passkey"]
+    assert [one.evidence.attributes["factor"] for one in step.ended] == [
+        ("recovery",),
+        ("passkey",),
+    ]
 
 
 def test_the_proof_comes_back_as_it_was_sealed(step: Step) -> None:
