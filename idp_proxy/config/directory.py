@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 USERNAME: Final = "{username}"
 #: The fields of `[[upstream]]` that every kind has; `directory` is this kind's own.
-_FIELDS: Final = frozenset({"name", "kind", "email_domains", "attributes", "directory"})
+_FIELDS: Final = frozenset(
+    {"name", "kind", "email_domains", "attributes", "assurance", "directory"}
+)
 _INSTEAD: Final = {
     "tls_ca": "; a directory's authorities are directory.tls_ca",
     "outbound_proxy": "; a directory is reached directly, never by an outbound proxy",

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 
 from idp_proxy.cli import main
 from idp_proxy.config import DirectorySettings, MetadataUrl, load
+from idp_proxy.decision.assurance import can_reach_floor
 from idp_proxy.saml.metadata import read_metadata
 from tests.unit.config_folder import saml_of
 
@@ -64,7 +65,7 @@ def test_the_example_keys_are_complete_private_and_never_replaced(root: Path) ->
     assert module.make(folder, NOW, BITS) == []
 
 
-@pytest.mark.parametrize(("name", "warnings"), [("strong", 0), ("weak", 1)])
+@pytest.mark.parametrize(("name", "warnings"), [("strong", 0), ("weak", 2)])
 def test_an_example_passes_check_config(
     root: Path, name: str, warnings: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +85,8 @@ def test_the_weak_example_says_each_weakness_that_it_names(root: Path) -> None:
     assert {one.limits.clock_skew.seconds for one in (active, cloud)} == {180}
     assert {one.limits.max_assertion_lifetime.seconds for one in (active, cloud)} == {3600}
     assert isinstance(read.upstreams[2], DirectorySettings)
+    assert read.assurance.floor == "mfa"
+    assert not can_reach_floor(read.assurance, "directory")
     assert "roles" in read.service_provider.attributes.values()
     assert not read.service_provider.role_attributes
 
