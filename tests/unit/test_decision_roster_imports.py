@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from idp_proxy.decision.roster import (
+    BELOW_FLOOR,
     BY_OPERATOR,
     NO_FACTOR,
     Casting,
@@ -295,5 +296,7 @@ def test_a_forecast_counts_everybody_by_what_keeps_them_out() -> None:
     assert casting.forecast() == Forecast(
         NOW, "entra", 5, 1, dict.fromkeys((one for one in expected if one), 1)
     )
+    below = Casting("entra", RosterPolicy(), NOW, below_floor=True)
+    assert below.add(row("a")) == BELOW_FLOOR
     without = Casting("entra", RosterPolicy(), NOW)
     assert without.add(row("b")) is None

@@ -16,8 +16,10 @@ from idp_proxy.audit.log import rows
 from idp_proxy.cli import approving
 from idp_proxy.config import load
 from idp_proxy.decision.roster import BY_OPERATOR, RosterRow
+from idp_proxy.decision.second_factor import Factor, Method
 from idp_proxy.upstream.saml import SamlUpstream
 from tests.unit.at_the_terminal import Bench, Program
+from tests.unit.test_config_directory import PLACE, corp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from idp_proxy.config import Settings
     from idp_proxy.store.sql import SqlStore
     from tests.unit.config_folder import Folder
+
+__all__ = ["corp"]
 
 HEAD = "id,email,username,first_name"
 WHY = ("--reason", "a test")
@@ -473,3 +477,34 @@ def test_no_person_stands_in_what_the_program_logs(
     with store.reading() as connection:
         bodies = " ".join(row.body for row in rows(connection))
     assert "alice" not in bodies
+
+
+CONTEXTS = """
+[upstream.assurance]
+contexts = { "https://refeds.org/profile/mfa" = "mfa" }
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("maps", "count", "why"),
+    [(CONTEXTS, 1, "no_second_factor"), ("", 0, "below_floor")],
+    ids=["a second factor reaches the floor", "nothing does"],
+)
+def test_a_forecast_counts_who_has_no_second_factor_where_the_floor_asks_for_one(
+    corp: Folder, bench: Bench, maps: str, count: int, why: str, store: SqlStore
+) -> None:
+    known(store, person(bench, "alice"), person(bench, "bob"))
+    with store.transaction() as tx:
+        tx.add_factors([Factor("f-1", "e-alice", Method.TOTP, bench.now, 1, b"sealed")])
+    words = ("roster", "forecast", "--upstream", "corp", "--json")
+    assert json.loads(bench(*words).out)["get_in"] == 2
+    corp.set(PLACE, f"{maps}{PLACE}")
+    corp.set('["password"]\nfloor = "password"', '["password", "mfa"]\nfloor = "mfa"')
+    bench.program.write()
+    done = bench(*words)
+    assert done.code == 0, done.err
+    read = json.loads(done.out)
+    assert (read["get_in"], read["refused"][why]["count"]) == (count, 2 - count)
+    entra = json.loads(bench("roster", "forecast", "--json").out)
+    assert entra["refused"]["below_floor"]["count"] == 2

@@ -20,8 +20,12 @@ from idp_proxy.cli.session import (
     settings_of,
     shown_next,
 )
-from idp_proxy.decision.roster import NO_FACTOR, Casting
+from idp_proxy.config import DirectorySettings
+from idp_proxy.decision.assurance import can_reach_floor, suffices
+from idp_proxy.decision.roster import BELOW_FLOOR, NO_FACTOR, Casting
+from idp_proxy.decision.second_factor import Method
 from idp_proxy.errors import ConfigError
+from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT, REFEDS_MFA
 
 if TYPE_CHECKING:
     from idp_proxy.config import Settings
@@ -36,6 +40,7 @@ _REASONS: Final = {
     "person_mismatch": ("lack the second attribute", "import them with it"),
     "person_privileged": ("administrators and guests", "[roster] privileged_at_standby"),
     "person_unknown": ("no link key of their own", "import them with one"),
+    BELOW_FLOOR: ("below the floor of [assurance]", "map what it proves: idp-proxy review"),
     NO_FACTOR: ("no second factor", "they enrol one at /enroll, before the outage"),
 }
 _MOST_LISTED: Final = 20
@@ -58,7 +63,7 @@ def forecast(
     """
     settings = settings_of(config)
     with opened_store(settings) as store:
-        casting = Casting(_standby(settings, store, upstream), settings.roster.policy, clock())
+        casting = _casting(settings, store, upstream)
         kept_out: dict[str, list[RosterRow]] = {}
         for row in journey(settings, store).everybody():
             if (reason := casting.add(row)) is not None:
@@ -77,6 +82,20 @@ def forecast(
             for row in rows:
                 typer.echo(f"{reason}  {ascii_or_quoted(row.id)}  {ascii_or_quoted(row.username)}")
     typer.echo(shown_next("roster", "check"))
+
+
+def _casting(settings: Settings, store: SqlStore, named: str | None) -> Casting:
+    """Who is cast for the standby: what the floor asks of them there counts too (FO-04)."""
+    name, policy = _standby(settings, store, named), settings.assurance
+    (standby,) = (one for one in settings.upstreams if one.name == name)
+    enrolled, below = None, not can_reach_floor(policy, name)
+    if isinstance(standby, DirectorySettings):
+        # A password is typed there, and no second factor but our own can be added to it.
+        alone = suffices(policy, name, PASSWORD_PROTECTED_TRANSPORT)
+        added = any(suffices(policy, name, REFEDS_MFA, {"factor": (one.value,)}) for one in Method)
+        below = not alone and not added
+        enrolled = None if alone else store.factor_holders()
+    return Casting(name, settings.roster.policy, clock(), enrolled, below_floor=below)
 
 
 def _standby(settings: Settings, store: SqlStore, named: str | None) -> str:

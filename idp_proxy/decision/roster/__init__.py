@@ -5,7 +5,7 @@ its subject is only a key into what the active said before. `learn` is what a ve
 at the active does to the roster; `judge_standby` what a standby's subject finds there.
 """
 
-from idp_proxy.decision.roster.forecast import NO_FACTOR, Casting, Forecast
+from idp_proxy.decision.roster.forecast import BELOW_FLOOR, NO_FACTOR, Casting, Forecast
 from idp_proxy.decision.roster.imports import (
     GIVEN_UP_AFTER,
     Effect,
@@ -48,6 +48,7 @@ from idp_proxy.decision.roster.standby import (
 )
 
 __all__ = [
+    "BELOW_FLOOR",
     "BY_OPERATOR",
     "CHECKS",
     "DEACTIVATED",

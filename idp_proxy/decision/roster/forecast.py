@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Beside the refusals of `standby`: the floor asks for a second factor, and there is none.
 NO_FACTOR: Final = "no_second_factor"
+#: Whatever anybody does at this standby, it is below the floor (FO-04).
+BELOW_FLOOR: Final = "below_floor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,14 @@ class Forecast:
 @dataclass(slots=True)
 class Casting:
     """Makes a forecast for the standby `upstream`, row by row. `enrolled` says who has a second
-    factor; None where none is needed there.
+    factor; None where none is needed there. `below_floor`: nobody can reach the floor there.
     """
 
     upstream: str
     policy: RosterPolicy
     now: datetime
     enrolled: frozenset[str] | None = None
+    below_floor: bool = False
     get_in: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -60,6 +63,8 @@ class Casting:
             return verdict.refusal.value
         if row.lookup_key is None:
             return "person_unknown"
+        if self.below_floor:
+            return BELOW_FLOOR
         missing = self.enrolled is not None and row.id not in self.enrolled
         return NO_FACTOR if missing else None
 
