@@ -14,12 +14,15 @@ import pytest
 from idp_proxy.adapters import open_store, open_switchboard, open_upstreams
 from idp_proxy.audit.log import rows
 from idp_proxy.cli import approving
+from idp_proxy.cli.roster.forecasting import _casting
 from idp_proxy.config import load
+from idp_proxy.decision.assurance import AssurancePolicy, UpstreamAssurance
 from idp_proxy.decision.roster import BY_OPERATOR, RosterRow
 from idp_proxy.decision.second_factor import Factor, Method
+from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT, REFEDS_MFA
 from idp_proxy.upstream.saml import SamlUpstream
 from tests.unit.at_the_terminal import Bench, Program
-from tests.unit.test_config_directory import PLACE, corp
+from tests.unit.test_config_directory import corp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -479,32 +482,28 @@ def test_no_person_stands_in_what_the_program_logs(
     assert "alice" not in bodies
 
 
-CONTEXTS = """
-[upstream.assurance]
-contexts = { "https://refeds.org/profile/mfa" = "mfa" }
-
-"""
-
-
 @pytest.mark.parametrize(
-    ("maps", "count", "why"),
-    [(CONTEXTS, 1, "no_second_factor"), ("", 0, "below_floor")],
-    ids=["a second factor reaches the floor", "nothing does"],
+    ("mapped", "enrolled", "below"),
+    [
+        ({PASSWORD_PROTECTED_TRANSPORT: "mfa"}, None, False),
+        ({REFEDS_MFA: "mfa"}, frozenset({"e-alice"}), False),
+        ({}, frozenset({"e-alice"}), True),
+    ],
+    ids=["a password is enough", "a second factor is asked for", "nothing is enough"],
 )
-def test_a_forecast_counts_who_has_no_second_factor_where_the_floor_asks_for_one(
-    corp: Folder, bench: Bench, maps: str, count: int, why: str, store: SqlStore
+def test_a_forecast_asks_what_the_floor_asks_of_a_directory(
+    corp: Folder,
+    bench: Bench,
+    store: SqlStore,
+    mapped: dict[str, str],
+    enrolled: frozenset[str] | None,
+    below: bool,
 ) -> None:
-    known(store, person(bench, "alice"), person(bench, "bob"))
     with store.transaction() as tx:
         tx.add_factors([Factor("f-1", "e-alice", Method.TOTP, bench.now, 1, b"sealed")])
-    words = ("roster", "forecast", "--upstream", "corp", "--json")
-    assert json.loads(bench(*words).out)["get_in"] == 2
-    corp.set(PLACE, f"{maps}{PLACE}")
-    corp.set('["password"]\nfloor = "password"', '["password", "mfa"]\nfloor = "mfa"')
-    bench.program.write()
-    done = bench(*words)
-    assert done.code == 0, done.err
-    read = json.loads(done.out)
-    assert (read["get_in"], read["refused"][why]["count"]) == (count, 2 - count)
-    entra = json.loads(bench("roster", "forecast", "--json").out)
-    assert entra["refused"]["below_floor"]["count"] == 2
+    maps = {"corp": UpstreamAssurance(mapped)}
+    policy = AssurancePolicy("okta", ("password", "mfa"), "mfa", upstreams=maps)
+    casting = _casting(replace(corp.read(), assurance=policy), store, "corp")
+    assert (casting.enrolled, casting.below_floor) == (enrolled, below)
+    entra = _casting(replace(corp.read(), assurance=policy), store, None)
+    assert (entra.upstream, entra.enrolled, entra.below_floor) == ("entra", None, True)
