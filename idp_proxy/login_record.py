@@ -13,6 +13,7 @@ from idp_proxy import errors
 from idp_proxy.audit.chain import Event
 from idp_proxy.decision.drill import person_digest
 from idp_proxy.decision.roster import (
+    ADMISSIBLE,
     Refusal,
     Refused,
     identity_of,
@@ -143,9 +144,10 @@ class LoginRecord:
             known = holder if holder and holder.id == person_id else tx.person(person_id)
             identity = identity_of(subject.attributes, frozenset())
             return self._unless_converted(identity, learn(subject, known, holder, now))
-        verdict = judge_standby(
-            subject, holder, self.roster_policy, now, self._said_by_hand(tx, holder)
-        )
+        verdict = judge_standby(subject, holder, self.roster_policy, now)
+        if isinstance(verdict, Refused) and verdict.refusal in ADMISSIBLE:
+            said = self._said_by_hand(tx, holder)
+            verdict = judge_standby(subject, holder, self.roster_policy, now, said)
         if isinstance(verdict, Refused):
             return _REFUSALS[verdict.refusal](verdict.reason)
         identity = identity_of(verdict.row.attributes, self.withheld_from_standby)

@@ -32,6 +32,7 @@ from idp_proxy.decision.roster.rows import (
     resolved,
 )
 from idp_proxy.decision.roster.standby import (
+    ADMISSIBLE,
     CHECKS,
     Admitted,
     AdmittedByHand,
@@ -48,6 +49,7 @@ from idp_proxy.decision.roster.standby import (
 )
 
 __all__ = [
+    "ADMISSIBLE",
     "BELOW_FLOOR",
     "BY_OPERATOR",
     "CHECKS",

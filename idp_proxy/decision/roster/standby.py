@@ -84,6 +84,10 @@ class Refusal(enum.Enum):
     PRIVILEGED = "person_privileged"
 
 
+#: What an approver's word may stand in for.
+ADMISSIBLE: Final = frozenset({Refusal.UNCONFIRMED, Refusal.PRIVILEGED})
+
+
 @dataclass(frozen=True, slots=True)
 class AdmittedByHand:
     """An approver let somebody in for the outage that goes on (`roster admit`).
