@@ -56,7 +56,7 @@ def domain(authority: Authority) -> Iterator[Domain]:
     folder = authority.bundle.parent / "dc"
     domain = Domain.provision(folder, authority)
     for name in ("reader", "probe", "alice", "dora", "lou", "ben"):
-        domain.add(name)
+        domain.add(name, f"--mail-address={name}@corp.test")
     domain.add("mia", "--must-change-at-next-login")
     domain.run("user", "disable", "dora")
     with domain.serving():

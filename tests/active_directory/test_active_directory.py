@@ -6,13 +6,17 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from cryptography import x509
 from ldap3.utils.conv import escape_filter_chars
 
 from idp_proxy.config import DirectoryHost, DirectorySettings, Encrypted, Outbound
+from idp_proxy.config.roster import RosterLdapSettings
 from idp_proxy.decision.health import Cadence, Outcome
+from idp_proxy.listing.base import Demands
+from idp_proxy.listing.ldap import DirectoryList
 from idp_proxy.upstream.dialling import Dialler
 from idp_proxy.upstream.directory import DirectoryUpstream
 from idp_proxy.upstream.ldap import Conversation, Deadline, HostFailed, HostRefused, conversing
@@ -186,6 +190,32 @@ def test_referrals_are_not_followed_and_a_binary_id_arrives_whole(
     said.append(f"objectGUID of alice: {values[0][0].hex()}")
     assert len(found) == 1
     assert len(values[0][0]) == 16
+
+
+def test_the_people_of_a_domain_become_a_list_with_readable_ids(
+    reader: DirectorySettings, said: list[str]
+) -> None:
+    """Page by page: a binary objectGUID as .NET and Entra write it, accounts of computers and of
+    the domain itself without what a row needs, and who is disabled told as such.
+    """
+    wanted = RosterLdapSettings(
+        upstream="corp",
+        base=BASE,
+        written="(&(objectCategory=person)(objectClass=user))",
+        attributes={"id": "objectGUID", "email": "mail", "username": "sAMAccountName"},
+        guid="uuid",
+        page_size=2,
+        timeout=_FIVE,
+    )
+    needed = ("id", "email", "username")
+    demands = Demands(frozenset(needed), needed)
+    people = dict(DirectoryList(reader, wanted, demands).people())
+    dora, alice = people[f"CN=dora,{PEOPLE}"], people[f"CN=alice,{PEOPLE}"]
+    said.append(f"the list has {len(people)} people; alice is {alice.id}")
+    assert alice.attributes["email"] == "alice@corp.test"
+    assert UUID(alice.id).version == 4
+    assert (dora.deactivated, alice.deactivated) == (True, False)
+    assert not people[f"CN=mia,{PEOPLE}"].whole
 
 
 def test_nobody_reads_the_domain_without_binding(talk: Conversation) -> None:
