@@ -16,6 +16,7 @@ from ldap3.operation.search import AND, MATCH_EQUAL, MATCH_EXTENSIBLE, ROOT, par
 from ldap3.utils.dn import parse_dn
 
 from idp_proxy.config import addresses
+from idp_proxy.config.review import read_domains
 from idp_proxy.config.sections import require
 from idp_proxy.config.settings import DirectoryHost, DirectorySettings, Encrypted, Outbound
 
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
 USERNAME: Final = "{username}"
 #: The fields of `[[upstream]]` that every kind has; `directory` is this kind's own.
 _FIELDS: Final = frozenset(
-    {"name", "kind", "email_domains", "attributes", "assurance", "directory"}
+    {
+        "name",
+        "kind",
+        "email_domains",
+        "failure_domains",
+        "attributes",
+        "assurance",
+        "directory",
+    }
 )
 _INSTEAD: Final = {
     "tls_ca": "; a directory's authorities are directory.tls_ca",
@@ -75,6 +84,7 @@ def read_directory(
         probe_user=own.probe_user,
         connect_timeout=timedelta(seconds=own.connect_timeout_s),
         timeout=timedelta(seconds=own.timeout_s),
+        failure_domains=read_domains(where, table.failure_domains, reader),
     )
 
 

@@ -13,6 +13,7 @@ from idp_proxy.config.failover import read_failover, read_health
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
 from idp_proxy.config.notify import read_notify
+from idp_proxy.config.review import read_review
 from idp_proxy.config.roster import read_roster
 from idp_proxy.config.sections import (
     read_audit,
@@ -65,6 +66,7 @@ def load(
     health = read_health(
         file.health, failover.tick, reader, insecure_loopback=file.proxy.insecure_loopback
     )
+    operators_path = read_review(file.review, reader)
     warn_of_used_codes(upstreams, failover.canary_times.retry, reader)
     judge_together(file, reader)
     judge_references(health.references, outbound, file, reader)
@@ -83,6 +85,7 @@ def load(
         notify=notify,
         failover=failover,
         health=health,
+        operators_path=operators_path,
         warnings=tuple(findings.warnings),
     )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from idp_proxy.decision.assurance import AssurancePolicy
     from idp_proxy.decision.eligibility import FailoverLimits
     from idp_proxy.decision.health import Cadence, Thresholds
+    from idp_proxy.decision.review import OperatorsPath
     from idp_proxy.saml.answer import RequireSigned
 
 
@@ -200,6 +201,7 @@ class UpstreamSettings:
     attributes: Mapping[str, str]
     outbound: Outbound
     canaries: tuple[CanarySettings, ...] = ()
+    failure_domains: frozenset[str] = frozenset()
 
     @property
     def link_attribute(self) -> str:
@@ -339,4 +341,5 @@ class Settings:
     notify: NotifySettings
     failover: FailoverSettings
     health: HealthSettings
+    operators_path: OperatorsPath | None = None
     warnings: tuple[str, ...] = ()

@@ -19,6 +19,8 @@ from idp_proxy.config.assurance_shape import (
 )
 from idp_proxy.config.findings import Findings, path_of
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
+from idp_proxy.config.review_shape import OperatorsPathTable, ReviewTable
+from idp_proxy.config.roster_shape import RosterTable
 from idp_proxy.config.table import Table
 
 if TYPE_CHECKING:
@@ -151,6 +153,7 @@ class UpstreamTable(Table):
     require_signed: Literal["assertion", "response", "both"] = "assertion"
     allow_aes_cbc: bool = False
     email_domains: list[str] = Field(default_factory=list)
+    failure_domains: list[str] = Field(default_factory=list)
     outbound_proxy: str | None = None
     no_proxy: list[str] | None = None
     tls_ca: str | None = None
@@ -233,6 +236,7 @@ class ConfigFile(Table):
     failover: FailoverTable = Field(default_factory=FailoverTable)
     health: HealthTable = Field(default_factory=HealthTable)
     notify: NotifyTable = Field(default_factory=NotifyTable)
+    review: ReviewTable = Field(default_factory=ReviewTable)
 
 
 _TABLES: dict[str, type[Table]] = {
@@ -254,6 +258,8 @@ _TABLES: dict[str, type[Table]] = {
     "notify": NotifyTable,
     "failover": FailoverTable,
     "health": HealthTable,
+    "review": ReviewTable,
+    "operators_path": OperatorsPathTable,
 }
 
 _LISTS_OF_TABLES = frozenset({"upstream", "canary", "evidence"})

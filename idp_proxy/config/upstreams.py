@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from idp_proxy.config import addresses
 from idp_proxy.config.canaries import read_canaries
 from idp_proxy.config.probes import read_probe
+from idp_proxy.config.review import read_domains
 from idp_proxy.config.sections import read_outbound, require
 from idp_proxy.config.settings import (
     MetadataFile,
@@ -88,6 +89,7 @@ def _read_saml(
         base_url=f"{proxy.public_url}/upstream/{table.name}",
         probe=probe,
         canaries=canaries,
+        failure_domains=read_domains(where, table.failure_domains, reader),
     )
 
 

@@ -1,0 +1,444 @@
+"""idp_proxy.decision.review: each rule with evidence that fails and evidence that passes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from idp_proxy.decision.review import (
+    HELD,
+    RULES,
+    About,
+    CertificateSeen,
+    DirectorySeen,
+    Evidence,
+    Finding,
+    LiveSeen,
+    OperatorsPath,
+    Policy,
+    PrivateFile,
+    ProxySeen,
+    RosterSeen,
+    Rule,
+    SamlSeen,
+    ServerSeen,
+    Severity,
+    Signed,
+    StoreSeen,
+    SwitchSeen,
+    UpstreamSeen,
+    Waiver,
+    bars,
+    changed_since,
+    difference,
+    end_problem,
+    judge,
+    why_never,
+    why_not_started,
+)
+
+NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
+DAY = timedelta(days=1)
+GOOD_KEY = CertificateSeen("a certificate", NOW - DAY, NOW + 365 * DAY, "RSA", 3072, "sha256")
+SAML = SamlSeen(
+    entity_id="https://idp.example.org",
+    warrant="file",
+    pinned=False,
+    valid_until=NOW + 7 * DAY,
+    require_signed="both",
+    decrypts=True,
+    allow_aes_cbc=False,
+    clock_skew=timedelta(seconds=60),
+    max_lifetime=timedelta(minutes=10),
+    requested_contexts=(),
+    own_entity_id="https://sso.example.org/upstream/okta/metadata",
+    own_acs_url="https://sso.example.org/upstream/okta/acs",
+)
+ACTIVE = UpstreamSeen(
+    name="okta",
+    kind="saml",
+    attributes={"id": "employeeNumber"},
+    email_domains=frozenset({"example.org"}),
+    failure_domains=frozenset({"okta.com"}),
+    certificates=(GOOD_KEY,),
+    saml=SAML,
+    level_declared=True,
+    reaches_floor=True,
+    proven_at=NOW,
+)
+STANDBY = replace(
+    ACTIVE,
+    name="entra",
+    failure_domains=frozenset({"azure"}),
+    saml=replace(SAML, entity_id="https://other.example.org"),
+)
+DIRECTORY = replace(
+    STANDBY, name="ldap", kind="ldap", saml=None, directory=DirectorySeen(("a", "b"), ())
+)
+SERVER = ServerSeen(
+    verify=True,
+    encrypt=True,
+    sign_request=True,
+    signature_algorithm="RSAwithSHA256",
+    canonical_algorithm="Canonical1.0",
+    enable_admin_attribute=False,
+    enable_sync_with_ldap=False,
+    mobile_external_browser=True,
+)
+GOOD = Evidence(
+    now=NOW,
+    proxy=ProxySeen(
+        listens_on="127.0.0.1:8443",
+        on_loopback=True,
+        tls=False,
+        insecure_loopback=False,
+        trusted_proxies=("127.0.0.1",),
+        certificates=(GOOD_KEY,),
+        private_files=(PrivateFile("keys/idp.key", 0o600, ours=True),),
+        entity_id="https://sso.example.org/saml/metadata",
+        demands_signed_requests=True,
+        encrypts=True,
+        sent={"id": "id"},
+        withheld=frozenset({"roles"}),
+        admin_attribute=False,
+        checkpoints=True,
+        channels=1,
+        revokes_sessions=True,
+    ),
+    upstreams=(ACTIVE, STANDBY),
+    switch=SwitchSeen(2, timedelta(minutes=10), timedelta(minutes=15), False, DAY),  # noqa: FBT003
+    roster=RosterSeen(90 * DAY, 7 * DAY, "", 0),
+    operators_path=OperatorsPath("modem", ("mobile network",), date(2026, 11, 1)),
+    store=StoreSeen({"csv": NOW - DAY}, 3, 2),
+    server=SERVER,
+    live=LiveSeen(timedelta(0), {"okta": None, "entra": None}),
+)
+
+
+def standby(**changes: Any) -> Evidence:
+    return replace(GOOD, upstreams=(ACTIVE, replace(STANDBY, **changes)))
+
+
+def saml(**changes: Any) -> Evidence:
+    return standby(saml=replace(STANDBY.saml, **changes))
+
+
+def directory(**changes: Any) -> Evidence:
+    return replace(GOOD, upstreams=(ACTIVE, replace(DIRECTORY, **changes)))
+
+
+def proxy(**changes: Any) -> Evidence:
+    return replace(GOOD, proxy=replace(GOOD.proxy, **changes))
+
+
+def server(**changes: Any) -> Evidence:
+    return replace(GOOD, server=replace(SERVER, **changes))
+
+
+def certificate(**changes: Any) -> Evidence:
+    return standby(certificates=(replace(GOOD_KEY, **changes),))
+
+
+UNSEEN = replace(GOOD, store=None, server=None, live=None)
+ALONE = replace(GOOD, upstreams=(ACTIVE,))
+NOBODY = replace(GOOD, upstreams=())
+
+#: (rule's function, evidence that fails, evidence that passes)
+TABLE: list[tuple[str, Evidence, Evidence]] = [
+    ("fo_04_floor", standby(reaches_floor=False), GOOD),
+    ("fo_04_floor", standby(reaches_floor=False), standby(reaches_floor=None)),
+    ("fo_04_declared", standby(level_declared=False, reaches_floor=None), GOOD),
+    ("fo_04_declared", directory(level_declared=False, reaches_floor=None), GOOD),
+    ("fo_04_password_alone", directory(reaches_floor=None), directory()),
+    ("fo_04_password_alone", directory(reaches_floor=None), standby(reaches_floor=None)),
+    ("fo_07_bounded", replace(GOOD, switch=replace(GOOD.switch, automatic=7)), GOOD),
+    (
+        "fo_07_bounded",
+        replace(
+            GOOD,
+            switch=replace(GOOD.switch, automatic_failback=True, dwell=timedelta(seconds=10)),
+        ),
+        replace(GOOD, switch=replace(GOOD.switch, automatic_failback=True)),
+    ),
+    ("fo_08_sync_age", replace(GOOD, store=StoreSeen({}, 0, 0)), GOOD),
+    ("fo_08_sync_age", replace(GOOD, store=StoreSeen({"csv": None}, 0, 0)), UNSEEN),
+    (
+        "fo_08_sync_age",
+        replace(GOOD, store=StoreSeen({"csv": NOW - 8 * DAY}, 0, 0)),
+        replace(ALONE, store=StoreSeen({}, 0, 0)),
+    ),
+    ("fo_09_link_key", replace(GOOD, roster=replace(GOOD.roster, second=None)), GOOD),
+    ("fo_09_link_key", replace(GOOD, roster=replace(GOOD.roster, second="id")), GOOD),
+    ("fo_10_email_domains", standby(email_domains=frozenset()), GOOD),
+    ("fo_11_admin_attribute", server(enable_admin_attribute=True), GOOD),
+    (
+        "fo_11_admin_attribute",
+        server(enable_admin_attribute=True),
+        replace(proxy(admin_attribute=True), server=replace(SERVER, enable_admin_attribute=True)),
+    ),
+    (
+        "fo_11_admin_attribute",
+        server(enable_admin_attribute=True),
+        server(enable_admin_attribute=None),
+    ),
+    ("fo_11_admin_attribute", server(enable_admin_attribute=True), UNSEEN),
+    ("fo_12_apart", standby(saml=SAML), GOOD),
+    ("fo_12_apart", standby(saml=SAML), saml(entity_id=None)),
+    ("fo_12_apart", standby(saml=SAML), directory()),
+    ("fo_13_sessions_end", proxy(revokes_sessions=False), GOOD),
+    ("fo_14_checkpoints", proxy(checkpoints=False), GOOD),
+    ("fo_14_told", proxy(channels=0), GOOD),
+    ("fo_15_rehearsed", standby(proven_at=None), GOOD),
+    ("fo_15_rehearsed", standby(proven_at=NOW - 2 * DAY), UNSEEN),
+    (
+        "fo_15_rehearsed",
+        standby(proven_at=NOW - 2 * DAY, canary_passed_at=NOW - 2 * DAY),
+        standby(proven_at=NOW - 2 * DAY, canary_passed_at=NOW),
+    ),
+    (
+        "fo_15_rehearsal_age",
+        replace(GOOD, switch=replace(GOOD.switch, rehearsal_max_age=30 * DAY)),
+        GOOD,
+    ),
+    (
+        "fo_15_answers",
+        replace(GOOD, live=LiveSeen(timedelta(0), {"okta": "refused"})),
+        GOOD,
+    ),
+    ("fo_15_answers", replace(GOOD, live=LiveSeen(timedelta(0), {"okta": "refused"})), UNSEEN),
+    ("fo_16_operators_path", replace(GOOD, operators_path=None), GOOD),
+    (
+        "fo_16_operators_path",
+        replace(GOOD, operators_path=OperatorsPath("vpn", ("azure",), date(2026, 11, 1))),
+        GOOD,
+    ),
+    (
+        "fo_16_operators_path",
+        replace(GOOD, operators_path=OperatorsPath("vpn", (), date(2025, 11, 1))),
+        GOOD,
+    ),
+    ("fo_17_failure_domains", standby(failure_domains=frozenset()), GOOD),
+    ("fo_17_failure_domains", standby(failure_domains=frozenset({"okta.com"})), ALONE),
+    ("fo_17_failure_domains", standby(failure_domains=frozenset({"okta.com"})), NOBODY),
+    ("fo_17_one_host", directory(directory=DirectorySeen(("a",), ())), directory()),
+    ("fo_17_one_host", directory(directory=DirectorySeen(("a",), ())), GOOD),
+    ("sp_01_keys", standby(certificates=()), GOOD),
+    ("sp_01_keys", standby(certificates=()), directory(certificates=())),
+    ("sp_07_times", saml(clock_skew=timedelta(seconds=180)), GOOD),
+    ("sp_07_times", saml(max_lifetime=timedelta(hours=1)), directory()),
+    ("sp_08_encryption", saml(allow_aes_cbc=True), GOOD),
+    ("sp_08_certificates", certificate(signature_hash="sha1"), GOOD),
+    ("idp_02_signed_requests", proxy(demands_signed_requests=False), GOOD),
+    ("idp_02_algorithms", server(signature_algorithm="RSAwithSHA1"), GOOD),
+    ("idp_02_algorithms", server(canonical_algorithm="Canonical1.1"), UNSEEN),
+    (
+        "idp_02_algorithms",
+        server(signature_algorithm="RSAwithSHA1"),
+        server(signature_algorithm="RSAwithSHA1", sign_request=False),
+    ),
+    ("idp_03_verified", server(verify=False), GOOD),
+    ("idp_03_verified", server(verify=False), UNSEEN),
+    ("idp_03_encrypted", proxy(encrypts=False), GOOD),
+    ("idp_03_encrypted", server(encrypt=False), UNSEEN),
+    ("idp_06_rights", proxy(sent={"x": "roles"}, withheld=frozenset()), proxy(sent={"x": "roles"})),
+    ("idp_06_rights", proxy(sent={"IsAdmin": "flag"}), proxy(sent={"controls": "enrolment"})),
+    ("fo_09_sync_with_ldap", server(enable_sync_with_ldap=True), GOOD),
+    ("fo_09_sync_with_ldap", server(enable_sync_with_ldap=True), UNSEEN),
+    ("web_01_phones", server(mobile_external_browser=False), GOOD),
+    ("web_01_phones", server(mobile_external_browser=False), UNSEEN),
+    ("key_01_files", proxy(private_files=(PrivateFile("k", 0o640, ours=True),)), GOOD),
+    ("key_01_files", proxy(private_files=(PrivateFile("k", 0o600, ours=False),)), GOOD),
+    ("key_02_strength", certificate(bits=1024), certificate(bits=256, algorithm="EC")),
+    ("key_02_own_strength", proxy(certificates=(replace(GOOD_KEY, bits=2048),)), GOOD),
+    ("key_02_ends", certificate(ends=NOW), GOOD),
+    ("key_02_ends", certificate(ends=NOW + 29 * DAY), GOOD),
+    ("key_02_ends", proxy(certificates=(replace(GOOD_KEY, begins=NOW + DAY),)), GOOD),
+    ("md_01_pinned", saml(warrant="tls"), GOOD),
+    ("md_01_pinned", saml(warrant="signed"), saml(warrant="signed", pinned=True)),
+    ("md_01_pinned", saml(warrant="signed"), directory()),
+    ("md_01_ends", saml(valid_until=NOW + timedelta(hours=1)), GOOD),
+    ("md_01_ends", saml(valid_until=NOW), saml(valid_until=None)),
+    ("web_01_listener", proxy(on_loopback=False, trusted_proxies=()), GOOD),
+    ("web_01_trial", proxy(insecure_loopback=True), GOOD),
+    ("web_04_reverse_proxies", proxy(trusted_proxies=("10.0.0.0/8",)), GOOD),
+    ("ldap_02_encrypted", directory(directory=DirectorySeen(("a", "b"), ("a",))), directory()),
+    ("ldap_02_encrypted", directory(directory=DirectorySeen(("a", "b"), ("a",))), GOOD),
+    ("ops_02_clock", replace(GOOD, live=LiveSeen(timedelta(seconds=-31), {})), GOOD),
+    ("ops_02_clock", replace(GOOD, live=LiveSeen(timedelta(seconds=31), {})), UNSEEN),
+]
+BY_NAME = {rule.name: rule for rule in RULES}
+
+
+def found(rule: Rule, seen: Evidence) -> tuple[Finding, ...]:
+    return rule.findings(seen)
+
+
+@pytest.mark.parametrize(("name", "fails", "passes"), TABLE, ids=[row[0] for row in TABLE])
+def test_a_rule_finds_what_is_wrong_and_nothing_else(
+    name: str, fails: Evidence, passes: Evidence
+) -> None:
+    findings = found(BY_NAME[name], fails)
+    assert findings
+    assert all(one.evidence and one.fix and one.source for one in findings)
+    assert found(BY_NAME[name], passes) == ()
+
+
+def test_every_rule_that_is_judged_has_a_row_and_a_name_of_its_own() -> None:
+    assert len(BY_NAME) == len(RULES)
+    assert set(BY_NAME) == {row[0] for row in TABLE}
+
+
+def test_the_good_policy_has_no_finding_and_no_rule_speaks_of_what_was_not_looked_at() -> None:
+    assert judge(GOOD).findings == ()
+    assert judge(replace(UNSEEN, upstreams=(ACTIVE, DIRECTORY))).findings == ()
+
+
+def test_a_rule_that_code_holds_is_held_by_a_test_that_exists() -> None:
+    tests = "\n".join(
+        path.read_text("utf-8") for path in Path(__file__).parents[1].rglob("test_*.py")
+    )
+    for rule, name in HELD.items():
+        assert re.search(rf"def {name}\(", tests), (rule, name)
+    assert not set(HELD) & {rule.id for rule in RULES}
+
+
+def test_what_blocks_comes_first_and_then_the_worst() -> None:
+    seen = replace(
+        saml(allow_aes_cbc=True, warrant="tls"),
+        proxy=replace(GOOD.proxy, encrypts=False, channels=0),
+        server=None,
+    )
+    order = [(one.rule, one.blocking) for one in judge(seen).findings]
+    assert order == [("SP-08", True), ("MD-01", False), ("FO-14", False), ("IDP-03", False)]
+    assert [one.rule for one in judge(seen).blocking] == ["SP-08"]
+
+
+def test_only_our_own_keys_and_listeners_stop_a_start_and_time_never_does() -> None:
+    open_key = proxy(private_files=(PrivateFile("k", 0o644, ours=True),))
+    assert [one.rule for one in why_not_started(open_key)] == ["KEY-01"]
+    for rule in RULES:
+        if rule.about is About.TIME:
+            assert not any(
+                one.stops_start or one.bars for _, f, _ in TABLE for one in found(rule, f)
+            )
+    for name, fails, _ in TABLE:
+        stops = {one.rule for one in why_not_started(fails)}
+        assert stops <= {"KEY-01", "WEB-01"}, name
+
+
+CBC = judge(saml(allow_aes_cbc=True)).findings[0]
+
+
+def waiver(**changes: Any) -> Waiver:
+    made = Waiver("w1", "SP-08", "entra", ("anna", "adam"), "until June", NOW - DAY, NOW + DAY)
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("given", "waived"),
+    [
+        (waiver(), True),
+        (waiver(subject="okta"), False),
+        (waiver(rule="SP-07"), False),
+        (waiver(ends_at=NOW), False),
+        (waiver(given_at=NOW + DAY, ends_at=NOW + 2 * DAY), False),
+    ],
+)
+def test_a_waiver_is_for_one_rule_one_upstream_and_a_time(given: Waiver, waived: bool) -> None:
+    review = judge(saml(allow_aes_cbc=True), [given])
+    assert (review.findings == ()) is waived
+    assert [one for one, _ in review.waived] == ([CBC] if waived else [])
+
+
+def test_of_two_waivers_the_longer_one_counts() -> None:
+    longer = waiver(id="w2", ends_at=NOW + 3 * DAY)
+    assert judge(saml(allow_aes_cbc=True), [waiver(), longer]).waived == ((CBC, longer),)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        standby(reaches_floor=False),
+        standby(saml=SAML),
+        server(verify=False),
+        directory(directory=DirectorySeen(("a", "b"), ("a",))),
+        proxy(private_files=(PrivateFile("k", 0o644, ours=True),)),
+    ],
+)
+def test_what_stands_under_never_is_waived_by_nobody(seen: Evidence) -> None:
+    finding = judge(seen).findings[0]
+    assert why_never(finding) is not None
+    given = waiver(rule=finding.rule, subject=finding.subject)
+    assert judge(seen, [given]).waived == ()
+
+
+def test_a_waiver_ends_within_half_a_year() -> None:
+    assert why_never(CBC) is None
+    assert end_problem(NOW + DAY, NOW) is None
+    assert "past" in str(end_problem(NOW, NOW))
+    assert "180 days" in str(end_problem(NOW + 181 * DAY, NOW))
+
+
+BEFORE = Policy({"proxy.entity_id": "a", "upstream.okta.kind": "saml", "upstream.old.kind": "x"})
+AFTER = Policy({"proxy.entity_id": "b", "upstream.okta.kind": "saml", "upstream.new.kind": "y"})
+SIGNED = Signed("s1", "Rita", NOW - 3 * DAY, BEFORE, 0)
+
+
+def test_a_digest_is_over_every_field_and_their_order_is_nothing() -> None:
+    assert Policy(dict(reversed(BEFORE.fields.items()))).digest == BEFORE.digest
+    assert AFTER.digest != BEFORE.digest
+    assert BEFORE.digest.startswith("sha256:")
+
+
+def test_the_difference_is_field_by_field() -> None:
+    assert [(one.path, one.before, one.after) for one in difference(BEFORE, AFTER)] == [
+        ("proxy.entity_id", "a", "b"),
+        ("upstream.new.kind", None, "y"),
+        ("upstream.old.kind", "x", None),
+    ]
+    assert difference(BEFORE, BEFORE) == ()
+
+
+def test_nothing_switches_by_itself_to_what_is_not_as_it_was_signed() -> None:
+    good = judge(GOOD)
+    assert bars(good, AFTER, None) == {}
+    assert bars(good, BEFORE, SIGNED) == {}
+    assert bars(judge(proxy(channels=0)), BEFORE, None) == {}
+    assert set(bars(good, AFTER, SIGNED)) == {"new", "old"}
+    two = Policy({**BEFORE.fields, "upstream.okta.kind": "ldap", "upstream.okta.name": "x"})
+    ((why,),) = bars(good, two, SIGNED).values()
+    assert "Rita" in why
+
+
+def test_a_blocking_finding_bars_its_upstream_and_no_other() -> None:
+    seen = saml(allow_aes_cbc=True)
+    seen = replace(
+        seen,
+        upstreams=(
+            ACTIVE,
+            replace(seen.upstreams[1], certificates=(replace(GOOD_KEY, bits=1024),)),
+        ),
+    )
+    barred = bars(judge(seen), BEFORE, None)
+    assert set(barred) == {"entra"}
+    assert [why.partition(":")[0] for why in barred["entra"]] == ["KEY-02", "SP-08"]
+    assert bars(judge(seen, [waiver()]), BEFORE, None)["entra"][0].startswith("KEY-02")
+
+
+def test_another_policy_than_the_signed_one_is_told_in_a_line() -> None:
+    assert changed_since(None, AFTER, NOW) is None
+    assert changed_since(SIGNED, BEFORE, NOW) is None
+    said = str(changed_since(SIGNED, AFTER, NOW))
+    assert "Rita signed 3 days ago" in said
+    assert "proxy.entity_id" in said
+    many = Policy({f"a{number}": "x" for number in range(9)})
+    assert str(changed_since(SIGNED, many, NOW)).endswith("and more")
+
+
+def test_severities_are_ordered_from_the_worst() -> None:
+    assert list(Severity) == ["critical", "high", "medium", "low"]
