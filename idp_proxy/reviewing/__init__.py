@@ -1,0 +1,1 @@
+"""What a review looks at, and how it is told: evidence, the policy that is signed, reports."""

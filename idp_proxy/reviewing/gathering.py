@@ -1,0 +1,279 @@
+"""Evidence for the review: from the settings, the files, the metadata, the store, and live.
+
+Nothing here judges. What cannot be looked at is left out, and no rule speaks of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from sqlalchemy.engine import make_url
+
+from idp_proxy.config import DirectorySettings, MetadataFile, SamlSettings
+from idp_proxy.config.addresses import is_loopback
+from idp_proxy.decision.assurance import can_reach_floor
+from idp_proxy.decision.eligibility import Failback
+from idp_proxy.decision.health import Outcome
+from idp_proxy.decision.review import (
+    CertificateSeen,
+    DirectorySeen,
+    Evidence,
+    LiveSeen,
+    PrivateFile,
+    ProxySeen,
+    RosterSeen,
+    SamlSeen,
+    StoreSeen,
+    SwitchSeen,
+    UpstreamSeen,
+)
+from idp_proxy.errors import UpstreamUnavailable
+from idp_proxy.operators import accounts
+from idp_proxy.store import base
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from cryptography.x509 import Certificate
+
+    from idp_proxy.config import Settings, UpstreamSettings
+    from idp_proxy.decision.assurance import AssurancePolicy
+    from idp_proxy.decision.health import Cadence
+    from idp_proxy.saml.metadata import UpstreamMetadata
+    from idp_proxy.store.sql import SqlStore
+    from idp_proxy.upstream.configured import ConfiguredUpstream
+
+
+def gather(
+    settings: Settings,
+    upstreams: Mapping[str, ConfiguredUpstream],
+    now: datetime,
+    store: SqlStore | None = None,
+    live: LiveSeen | None = None,
+) -> Evidence:
+    """Everything there is to judge at `now`. Raises `StoreError` when there is a store and it is
+    away.
+    """
+    limits = settings.failover.limits
+    second = settings.roster.policy.second
+    proven = {} if store is None else _proven(store)
+    passed = {} if store is None else _passed(store)
+    return Evidence(
+        now=now,
+        proxy=_proxy(settings),
+        upstreams=tuple(
+            _upstream(
+                one,
+                upstreams[one.name],
+                settings.assurance,
+                now,
+                proven.get(one.name),
+                passed.get(one.name),
+            )
+            for one in settings.upstreams
+        ),
+        switch=SwitchSeen(
+            automatic=limits.automatic,
+            hold_down=limits.hold_down,
+            dwell=limits.dwell,
+            automatic_failback=limits.failback is Failback.AUTO,
+            rehearsal_max_age=limits.rehearsal_max_age,
+        ),
+        roster=RosterSeen(
+            confirmed_by_login=settings.roster.policy.confirmed_by_login,
+            confirmed_by_import=settings.roster.policy.confirmed_by_import,
+            second="" if second is None else second.name,
+            privileged=len(settings.roster.policy.privileged),
+        ),
+        operators_path=settings.operators_path,
+        store=None if store is None else _store(store),
+        live=live,
+    )
+
+
+def look_now(
+    upstreams: Mapping[str, ConfiguredUpstream],
+    cadence: Cadence,
+    store: SqlStore,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+) -> LiveSeen:
+    """Every upstream probed once, all at a time, and the clocks compared. Raises `StoreError`."""
+
+    async def look(upstream: ConfiguredUpstream) -> str | None:
+        found = await upstream.probe(new_id).look(cadence, clock())
+        return None if found.outcome is Outcome.PASSED else found.reason
+
+    async def look_at_all() -> list[str | None]:
+        return await asyncio.gather(*(look(one) for one in upstreams.values()))
+
+    offset = clock() - store.clock()
+    return LiveSeen(offset, dict(zip(upstreams, asyncio.run(look_at_all()), strict=True)))
+
+
+def certificate_seen(what: str, certificate: Certificate) -> CertificateSeen:
+    """What the review asks of a certificate."""
+    key, signed_with = certificate.public_key(), certificate.signature_hash_algorithm
+    return CertificateSeen(
+        what=what,
+        begins=certificate.not_valid_before_utc,
+        ends=certificate.not_valid_after_utc,
+        algorithm="RSA" if isinstance(key, RSAPublicKey) else "EC",
+        bits=getattr(key, "key_size", 0),
+        signature_hash="" if signed_with is None else signed_with.name,
+    )
+
+
+def metadata_of(upstream: ConfiguredUpstream, now: datetime) -> UpstreamMetadata | None:
+    """What is approved of it and counts now; None for a directory, or where nothing does."""
+    if upstream.feed is not None:
+        with suppress(UpstreamUnavailable):
+            return upstream.feed.current(now)
+    return None
+
+
+def _proxy(settings: Settings) -> ProxySeen:
+    proxy, party = settings.proxy, settings.service_provider
+    own = [("proxy.signing_certificate", proxy.signing.certificate)]
+    for one in settings.upstreams:
+        if isinstance(one, SamlSettings):
+            own.append((f"{one.name}: signing_certificate", one.signing.certificate))
+            if one.decryption is not None:
+                own.append((f"{one.name}: decryption_certificate", one.decryption.certificate))
+    return ProxySeen(
+        listens_on=f"{proxy.listen.host}:{proxy.listen.port}",
+        on_loopback=is_loopback(proxy.listen.host),
+        tls=proxy.tls is not None,
+        insecure_loopback=proxy.insecure_loopback,
+        trusted_proxies=proxy.trusted_proxies,
+        certificates=tuple(certificate_seen(what, one) for what, one in own),
+        private_files=tuple(_private_files(settings)),
+        entity_id=proxy.entity_id,
+        demands_signed_requests=party.require_signed_requests,
+        encrypts=party.encryption is not None,
+        sent=party.attributes,
+        withheld=party.role_attributes,
+        admin_attribute=party.enable_admin_attribute,
+        checkpoints=settings.audit.checkpoints is not None,
+        channels=len(settings.notify.urls),
+        revokes_sessions=False,
+    )
+
+
+def _private_files(settings: Settings) -> Iterator[PrivateFile]:
+    """Every file with a secret that the settings name; one that is not there yet has no mode."""
+    paths = [settings.proxy.signing.key_file]
+    if settings.proxy.tls is not None:
+        paths.append(settings.proxy.tls.key_file)
+    for one in settings.upstreams:
+        if isinstance(one, SamlSettings):
+            pairs = (one.signing, one.decryption)
+            paths += [pair.key_file for pair in pairs if pair is not None]
+    url = make_url(settings.store.url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        paths.append(settings.path.parent / url.database)
+    paths.append(settings.proxy.data_dir / "spool.db")
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError:
+            continue
+        ours = found.st_uid in {0, os.getuid()} or os.getuid() == 0
+        yield PrivateFile(_short(path, settings.path.parent), stat.S_IMODE(found.st_mode), ours)
+
+
+def _short(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _upstream(
+    wanted: UpstreamSettings,
+    upstream: ConfiguredUpstream,
+    assurance: AssurancePolicy,
+    now: datetime,
+    proven: datetime | None,
+    passed: datetime | None,
+) -> UpstreamSeen:
+    metadata = metadata_of(upstream, now)
+    return UpstreamSeen(
+        name=wanted.name,
+        kind="ldap" if isinstance(wanted, DirectorySettings) else "saml",
+        attributes=wanted.attributes,
+        email_domains=wanted.email_domains,
+        failure_domains=wanted.failure_domains,
+        certificates=tuple(
+            certificate_seen(f"signing certificate {number}", x509.load_der_x509_certificate(der))
+            for number, der in enumerate(metadata.signing_certificates if metadata else (), 1)
+        ),
+        saml=_saml(wanted, metadata) if isinstance(wanted, SamlSettings) else None,
+        directory=_directory(wanted) if isinstance(wanted, DirectorySettings) else None,
+        level_declared=_is_mapped(assurance, wanted.name),
+        reaches_floor=can_reach_floor(assurance, wanted.name) if assurance.levels else None,
+        canaries=len(wanted.canaries),
+        canary_passed_at=passed,
+        proven_at=proven,
+        usable=upstream.why_unusable(now),
+    )
+
+
+def _is_mapped(assurance: AssurancePolicy, name: str) -> bool:
+    mapped = assurance.of(name)
+    return bool(assurance.levels and (mapped.contexts or mapped.evidence))
+
+
+def _saml(wanted: SamlSettings, metadata: UpstreamMetadata | None) -> SamlSeen:
+    source = wanted.metadata
+    return SamlSeen(
+        entity_id=None if metadata is None else metadata.entity_id,
+        warrant="file" if isinstance(source, MetadataFile) else source.trust.value,
+        pinned=not isinstance(source, MetadataFile) and source.pinned,
+        valid_until=None if metadata is None else metadata.valid_until,
+        require_signed=wanted.require_signed.value,
+        decrypts=wanted.decryption is not None,
+        allow_aes_cbc=wanted.allow_aes_cbc,
+        clock_skew=wanted.limits.clock_skew,
+        max_lifetime=wanted.limits.max_assertion_lifetime,
+        requested_contexts=wanted.requested_authn_context,
+        own_entity_id=wanted.entity_id,
+        own_acs_url=wanted.acs_url,
+    )
+
+
+def _directory(wanted: DirectorySettings) -> DirectorySeen:
+    return DirectorySeen(
+        hosts=tuple(map(str, wanted.hosts)),
+        in_the_clear=tuple(str(host) for host in wanted.hosts if host.encryption is None),
+    )
+
+
+def _proven(store: SqlStore) -> dict[str, datetime]:
+    """The newest verified login or rehearsal of each upstream."""
+    found = store.proofs()
+    for name, at in store.evidence(base.Evidence.REHEARSAL).items():
+        found[name] = max(at, found.get(name, at))
+    return found
+
+
+def _passed(store: SqlStore) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for one in store.canaries():
+        if one.track.passed_at is not None:
+            at = one.track.passed_at
+            found[one.upstream] = max(at, found.get(one.upstream, at))
+    return found
+
+
+def _store(store: SqlStore) -> StoreSeen:
+    with store.reading() as connection:
+        operators = len(accounts.everyone(connection))
+        approvers = accounts.approvers_enabled(connection)
+    imports = {run.source: run.completed_at for run in store.import_runs()}
+    return StoreSeen(imports, operators, approvers)
