@@ -19,6 +19,7 @@ from idp_proxy.cli.notifying import register as register_notifying
 from idp_proxy.cli.operators import register as register_operators
 from idp_proxy.cli.overriding import register as register_overriding
 from idp_proxy.cli.rehearsing import register as register_rehearsing
+from idp_proxy.cli.review import register as register_review
 from idp_proxy.cli.roster import register as register_roster
 from idp_proxy.cli.session import EXIT_REFUSED, EXIT_USAGE, program, shown_next, tell
 from idp_proxy.cli.setup import register as register_setup
@@ -46,6 +47,7 @@ for register in (
     register_drill_run,
     register_factors,
     register_roster,
+    register_review,
 ):
     register(program)
 

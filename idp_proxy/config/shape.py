@@ -18,9 +18,8 @@ from idp_proxy.config.assurance_shape import (
     UpstreamAssuranceTable,
 )
 from idp_proxy.config.findings import Findings, path_of
-from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 from idp_proxy.config.review_shape import OperatorsPathTable, ReviewTable
-from idp_proxy.config.roster_shape import RosterTable
+from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 from idp_proxy.config.table import Table
 
 if TYPE_CHECKING:

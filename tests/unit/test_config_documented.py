@@ -12,6 +12,7 @@ from idp_proxy.config.assurance_shape import (
     EvidenceTable,
     UpstreamAssuranceTable,
 )
+from idp_proxy.config.review_shape import OperatorsPathTable
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ TABLES: list[type[Table]] = [
     shape.NotifyTable,
     shape.FailoverTable,
     shape.HealthTable,
+    OperatorsPathTable,
 ]
 
 

@@ -125,7 +125,7 @@ def standby(**changes: Any) -> Evidence:
 
 
 def saml(**changes: Any) -> Evidence:
-    return standby(saml=replace(STANDBY.saml, **changes))
+    return standby(saml=replace(SAML, **{"entity_id": "https://other.example.org", **changes}))
 
 
 def directory(**changes: Any) -> Evidence:
@@ -153,7 +153,11 @@ TABLE: list[tuple[str, Evidence, Evidence]] = [
     ("fo_04_floor", standby(reaches_floor=False), GOOD),
     ("fo_04_floor", standby(reaches_floor=False), standby(reaches_floor=None)),
     ("fo_04_declared", standby(level_declared=False, reaches_floor=None), GOOD),
-    ("fo_04_declared", directory(level_declared=False, reaches_floor=None), GOOD),
+    (
+        "fo_04_declared",
+        standby(level_declared=False, reaches_floor=None),
+        directory(level_declared=False, reaches_floor=None),
+    ),
     ("fo_04_password_alone", directory(reaches_floor=None), directory()),
     ("fo_04_password_alone", directory(reaches_floor=None), standby(reaches_floor=None)),
     ("fo_07_bounded", replace(GOOD, switch=replace(GOOD.switch, automatic=7)), GOOD),
@@ -390,7 +394,7 @@ SIGNED = Signed("s1", "Rita", NOW - 3 * DAY, BEFORE, 0)
 
 
 def test_a_digest_is_over_every_field_and_their_order_is_nothing() -> None:
-    assert Policy(dict(reversed(BEFORE.fields.items()))).digest == BEFORE.digest
+    assert Policy(dict(reversed([*BEFORE.fields.items()]))).digest == BEFORE.digest
     assert AFTER.digest != BEFORE.digest
     assert BEFORE.digest.startswith("sha256:")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import stat
 from datetime import UTC, datetime
@@ -15,9 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1
 
+from idp_proxy.adapters import open_upstreams
 from idp_proxy.cli import main
 from idp_proxy.config import DirectorySettings, MetadataUrl, load
 from idp_proxy.decision.assurance import can_reach_floor
+from idp_proxy.reviewing.policy import policy_of
 from idp_proxy.saml.metadata import read_metadata
 from tests.unit.config_folder import saml_of
 
@@ -102,3 +105,45 @@ def test_the_old_certificate_is_signed_with_sha_1_and_by_its_own_key(root: Path)
     assert isinstance(certificate.signature_hash_algorithm, SHA1)
     assert isinstance(key, RSAPublicKey)
     key.verify(certificate.signature, certificate.tbs_certificate_bytes, PKCS1v15(), SHA1())
+
+
+def reviewed(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> tuple[object, Any]:
+    with pytest.raises(SystemExit) as ended:
+        main(["--config", str(root / EXAMPLES / f"{name}.toml"), "review", "--format", "json"])
+    return ended.value.code, json.loads(capsys.readouterr().out)
+
+
+def test_the_review_has_nothing_against_the_strong_example(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, report = reviewed(root, "strong", capsys)
+    assert code == 0
+    assert report["blocking"] == 0
+
+
+def test_the_review_finds_each_weakness_of_the_weak_example(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, report = reviewed(root, "weak", capsys)
+    assert code == 1
+    found = {(one["rule"], one["upstream"]) for one in report["findings"]}
+    assert found >= {
+        ("FO-04", "directory"),
+        ("SP-08", "active"),
+        ("SP-07", "active"),
+        ("IDP-06", None),
+        ("MD-01", "cloud"),
+    }
+    blocking = {one["rule"] for one in report["findings"] if one["blocking"]}
+    assert blocking >= {"FO-04", "SP-08", "IDP-06"}
+
+
+def test_the_keys_of_a_metadata_file_are_signed_with_the_policy_and_fetched_ones_are_not(
+    root: Path,
+) -> None:
+    settings = load(root / EXAMPLES / "weak.toml", now=NOW, environ={})
+    fields = policy_of(settings, open_upstreams(settings), NOW).fields
+    assert len(fields["upstream.active.metadata.keys"]) == 64
+    assert fields["upstream.active.metadata.entity_id"]
+    assert not [path for path in fields if path.startswith("upstream.cloud.metadata.keys")]
+    assert "set" in fields["upstream.directory.bind_password"]

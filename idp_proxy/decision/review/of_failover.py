@@ -36,12 +36,11 @@ def fo_04_floor(seen: Evidence) -> Iterator[Fault]:
 def fo_04_declared(seen: Evidence) -> Iterator[Fault]:
     """What a standby's word for an authentication is worth was declared."""
     for one in seen.standbys:
-        if not one.level_declared and one.reaches_floor is None:
-            proves = "a password" if one.kind == "ldap" else "whatever it likes"
+        if one.saml is not None and not one.level_declared and one.reaches_floor is None:
             yield Fault(
                 one.name,
-                f"no level is declared for it: {proves} is as good there as a second factor at "
-                f"{seen.upstreams[0].name}",
+                "no level is declared for it: whatever it accepts is as good there as a second "
+                f"factor at {seen.upstreams[0].name}",
                 "declare levels, a floor, and what its context classes are worth",
             )
 

@@ -1,0 +1,52 @@
+"""What every `review` command works with: the report of this moment."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from idp_proxy import adapters
+from idp_proxy.cli.session import clock, opened_store, tell
+from idp_proxy.decision.review import judge
+from idp_proxy.errors import StoreError
+from idp_proxy.reviewing.gathering import gather, look_now
+from idp_proxy.reviewing.policy import policy_of
+from idp_proxy.reviewing.report import Report
+
+if TYPE_CHECKING:
+    from idp_proxy.config import Settings
+    from idp_proxy.store.sql import SqlStore
+
+PACKAGE: Final = "mattermost-sso-failover"
+_TOLD: Final = (PACKAGE, "cryptography", "lxml", "xmlsec", "python3-saml", "pysaml2", "ldap3")
+
+
+def report_of(settings: Settings, *, live: bool = False) -> Report:
+    """The report, with what the store knows if there is one. Raises `StoreError` with `live`."""
+    try:
+        with opened_store(settings) as store:
+            return _report(settings, store, live=live)
+    except StoreError as error:
+        if live:
+            raise
+        tell(f"warning: the store was not read, so nothing is said of it: {error.detail}")
+        return _report(settings, None, live=False)
+
+
+def _report(settings: Settings, store: SqlStore | None, *, live: bool) -> Report:
+    upstreams, now = adapters.open_upstreams(settings), clock()
+    seen_live = None
+    if live and store is not None:
+        cadence = settings.failover.cadence
+        seen_live = look_now(upstreams, cadence, store, clock, adapters.new_id)
+    seen = gather(settings, upstreams, now, store, seen_live)
+    return Report(
+        file=settings.path.name,
+        seen=seen,
+        review=judge(seen),
+        assurance=settings.assurance,
+        policy=policy_of(settings, upstreams, now),
+        signed=None,
+        versions=(("Python", platform.python_version()), *((one, version(one)) for one in _TOLD)),
+    )

@@ -1,0 +1,124 @@
+"""`review`: the findings as a table, JSON, SARIF or a page to sign."""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from idp_proxy.cli.review.looking import PACKAGE, report_of
+from idp_proxy.cli.session import (
+    EXIT_REFUSED,
+    ConfigOption,
+    command_line,
+    screen,
+    settings_of,
+    shown_next,
+    tell,
+    warn,
+)
+from idp_proxy.errors import ConfigError
+from idp_proxy.reviewing.report import as_json
+
+if TYPE_CHECKING:
+    from idp_proxy.reviewing.report import Report
+
+
+class Form(enum.StrEnum):
+    """How the review is told."""
+
+    TABLE = "table"
+    JSON = "json"
+    SARIF = "sarif"
+    HTML = "html"
+
+
+def review(
+    context: typer.Context,
+    form: Annotated[Form, typer.Option("--format", help="How it is told.")] = Form.TABLE,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask every upstream now, and compare the clocks.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write it there.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Judge the policy by every rule that can be judged. Exits with 1 on a blocking finding."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = settings_of(config)
+    report = report_of(settings, live=live)
+    if form is Form.TABLE and output is None:
+        _show(report)
+        warn(settings)
+    else:
+        _write(_text(report, form), output)
+    blocking = report.review.blocking
+    said = shown_next(*_following(report))
+    if form is Form.TABLE and output is None:
+        typer.echo(said)
+    else:
+        tell(said)
+    if blocking:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _following(report: Report) -> tuple[str, ...]:
+    if report.review.blocking:
+        return ("review", "--format", "html", "--output", "review.html")
+    return ("review", "--live")
+
+
+def _text(report: Report, form: Form) -> str:
+    if form is Form.HTML:
+        # Jinja's import is for this form alone.
+        from idp_proxy.reviewing.html import as_html  # noqa: PLC0415 - see above
+
+        return as_html(report)
+    if form is Form.SARIF:
+        from idp_proxy.reviewing.sarif import as_sarif  # noqa: PLC0415 - as above
+
+        return json.dumps(as_sarif(report, dict(report.versions)[PACKAGE]), indent=2)
+    document = as_json(report) | {"next": command_line(*_following(report))}
+    return json.dumps(document, indent=2)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        typer.echo(text)
+        return
+    try:
+        Path(output).write_text(f"{text}\n", "utf-8")
+    except OSError as error:
+        raise ConfigError([f"--output: {output}: {error.strerror}"]) from error
+    tell(f"written: {output}")
+
+
+def _show(report: Report) -> None:
+    review = report.review
+    if review.findings:
+        table = Table("rule", "severity", "about", "what was seen, and what to do")
+        for one in review.findings:
+            table.add_row(
+                one.rule,
+                f"{one.severity.value}, BLOCKS" if one.blocking else one.severity.value,
+                one.subject or one.about.value,
+                f"{one.evidence}\n-> {one.fix}",
+                end_section=True,
+            )
+        screen.print(table)
+    for one, waiver in review.waived:
+        typer.echo(
+            f"waived:  {one.rule} {one.subject or one.about.value} by {', '.join(waiver.people)} "
+            f"until {waiver.ends_at:%Y-%m-%d}: {waiver.reason}"
+        )
+    for upstream in report.seen.upstreams:
+        for context, at in upstream.contexts_seen.items():
+            typer.echo(f"seen:    {upstream.name} gave {context}, last {at:%Y-%m-%d %H:%M} UTC")
+    typer.echo(f"digest:  {report.policy.digest}")
+    typer.echo(f"{len(review.findings)} findings, {len(review.blocking)} of them blocking")

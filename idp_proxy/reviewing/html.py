@@ -1,0 +1,31 @@
+"""A review as a page that somebody prints and signs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from idp_proxy.decision.review import HELD
+from idp_proxy.reviewing.report import side_by_side
+
+if TYPE_CHECKING:
+    from idp_proxy.reviewing.report import Report
+
+
+def as_html(report: Report) -> str:
+    """The whole page; nothing in it is fetched from anywhere, and nothing runs."""
+    environment = Environment(
+        loader=PackageLoader("idp_proxy.reviewing"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        report=report,
+        seen=report.seen,
+        review=report.review,
+        rows=side_by_side(report),
+        held=HELD,
+    )

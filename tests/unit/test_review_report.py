@@ -1,0 +1,164 @@
+"""The forms of a review: SARIF that keeps the rules of its schema, and the page to sign."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lxml import html
+
+from idp_proxy.decision.assurance import (
+    AssurancePolicy,
+    AttributeEvidence,
+    UpstreamAssurance,
+)
+from idp_proxy.decision.review import Policy, Review, Signed, Waiver, judge
+from idp_proxy.reviewing.html import as_html
+from idp_proxy.reviewing.report import Report, as_json, side_by_side
+from idp_proxy.reviewing.sarif import as_sarif
+from tests.unit.test_decision_review import ACTIVE, GOOD, NOW, STANDBY, directory, saml
+
+HOSTILE = "<script>alert('x')</script>"
+SEEN = replace(
+    saml(allow_aes_cbc=True, warrant="tls", requested_contexts=(HOSTILE,)),
+    operators_path=None,
+)
+WAIVER = Waiver(
+    "w1", "SP-08", "entra", ("anna", "adam"), HOSTILE, NOW - timedelta(days=1), NOW + timedelta(1)
+)
+SIGNED = Signed("s1", HOSTILE, NOW, Policy({"a": HOSTILE, "c": "same"}), 0)
+ASSURANCE = AssurancePolicy(
+    "okta",
+    ("password", "mfa"),
+    "mfa",
+    upstreams={
+        "entra": UpstreamAssurance(
+            {HOSTILE: "mfa"}, (AttributeEvidence("amr", "otp", "mfa"),), (HOSTILE,)
+        )
+    },
+)
+
+
+def report(**changes: Any) -> Report:
+    made = Report(
+        file="idp-proxy.toml",
+        seen=SEEN,
+        review=judge(SEEN, [WAIVER]),
+        assurance=ASSURANCE,
+        policy=Policy({"b": "new", "c": "same"}),
+        signed=SIGNED,
+        versions=(("mattermost-sso-failover", "0.1.0"),),
+    )
+    return replace(made, **changes)
+
+
+def test_json_has_every_finding_waiver_and_change() -> None:
+    document = json.loads(json.dumps(as_json(report())))
+    assert document["blocking"] == 0
+    assert [one["rule"] for one in document["findings"]] == ["MD-01", "FO-16"]
+    assert document["waived"][0]["waiver"]["people"] == ["anna", "adam"]
+    assert document["changed_since_signed"] == [
+        {"field": "a", "before": HOSTILE, "after": None},
+        {"field": "b", "before": None, "after": "new"},
+    ]
+    assert document["held_by_code"]["XML-03"]
+    assert as_json(report(signed=None))["signed"] is None
+
+
+def test_sarif_keeps_the_rules_of_its_schema() -> None:
+    """What the schema of SARIF 2.1.0 demands of these objects, and its own cross-references."""
+    log = json.loads(json.dumps(as_sarif(report(), "0.1.0")))
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    driver = run["tool"]["driver"]
+    assert driver["name"]
+    rules = driver["rules"]
+    assert len({rule["id"] for rule in rules}) == len(rules)
+    for rule in rules:
+        assert rule["shortDescription"]["text"]
+        assert rule["defaultConfiguration"]["level"] in {"none", "note", "warning", "error"}
+        assert 0 < float(rule["properties"]["security-severity"]) <= 10
+    ended = run["invocations"][0]["endTimeUtc"]
+    assert datetime.strptime(ended, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) == NOW
+    assert len(run["results"]) == 3
+    for result in run["results"]:
+        assert result["message"]["text"]
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["level"] in {"none", "note", "warning", "error"}
+        (place,) = result["locations"]
+        assert place["physicalLocation"]["artifactLocation"]["uri"] == "idp-proxy.toml"
+        assert len(result["partialFingerprints"]["finding/v1"]) == 64
+    (waived,) = [one for one in run["results"] if "suppressions" in one]
+    (suppression,) = waived["suppressions"]
+    assert suppression["kind"] == "external"
+    assert suppression["status"] == "accepted"
+    assert "anna, adam" in suppression["justification"]
+
+
+def test_nothing_on_the_page_runs_or_is_fetched_whatever_an_upstream_calls_itself() -> None:
+    text = as_html(report())
+    page: Any = html.fromstring(text)
+    assert "<script" not in text
+    assert not page.xpath("//script | //img | //link | //@onclick | //@src | //iframe")
+    assert "default-src 'none'" in text
+    shown = page.text_content()
+    assert shown.count(HOSTILE) >= 4
+
+
+def test_the_page_has_what_a_reviewer_signs_and_headings_for_those_who_listen() -> None:
+    page: Any = html.fromstring(as_html(report()))
+    assert page.get("lang") == "en"
+    headings = [one.text_content() for one in page.xpath("//h2")]
+    assert headings == [
+        "Policy",
+        "Active and standby side by side",
+        "Findings",
+        "Waivers",
+        "Since the last signature",
+        "Held by the code, whatever is configured",
+        "Versions",
+    ]
+    for cell in page.xpath("//th"):
+        assert cell.get("scope") in {"row", "col"}
+    assert [one.text for one in page.xpath("//div[@class='sign']/div")] == [
+        "Name",
+        "Date",
+        "Signature",
+    ]
+    assert "No blocking finding" in page.text_content()
+
+
+def test_a_page_with_a_blocking_finding_says_that_it_is_not_to_be_signed() -> None:
+    text = as_html(report(review=judge(SEEN), signed=None))
+    assert "Not to be signed: 1 blocking of 3 findings" in text
+    assert "Nobody signed a policy yet." in text
+    same = report(signed=replace(SIGNED, policy=report().policy), review=Review((), ()), seen=GOOD)
+    text = as_html(same)
+    assert "Nothing has changed." in text
+    assert "modem; depends on mobile network" in text
+
+
+def test_each_upstream_has_a_column_and_each_fact_a_row() -> None:
+    rows = dict(side_by_side(report()))
+    assert rows["encryption"] == ("AES-GCM", "AES-GCM, AES-CBC")
+    assert rows["levels (second factor)"][1] == f"{HOSTILE} = mfa\namr: otp = mfa"
+    seen = directory(
+        level_declared=False,
+        reaches_floor=None,
+        usable="away",
+        proven_at=None,
+        contexts_seen={"urn:x": NOW},
+        email_domains=frozenset(),
+        failure_domains=frozenset(),
+    )
+    seen = replace(seen, upstreams=(replace(ACTIVE, certificates=()), *seen.upstreams[1:]))
+    rows = dict(side_by_side(report(seen=seen, assurance=AssurancePolicy("okta"))))
+    assert rows["hosts"] == ("does not apply", "a\nb")
+    assert rows["usable now"] == ("yes", "no: away")
+    assert rows["last proven"][1] == "never"
+    assert rows["context classes seen"][1].startswith("urn:x (2026-12-01")
+    clear = replace(seen.upstreams[1].directory, in_the_clear=("a",))  # type: ignore[type-var]
+    seen = replace(seen, upstreams=(STANDBY, replace(seen.upstreams[1], directory=clear)))
+    assert dict(side_by_side(report(seen=seen)))["encryption"][1] == "NONE for a"
