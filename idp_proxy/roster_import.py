@@ -27,7 +27,7 @@ from idp_proxy.decision.roster import (
     unnamed,
     why_refused,
 )
-from idp_proxy.errors import RosterRefused, StoreConflict
+from idp_proxy.errors import RosterRefused, StoreError
 from idp_proxy.store.people import ImportRun
 
 if TYPE_CHECKING:
@@ -131,14 +131,16 @@ class RosterImport:
         return mine
 
     def _patiently(self, write: Callable[[RosterTransaction], None], mine: ImportRun) -> None:
-        """One commit of this import. Somebody who logs in at this moment may be faster."""
+        """One commit of this import. Somebody who logs in at this moment may be faster, and hold
+        what this waits for: then it is their turn, and this is tried again.
+        """
         for left in reversed(range(_TRIES)):
             try:
                 with self.store.writing_people() as tx:
                     _demand_mine(tx, mine)
                     tx.note_import(replace(mine, beat_at=self.now()))
                     write(tx)
-            except StoreConflict:
+            except StoreError:
                 if not left:
                     raise
             else:

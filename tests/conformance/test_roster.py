@@ -5,12 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from idp_proxy import roster_import
 from idp_proxy.decision.roster import AdmittedByHand, Forecast, Listed, Run, Tally, why_refused
-from idp_proxy.errors import RosterRefused, StoreConflict
+from idp_proxy.errors import RosterRefused, StoreConflict, StoreError
 from idp_proxy.listing.base import Staged
 from idp_proxy.roster_import import RosterImport
 from idp_proxy.store.people import ImportRun
@@ -279,3 +280,23 @@ def test_a_key_that_two_in_the_list_hold_lets_in_neither(store: AnyStore, tmp_pa
         assert why_refused(plan.tally, 5, overridden=False) is None
         journey.carry_out(staged, plan, "host:root", overridden=False)
     assert all(row.conflict for row in store.people_after("", 9))
+
+
+def test_a_part_that_a_login_was_faster_than_is_tried_again(
+    store: AnyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = [StoreConflict("another person holds this lookup key"), StoreError("deadlock detected")]
+    real = roster_import._write
+
+    def write(*words: Any) -> None:
+        if fails:
+            raise fails.pop()
+        real(*words)
+
+    monkeypatch.setattr(roster_import, "_write", write)
+    bring_in(store, tmp_path, "a")
+    assert [row.id for row in store.people_after("", 9)] == ["a"]
+    fails += [StoreError("still")] * 3
+    with pytest.raises(StoreError, match="still"):
+        bring_in(store, tmp_path, "a", "b")
+    assert [row.id for row in store.people_after("", 9)] == ["a"]
