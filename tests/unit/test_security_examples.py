@@ -62,8 +62,9 @@ def test_the_example_keys_are_complete_private_and_never_replaced(root: Path) ->
         "converted.key",
         "audit.key",
         "directory.pw",
+        "channel.url",
     }
-    private = [path for path in folder.iterdir() if path.suffix in {".key", ".pw"}]
+    private = [path for path in folder.iterdir() if path.suffix in {".key", ".pw", ".url"}]
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in private)
     assert module.make(folder, NOW, BITS) == []
 
@@ -136,6 +137,17 @@ def test_the_review_finds_each_weakness_of_the_weak_example(
     }
     blocking = {one["rule"] for one in report["findings"] if one["blocking"]}
     assert blocking >= {"FO-04", "SP-08", "IDP-06"}
+
+
+def test_the_certificate_signed_with_sha_1_is_found_where_nothing_else_hides_it(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (root / EXAMPLES / "weak.toml").read_text("utf-8")
+    place = root / EXAMPLES / "without-cbc.toml"
+    place.write_text(text.replace("allow_aes_cbc = true", "allow_aes_cbc = false"), "utf-8")
+    _, report = reviewed(root, "without-cbc", capsys)
+    (found,) = (one for one in report["findings"] if one["rule"] == "SP-08")
+    assert (found["upstream"], "SHA1" in found["evidence"]) == ("active", True)
 
 
 def test_the_keys_of_a_metadata_file_are_signed_with_the_policy_and_fetched_ones_are_not(
