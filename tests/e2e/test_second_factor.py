@@ -31,6 +31,7 @@ from idp_proxy.seal import KeyRing
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.traffic import TrafficMeter
 from idp_proxy.transaction import CookieStyle, LoginTransaction, seal
+from idp_proxy.web.pages import Pages
 from tests.e2e.test_browser import NARROW, SCREENSHOTS, chromium
 from tests.flows import configuration
 from tests.flows.configuration import MATTERMOST_PATH, SITE, Wanted
@@ -354,6 +355,21 @@ def test_who_set_nothing_up_or_is_locked_reads_why(person: Person) -> None:
         person.type_code("000000")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Too many")
     person.look("factor-locked")
+
+
+def test_the_pages_that_were_there_before_are_accessible_too(person: Person) -> None:
+    page = person.page
+    for name, path in (("page-status", "/status"), ("page-error", "/nowhere")):
+        page.goto(f"{person.place.url}{path}")
+        person.look(name)
+    posting = Pages(
+        support_url="",
+        login_url=MATTERMOST_PATH,
+        allowed_form_origins=(SITE,),
+        hsts=False,
+    ).auto_post(MATTERMOST_PATH, {"SAMLResponse": "eA=="}, "sp")
+    page.set_content(bytes(posting.body).decode().partition("<script>")[0])
+    person.look("page-auto-post")
 
 
 def test_without_scripts_codes_still_work(place: Place, chromium: Chromium) -> None:
