@@ -12,6 +12,7 @@ from idp_proxy.config.canaries import warn_of_used_codes
 from idp_proxy.config.failover import read_failover, read_health
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
+from idp_proxy.config.mattermost import read_api
 from idp_proxy.config.notify import read_notify
 from idp_proxy.config.review import read_review
 from idp_proxy.config.roster import read_roster
@@ -56,6 +57,8 @@ def load(
     service_provider = read_service_provider(
         file.service_provider, reader, insecure_loopback=file.proxy.insecure_loopback
     )
+    loopback = file.proxy.insecure_loopback
+    api = read_api(file.service_provider.api, outbound, reader, insecure_loopback=loopback)
     upstreams = [
         read_upstream(index, table, file.proxy, outbound, reader)
         for index, table in enumerate(file.upstream)
@@ -86,6 +89,7 @@ def load(
         failover=failover,
         health=health,
         operators_path=operators_path,
+        mattermost_api=api,
         warnings=tuple(findings.warnings),
     )
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
     from idp_proxy.config.material import Reader
+    from idp_proxy.config.mattermost_shape import ApiTable
     from idp_proxy.config.settings import Listen, TlsFiles
     from idp_proxy.config.shape import (
         AuditTable,
@@ -179,7 +180,7 @@ def _read_host(name: str, reader: Reader) -> str:
 
 
 def read_outbound(
-    where: str, table: ProxyTable | UpstreamTable, inherited: Outbound, reader: Reader
+    where: str, table: ProxyTable | UpstreamTable | ApiTable, inherited: Outbound, reader: Reader
 ) -> Outbound:
     """How requests leave; what the table does not set is as `inherited`."""
     proxy, no_proxy, tls_ca = inherited.proxy, inherited.no_proxy, inherited.tls_ca

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from idp_proxy.config.canaries import CanarySettings, CanaryTimes
+    from idp_proxy.config.mattermost import ApiSettings
     from idp_proxy.config.roster import RosterSettings
     from idp_proxy.decision.assurance import AssurancePolicy
     from idp_proxy.decision.eligibility import FailoverLimits
@@ -342,4 +343,5 @@ class Settings:
     failover: FailoverSettings
     health: HealthSettings
     operators_path: OperatorsPath | None = None
+    mattermost_api: ApiSettings | None = None
     warnings: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from idp_proxy.config.assurance_shape import (
     UpstreamAssuranceTable,
 )
 from idp_proxy.config.findings import Findings, path_of
+from idp_proxy.config.mattermost_shape import ApiTable
 from idp_proxy.config.review_shape import OperatorsPathTable, ReviewTable
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 from idp_proxy.config.table import Table
@@ -78,6 +79,7 @@ class ServiceProviderTable(Table):
     enable_admin_attribute: bool = False
     admin_attribute: str = ""
     guest_attribute: str = ""
+    api: ApiTable = Field(default_factory=ApiTable)
 
 
 class MetadataTable(Table):
@@ -251,6 +253,7 @@ _TABLES: dict[str, type[Table]] = {
     "evidence": EvidenceTable,
     "assurance": AssuranceTable,
     "upstream.assurance": UpstreamAssuranceTable,
+    "api": ApiTable,
     "roster": RosterTable,
     "ldap": RosterLdapTable,
     "audit": AuditTable,

@@ -9,6 +9,10 @@ ProxyError
   SwitchRefused               an operator's switch that may not happen; nothing changed
   RosterRefused               a change of the roster that may not happen; nothing changed
   ListRefused                 a list of people that an import cannot use: all problems at once
+  MattermostError             Mattermost's API, asked by a command: it did not do what was asked
+    MattermostUnreachable     no answer, or none of Mattermost's own
+      MattermostFaulty, MattermostBusy   worth another attempt
+    MattermostRefused         a no: MattermostUnauthorized, MattermostNotFound
   SamlError                   carries the rule of docs/security that refused
     MalformedMessage          not a SAML message at all: encoding, size, XML
     UnsupportedSignature      a request signed in a way Mattermost can be told to avoid
@@ -70,6 +74,15 @@ from idp_proxy.errors.login import (
     SecondFactorLocked,
     SecondFactorMissing,
 )
+from idp_proxy.errors.mattermost import (
+    MattermostBusy,
+    MattermostError,
+    MattermostFaulty,
+    MattermostNotFound,
+    MattermostRefused,
+    MattermostUnauthorized,
+    MattermostUnreachable,
+)
 from idp_proxy.errors.saml import (
     AssertionInvalid,
     MalformedMessage,
@@ -100,6 +113,13 @@ __all__ = [
     "LoginUnknown",
     "LoginUnsolicited",
     "MalformedMessage",
+    "MattermostBusy",
+    "MattermostError",
+    "MattermostFaulty",
+    "MattermostNotFound",
+    "MattermostRefused",
+    "MattermostUnauthorized",
+    "MattermostUnreachable",
     "NotFound",
     "PersonBlocked",
     "PersonConflict",

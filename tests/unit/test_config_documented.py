@@ -12,6 +12,7 @@ from idp_proxy.config.assurance_shape import (
     EvidenceTable,
     UpstreamAssuranceTable,
 )
+from idp_proxy.config.mattermost_shape import ApiTable
 from idp_proxy.config.review_shape import OperatorsPathTable
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 
@@ -23,6 +24,7 @@ TABLES: list[type[Table]] = [
     shape.ProxyTable,
     shape.StoreTable,
     shape.ServiceProviderTable,
+    ApiTable,
     shape.UpstreamTable,
     shape.LimitsTable,
     shape.ProbeTable,
@@ -46,7 +48,7 @@ def test_every_field_has_its_place_in_the_manual(table: type[Table]) -> None:
     rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("|")]
     named = " ".join(row.split("|")[1] for row in rows).replace("`", " ").replace(".", " ")
     words = set(named.replace(",", " ").split())
-    inner = {"limits", "probe", "directory", "ldap", "assurance"}
+    inner = {"limits", "probe", "directory", "ldap", "assurance", "api"}
     assert set(table.model_fields) - inner <= words
 
 
