@@ -93,8 +93,7 @@ class Wire:
         self._retrying = Retrying(
             sleep=sleep,
             stop=stop_before_delay(PATIENCE_S),
-            retry=retry_if_exception(lambda error: isinstance(error, MattermostBusy))
-            | _again_if_faulty,
+            retry=_worth_another,
             wait=_wait,
             reraise=True,
         )
@@ -218,7 +217,7 @@ def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, MattermostBusy):
         return error.wait_s
-    return 0.5 * 2 ** (state.attempt_number - 1)
+    return 0.5 * float(2 ** (state.attempt_number - 1))
 
 
 def _asked_wait(text: str) -> float:
