@@ -27,6 +27,7 @@ from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
 from idp_proxy.decision.notices import Kind, Notice
 from idp_proxy.decision.traffic import TrafficLimits
+from idp_proxy.factors.renewal import renew
 from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
 from idp_proxy.operators import proposals
 
@@ -107,6 +108,8 @@ def _jobs(
             "tidy", 21600, partial(_tidy, store, open_standards(settings, upstreams).canaries)
         ),
     ]
+    if len(settings.proxy.state_keys) > 1:
+        jobs.append(upkeep.Job("factors", 86400, partial(_renew_factors, settings, store)))
     jobs += [
         upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream.feed))
         for name, upstream in upstreams.items()
@@ -167,6 +170,14 @@ def _forget_traffic(store: SqlStore) -> str | None:
     limits = TrafficLimits()
     gone = store.prune_traffic(store.clock() - limits.baseline - 2 * limits.settled_after)
     return f"{gone} counts of logins forgotten" if gone else None
+
+
+def _renew_factors(settings: Settings, store: SqlStore) -> str | None:
+    """So that an old state key may be taken away a day after a new one came first."""
+    renewed, lost = renew(store, settings.proxy.state_keys)
+    if not renewed and not lost:
+        return None
+    return f"{renewed} second factors sealed by the first state key, {lost} that no key opens"
 
 
 def _refresh(feed: MetadataFeed) -> str | None:

@@ -29,7 +29,7 @@ class FactorWrites(Protocol):
     def remove_factors(self, person: str, ids: Collection[str]) -> int:
         """Forget these of this person's factors; returns how many there were."""
 
-    def use_factor(self, used: Factor, mark: int, sealed: bytes, at: datetime) -> bool:
+    def use_factor(self, used: Factor, mark: int, sealed: bytes, at: datetime | None) -> bool:
         """Set the mark and the seal of a factor as it was read; False, and nothing is written,
         when its mark changed meanwhile or it is gone.
         """
@@ -48,6 +48,9 @@ class FactorReads(Protocol):
 
     def factors_of(self, person: str) -> tuple[Factor, ...]:
         """Everything that this person set up, the oldest first."""
+
+    def factors_after(self, factor_id: str, limit: int) -> tuple[Factor, ...]:
+        """Everybody's, the next ones behind this id, in order of ids; "" begins."""
 
     def factor_tries_of(self, person: str) -> Tries:
         """This person's wrong codes."""

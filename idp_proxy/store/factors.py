@@ -26,6 +26,12 @@ _FACTORS = (
     .where(factor.c.person == bindparam("of_person"))
     .order_by(factor.c.added_at, factor.c.id)
 )
+_AFTER = (
+    select(factor)
+    .where(factor.c.id > bindparam("after"))
+    .order_by(factor.c.id)
+    .limit(bindparam("most"))
+)
 _FACTORS_HELD = _FACTORS.with_for_update()
 _TRIES = select(factor_try).where(factor_try.c.person == bindparam("of_person"))
 _TRIES_HELD = _TRIES.with_for_update()
@@ -64,7 +70,7 @@ class SqlFactorWrites:
         mine = (factor.c.person == person) & factor.c.id.in_(sorted(ids))
         return self._connection.execute(delete(factor).where(mine)).rowcount
 
-    def use_factor(self, used: Factor, mark: int, sealed: bytes, at: datetime) -> bool:
+    def use_factor(self, used: Factor, mark: int, sealed: bytes, at: datetime | None) -> bool:
         """See `store.factor_base.FactorWrites`."""
         key = {"of_id": used.id, "of_person": used.person, "of_mark": used.mark}
         new = {"mark": mark, "sealed": sealed, "used_at": at}
@@ -106,10 +112,10 @@ class NoFactors:
         """Refused."""
         self._wait(f"{len(ids)} second factors of a person ({len(person)} characters)")
 
-    def use_factor(self, used: Factor, mark: int, sealed: bytes, at: datetime) -> bool:
+    def use_factor(self, used: Factor, mark: int, sealed: bytes, at: datetime | None) -> bool:
         """Refused: a code would count on each host once."""
         what = f"the {used.method} {used.id} ({len(sealed)} octets) from {used.mark} to {mark}"
-        self._wait(f"{what} at {at:%H:%M:%S}")
+        self._wait(f"{what} at {at}")
 
     def factor_tries(self, person: str) -> Tries:
         """Refused."""
@@ -133,6 +139,12 @@ class SqlFactorReads:
         with self._database.reading() as connection:
             return _factors(connection, _FACTORS, person)
 
+    def factors_after(self, factor_id: str, limit: int) -> tuple[Factor, ...]:
+        """See `store.factor_base.FactorReads`."""
+        with self._database.reading() as connection:
+            found = connection.execute(_AFTER, {"after": factor_id, "most": limit})
+            return tuple(_factor(row) for row in found)
+
     def factor_tries_of(self, person: str) -> Tries:
         """See `store.factor_base.FactorReads`."""
         with self._database.reading() as connection:
@@ -152,17 +164,18 @@ def _first_tries(dialect: str) -> Executable:
 
 def _factors(connection: Connection, statement: Executable, person: str) -> tuple[Factor, ...]:
     found = connection.execute(statement, {"of_person": person})
-    return tuple(
-        Factor(
-            id=row.id,
-            person=row.person,
-            method=Method(row.method),
-            added_at=row.added_at,
-            mark=row.mark,
-            sealed=row.sealed,
-            used_at=row.used_at,
-        )
-        for row in found
+    return tuple(_factor(row) for row in found)
+
+
+def _factor(row: Any) -> Factor:
+    return Factor(
+        id=row.id,
+        person=row.person,
+        method=Method(row.method),
+        added_at=row.added_at,
+        mark=row.mark,
+        sealed=row.sealed,
+        used_at=row.used_at,
     )
 
 

@@ -49,7 +49,7 @@ class MemoryFactorWrites:
             del self.staged_factors.factors[gone]
         return len(mine)
 
-    def use_factor(self, used: Factor, mark: int, sealed: bytes, at: datetime) -> bool:
+    def use_factor(self, used: Factor, mark: int, sealed: bytes, at: datetime | None) -> bool:
         """See `store.factor_base.FactorWrites`."""
         known = self.staged_factors.factors.get(used.id)
         if known is None or (known.person, known.mark) != (used.person, used.mark):
@@ -74,6 +74,11 @@ class MemoryFactorReads:
     def factors_of(self, person: str) -> tuple[Factor, ...]:
         """See `store.factor_base.FactorReads`."""
         return self._factors.of(person)
+
+    def factors_after(self, factor_id: str, limit: int) -> tuple[Factor, ...]:
+        """See `store.factor_base.FactorReads`."""
+        behind = [one for one in self._factors.factors.values() if one.id > factor_id]
+        return tuple(sorted(behind, key=lambda one: one.id)[:limit])
 
     def factor_tries_of(self, person: str) -> Tries:
         """See `store.factor_base.FactorReads`."""

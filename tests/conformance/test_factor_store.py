@@ -45,6 +45,9 @@ def test_factors_come_back_as_they_were_each_person_s_own(store: AnyStore) -> No
     with store.transaction() as tx:
         assert tx.factors("p-1") == (TOTP, KEY)
     assert store.factor_holders() == {"p-1", "p-2"}
+    assert store.factors_after("", 2) == (TOTP, KEY)
+    assert store.factors_after("f-2", 2) == (OTHERS,)
+    assert store.factors_after("f-3", 2) == ()
 
 
 def test_who_has_only_what_is_used_up_counts_as_having_none(store: AnyStore) -> None:

@@ -69,6 +69,11 @@ class Reachable:
         self._reach()
         return self.store.factors_of(person)
 
+    def factors_after(self, factor_id: str, limit: int) -> tuple[Factor, ...]:
+        """See `store.base.Store`."""
+        self._reach()
+        return self.store.factors_after(factor_id, limit)
+
     def factor_tries_of(self, person: str) -> Tries:
         """See `store.base.Store`."""
         self._reach()

@@ -17,6 +17,7 @@ from idp_proxy.errors import StoreError
 from idp_proxy.factors import recovery
 from idp_proxy.factors.passkeys import NoPasskey, Passkey, RelyingParty
 from idp_proxy.factors.proving import Proving
+from idp_proxy.factors.renewal import renew
 from idp_proxy.factors.sealing import key_ring, opened, sealed
 from idp_proxy.store.memory import MemoryStore
 from tests.support.authenticator import Authenticator
@@ -192,6 +193,21 @@ def test_what_an_old_key_sealed_counts_and_is_sealed_anew_by_the_first() -> None
     later = NOW + timedelta(seconds=30)
     assert desk.code(code_at(later), later) is Method.TOTP
     assert desk.passkey(b"2" * 32) is Method.PASSKEY
+
+
+def test_upkeep_seals_anew_what_an_old_key_sealed_and_says_what_is_lost() -> None:
+    desk = Desk()
+    before = desk.store.factors_of("p-1")
+    assert renew(desk.store, (OLD_KEY,)) == (0, 0)
+    assert desk.store.factors_of("p-1") == before
+    assert renew(desk.store, (NEW_KEY, OLD_KEY)) == (3, 0)
+    assert renew(desk.store, (NEW_KEY, OLD_KEY)) == (0, 0)
+    desk.proving = replace(desk.proving, ring=key_ring((NEW_KEY,)))
+    assert [one.used_at for one in desk.store.factors_of("p-1")] == [None] * 3
+    assert desk.code(code_at(NOW)) is Method.TOTP
+    assert desk.passkey() is Method.PASSKEY
+    assert desk.code(CODE) is Method.RECOVERY
+    assert renew(desk.store, (b"\2" * 32, OLD_KEY)) == (0, 3)
 
 
 def test_what_no_key_opens_counts_for_nothing_and_is_nobody_s_mistake() -> None:
