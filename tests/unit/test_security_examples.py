@@ -63,8 +63,10 @@ def test_the_example_keys_are_complete_private_and_never_replaced(root: Path) ->
         "audit.key",
         "directory.pw",
         "channel.url",
+        "mattermost.token",
     }
-    private = [path for path in folder.iterdir() if path.suffix in {".key", ".pw", ".url"}]
+    secret = {".key", ".pw", ".url", ".token"}
+    private = [path for path in folder.iterdir() if path.suffix in secret]
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in private)
     assert module.make(folder, NOW, BITS) == []
 
