@@ -55,6 +55,7 @@ from idp_proxy.saml.response import (
     issue_response,
 )
 from idp_proxy.seal import KeyRing
+from idp_proxy.seen_contexts import ContextMeter
 from idp_proxy.standing_view import StandingView
 from idp_proxy.store.switch_view import SwitchView
 from idp_proxy.traffic import TELL_EVERY_S, TrafficMeter
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from idp_proxy.config.settings import Settings
     from idp_proxy.decision.subject import Evidence, Identity
     from idp_proxy.login import Meter
+    from idp_proxy.login_record import Contexts
     from idp_proxy.saml.signature import PublicKey
     from idp_proxy.store.base import Spool, Store
     from idp_proxy.survey import SeenStore
@@ -117,13 +119,14 @@ def build(
     spool: Spool | None,
     upstreams: Mapping[str, ConfiguredUpstream],
     meter: Meter,
+    contexts: Contexts,
     now: Callable[[], datetime] = utc_now,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """The web application over these adapters, by these two clocks."""
     kept = None if spool is None else open_kept_state(settings, now).told
     view = SwitchView(store, monotonic, now, kept=kept)
-    login = _login(settings, store, spool, upstreams, view, meter, now)
+    login = _login(settings, store, spool, upstreams, view, meter, contexts, now)
     pages = _pages(settings)
     style = CookieStyle(insecure=settings.proxy.insecure_loopback)
     rehearsals = Rehearsals(
@@ -178,6 +181,7 @@ def _login(
     upstreams: Mapping[str, ConfiguredUpstream],
     view: SwitchView,
     meter: Meter,
+    contexts: Contexts,
     now: Callable[[], datetime],
 ) -> Login:
     registered = settings.service_provider
@@ -208,6 +212,8 @@ def _login(
             withheld_from_standby=registered.role_attributes,
             answer_within=settings.proxy.answer_within,
             roster_policy=settings.roster.policy,
+            assurance=settings.assurance,
+            contexts=contexts,
             new_id=new_id,
         ),
         responses=_responses(settings),
@@ -241,6 +247,7 @@ def _rehearsal(
         active=next(iter(upstreams)),
         canaries=_canaries(settings),
         roster_policy=settings.roster.policy,
+        assurance=settings.assurance,
         ring=KeyRing(settings.proxy.state_keys, REHEARSE),
         now=now,
         new_id=new_id,
@@ -309,9 +316,14 @@ def worker() -> FastAPI:
     logs.configure()
     settings = load(Path(os.environ[CONFIG_VARIABLE]))
     store, meter = open_store(settings, may_be_away=True), TrafficMeter()
+    contexts, spool = ContextMeter(), open_spool(settings, store)
     tell = partial(meter.tell, store, settings.proxy.host)
-    upkeep.start([upkeep.Job("traffic", TELL_EVERY_S, tell)])
-    app = build(settings, store, open_spool(settings, store), open_upstreams(settings), meter)
+    jobs = [
+        upkeep.Job("traffic", TELL_EVERY_S, tell),
+        upkeep.Job("contexts", TELL_EVERY_S, partial(contexts.tell, store)),
+    ]
+    upkeep.start(jobs)
+    app = build(settings, store, spool, open_upstreams(settings), meter, contexts)
     _spare_the_collector()
     return app
 

@@ -15,7 +15,7 @@ on, with the host's spool in its place; a standby's people cannot be looked up t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from idp_proxy import errors
@@ -24,7 +24,6 @@ from idp_proxy.saml.authn_request import verify_authn_request
 from idp_proxy.transaction import (
     LoginTransaction,
     answered_login,
-    demand_fresh,
     demand_in_time,
     demand_returnable,
     seal,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.decision.subject import Evidence, Identity, Subject
     from idp_proxy.decision.switching import Grace, SwitchState
-    from idp_proxy.login_record import LoginRecord
+    from idp_proxy.login_record import Admission, LoginRecord
     from idp_proxy.saml.authn_request import ServiceProvider
     from idp_proxy.saml.bindings import RequestMessage, ResponseMessage
     from idp_proxy.seal import KeyRing
@@ -138,7 +137,7 @@ class Login:
             entity_id=upstream.entity_id(now),
             epoch=state.epoch,
             request_id=f"_{self.new_id()}",
-            force_authn=request.force_authn,
+            force_authn=request.force_authn or self.record.assurance.of(asked).force_authn,
             is_passive=request.is_passive,
             drill=drill,
         )
@@ -146,7 +145,7 @@ class Login:
             Ask(
                 request_id=transaction.request_id,
                 relay_state=transaction.tid,
-                force_authn=request.force_authn,
+                force_authn=transaction.force_authn,
                 is_passive=request.is_passive,
                 now=now,
             )
@@ -234,27 +233,24 @@ class Login:
         return _issued(transaction, response, "no_passive")
 
     def _logged_in(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Issued:
-        identity = self._identity(transaction, proof, now)
-        response = self.responses.issue(
-            identity, proof.subject.evidence, transaction.sp_request_id, now
-        )
+        found = self._admission(transaction, proof, now)
+        told = replace(proof.subject.evidence, authn_context=found.context)
+        response = self.responses.issue(found.identity, told, transaction.sp_request_id, now)
         return _issued(transaction, response, "logged_in")
 
-    def _identity(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Identity:
+    def _admission(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Admission:
         """Who this is for Mattermost, on record. An answer counts as one, whatever becomes of it;
         the same one posted again does not: it would hide logins that nobody answers.
         """
         try:
-            if transaction.force_authn:
-                demand_fresh(transaction.started_at, proof.subject.evidence)
-            identity = self.record.put(transaction, proof, now)
+            found = self.record.put(transaction, proof, now)
         except errors.ReplayDetected:
             raise
         except errors.ProxyError:
             self.meter.answered(transaction.upstream, transaction.started_at)
             raise
         self.meter.answered(transaction.upstream, transaction.started_at)
-        return identity
+        return found
 
     def _demand_asked(self, transaction: LoginTransaction, upstream: str, now: datetime) -> None:
         """The answer is of the upstream that was asked, and is still wanted (FO-01, FO-03)."""

@@ -6,11 +6,13 @@ Response leaves. While the store is away the host's spool takes its place (DESIG
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from idp_proxy import errors
 from idp_proxy.audit.chain import Event
+from idp_proxy.decision.assurance import UNSPECIFIED, Assured, Question, Shortfall, judge
+from idp_proxy.decision.assurance import Refused as TooLittle
 from idp_proxy.decision.drill import person_digest
 from idp_proxy.decision.roster import (
     ADMISSIBLE,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
+    from idp_proxy.decision.assurance import AssurancePolicy
     from idp_proxy.decision.canary import CanaryAccounts
     from idp_proxy.decision.roster import AdmittedByHand, RosterPolicy, RosterRow
     from idp_proxy.decision.subject import Identity, Subject
@@ -45,6 +48,11 @@ _REFUSALS: Final[dict[Refusal, type[errors.LoginRefused]]] = {
     Refusal.MISMATCH: errors.PersonMismatch,
     Refusal.PRIVILEGED: errors.PersonPrivileged,
 }
+#: The error for each way in which an authentication does not do.
+SHORTFALLS: Final[dict[Shortfall, type[errors.LoginRefused]]] = {
+    Shortfall.TOO_WEAK: errors.AssuranceTooLow,
+    Shortfall.TOO_OLD: errors.AuthenticationTooOld,
+}
 
 
 class Converted(Protocol):
@@ -54,12 +62,22 @@ class Converted(Protocol):
         """Whether this canonical id is on the list."""
 
 
+class Contexts(Protocol):
+    """Counts how people were authenticated (`seen_contexts`)."""
+
+    def seen(self, upstream: str, context: str, level: str, at: datetime) -> None:
+        """Somebody was, by `upstream`, with this context class, which counts for this level."""
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The person as Mattermost is told, and what the roster learns from this login."""
+    """The person as Mattermost is told, and what the roster learns from this login; `context` is
+    the class of the authentication that Mattermost is told.
+    """
 
     identity: Identity
     rows: tuple[RosterRow, ...]
+    context: str = UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +97,11 @@ class LoginRecord:
     withheld_from_standby: frozenset[str]
     answer_within: timedelta
     roster_policy: RosterPolicy
+    assurance: AssurancePolicy
+    contexts: Contexts
     new_id: Callable[[], str]
 
-    def put(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Identity:
+    def put(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Admission:
         """Who the person is for Mattermost, with everything about this login committed at once.
 
         A refusal is on record too and uses up the same ids. While the store is away the host's
@@ -92,26 +112,43 @@ class LoginRecord:
         name tells this login, when the spool is merged, from a second use of its ids.
         """
         used = self._used_ids(transaction, proof)
+        verdict = self._assurance(transaction, proof, now)
+        refusal = _not_meant(transaction, proof) or _shortfall(verdict)
         try:
             with self.store.transaction() as tx:
-                found = _not_meant(transaction, proof) or self._judged(tx, proof.subject, now)
+                found = refusal or self._judged(tx, proof.subject, now)
                 found = self._unless_canary(proof.subject, found)
-                self._write(tx, transaction, proof, found, used, now)
+                self._write(tx, transaction, proof, verdict, found, used, now)
         except errors.StoreConflict:
             raise
         except errors.StoreError:
             if self.spool is None:
                 raise
-            found = _not_meant(transaction, proof) or self._judged_alone(proof.subject, now)
+            found = refusal or self._judged_alone(proof.subject, now)
             found = self._unless_canary(proof.subject, found)
             with self.spool.transaction() as tx:
-                self._write(tx, transaction, proof, found, used, now)
+                self._write(tx, transaction, proof, verdict, found, used, now)
         else:
             if self.spool is not None:
                 self.spool.remember(used)
+        self.contexts.seen(
+            transaction.upstream, proof.subject.evidence.authn_context, verdict.level, now
+        )
         if isinstance(found, errors.LoginRefused):
             raise found
-        return found.identity
+        if isinstance(verdict, TooLittle):  # it stands in `found`; no other way leads past it
+            raise errors.Internal("an authentication that does not do was let in")
+        return replace(found, context=verdict.context)
+
+    def _assurance(
+        self, transaction: LoginTransaction, proof: Proof, now: datetime
+    ) -> Assured | TooLittle:
+        """Whether this authentication does: strong enough, young enough, and fresh if that was
+        asked for (FO-04, IDP-04).
+        """
+        since = transaction.started_at if transaction.force_authn else None
+        subject = proof.subject
+        return judge(Question(self.assurance, subject.upstream, subject.evidence, now, since))
 
     def demand_unused(self, transaction: LoginTransaction) -> None:
         """Raises `ReplayDetected` for a login that came to its end, `StoreError`. It spares
@@ -182,6 +219,7 @@ class LoginRecord:
         tx: Transaction,
         transaction: LoginTransaction,
         proof: Proof,
+        verdict: Assured | TooLittle,
         found: Admission | errors.LoginRefused,
         used: Sequence[UsedId],
         now: datetime,
@@ -192,7 +230,11 @@ class LoginRecord:
         tx.consume(*used)
         for row in admission.rows if admission else ():
             tx.save_person(row)
-        tx.note_proof(transaction.upstream, now)
+        facts = {"level": verdict.level} if verdict.level else {}
+        if isinstance(verdict, TooLittle):
+            facts["rule"] = verdict.rule
+        else:  # what is too weak to let anybody in proves nothing of the upstream either
+            tx.note_proof(transaction.upstream, now)
         tx.record(
             Event(
                 kind="login_refused" if refusal else "login",
@@ -208,6 +250,7 @@ class LoginRecord:
                     "authn_context": proof.subject.evidence.authn_context,
                     "reason": refusal.code if refusal else None,
                     **drill,
+                    **facts,
                 },
             )
         )
@@ -226,6 +269,10 @@ class LoginRecord:
             UsedId("transaction", "", transaction.tid, until, attempt),
             UsedId("assertion", proof.issuer, proof.assertion_id, proof_until, attempt),
         )
+
+
+def _shortfall(verdict: Assured | TooLittle) -> errors.LoginRefused | None:
+    return SHORTFALLS[verdict.shortfall](verdict.reason) if isinstance(verdict, TooLittle) else None
 
 
 def _not_meant(transaction: LoginTransaction, proof: Proof) -> errors.PersonNotInDrill | None:

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from idp_proxy import errors
 from idp_proxy.audit.chain import Event
+from idp_proxy.decision.assurance import Question, judge
+from idp_proxy.decision.assurance import Refused as TooLittle
 from idp_proxy.decision.roster import Refusal, Refused, judge_standby, lookup_key
 from idp_proxy.links import LinkExpired, LinkUsed, read, write
+from idp_proxy.login_record import SHORTFALLS
 from idp_proxy.store.base import Evidence, UsedId
 from idp_proxy.transaction import (
     CLOCK_SKEW,
     answered,
-    demand_fresh,
     demand_in_time,
     sealed_cookie,
 )
@@ -34,6 +36,7 @@ from idp_proxy.upstream.base import Ask, Pending, SentOn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from idp_proxy.decision.assurance import AssurancePolicy
     from idp_proxy.decision.canary import CanaryAccounts
     from idp_proxy.decision.roster import RosterPolicy
     from idp_proxy.decision.subject import Subject
@@ -103,6 +106,7 @@ class Rehearsal:
     active: str
     canaries: CanaryAccounts
     roster_policy: RosterPolicy
+    assurance: AssurancePolicy
     ring: KeyRing
     now: Callable[[], datetime]
     new_id: Callable[[], str]
@@ -157,13 +161,25 @@ class Rehearsal:
         self._demand_enabled(upstream)
         pending = Pending(under_way.request_id, under_way.entity_id, now)
         proof = self.upstreams[upstream].finish(message.message, pending)
-        demand_fresh(under_way.started_at, proof.subject.evidence)
+        self._demand_assured(under_way, proof, now)
         with self.store.transaction() as tx:
             person, refusal = self._person(tx, proof.subject, now)
             if refusal is Refusal.BLOCKED:
                 raise errors.PersonBlocked("nobody who is blocked vouches for an upstream")
             self._write(tx, under_way, proof, person, refusal, now)
         return Rehearsed(ticket.kind, upstream, now, refusal)
+
+    def _demand_assured(self, under_way: _UnderWay, proof: Proof, now: datetime) -> None:
+        """Fresh, and what a login of this upstream would need: what lets nobody in proves nothing.
+
+        Raises `AssuranceTooLow`, `AuthenticationTooOld`.
+        """
+        subject = proof.subject
+        verdict = judge(
+            Question(self.assurance, subject.upstream, subject.evidence, now, under_way.started_at)
+        )
+        if isinstance(verdict, TooLittle):
+            raise SHORTFALLS[verdict.shortfall](verdict.reason)
 
     def _demand_enabled(self, upstream: str) -> None:
         """Whoever serves; but what is disabled is asked nothing and believed nothing (FO-05)."""

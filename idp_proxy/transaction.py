@@ -21,14 +21,12 @@ from idp_proxy.errors import (
     LoginUnknown,
     LoginUnsolicited,
     RelayStateRefused,
-    UpstreamRefused,
 )
 from idp_proxy.seal import opened_text, sealed_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from idp_proxy.decision.subject import Evidence
     from idp_proxy.seal import KeyRing
 
 PURPOSE: Final = "login"
@@ -197,15 +195,6 @@ def demand_in_time(started_at: datetime, answer_within: timedelta, now: datetime
     age = now - started_at
     if not -CLOCK_SKEW <= age <= answer_within:
         raise LoginExpired(f"answered after {age.total_seconds():.0f} s")
-
-
-def demand_fresh(started_at: datetime, evidence: Evidence) -> None:
-    """Who asked for a fresh authentication gets one: an older session does not do (IDP-04).
-
-    Raises `UpstreamRefused`.
-    """
-    if evidence.authn_instant < started_at - CLOCK_SKEW:
-        raise UpstreamRefused("IDP-04", "ForceAuthn was asked, and an older session answered")
 
 
 def _login_of(tid: str, content: bytes) -> LoginTransaction:

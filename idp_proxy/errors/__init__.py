@@ -50,6 +50,8 @@ from idp_proxy.errors.base import (
     WrongMethod,
 )
 from idp_proxy.errors.login import (
+    AssuranceTooLow,
+    AuthenticationTooOld,
     CanaryAccount,
     EnrolmentClosed,
     EnrolmentOver,
@@ -97,6 +99,8 @@ from idp_proxy.errors.saml import (
 
 __all__ = [
     "AssertionInvalid",
+    "AssuranceTooLow",
+    "AuthenticationTooOld",
     "CanaryAccount",
     "ConfigError",
     "EnrolmentClosed",

@@ -98,6 +98,20 @@ class PersonPrivileged(LoginRefused):
     public = "Administrators and guests cannot use the replacement login service."
 
 
+class AssuranceTooLow(LoginRefused):
+    """The person was authenticated more weakly than is asked for here (FO-04)."""
+
+    code = "assurance_too_low"
+    public = "You were not logged in strongly enough."
+
+
+class AuthenticationTooOld(LoginRefused):
+    """The person was authenticated longer ago than is allowed, or not afresh (IDP-04)."""
+
+    code = "authentication_too_old"
+    public = "The login service let you in by an older login."
+
+
 class PersonConverted(LoginRefused):
     """The person logs in with email and password for now (conversion campaign)."""
 

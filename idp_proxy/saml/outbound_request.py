@@ -39,8 +39,8 @@ _SIG_ALG: Final = quote(names.RSA_SHA256, safe="")
 class Asker:
     """Who we are towards one upstream, and what we ask of each answer.
 
-    `authn_contexts` are AuthnContextClassRefs of which the upstream must use one (exact); empty
-    leaves the choice to it.
+    `authn_contexts` are AuthnContextClassRefs that the upstream must use, as `comparison` says
+    (SAML core 3.3.2.2.1); none leaves the choice to it.
     """
 
     entity_id: str
@@ -49,6 +49,7 @@ class Asker:
     authn_contexts: tuple[str, ...]
     key: RSAPrivateKey = field(repr=False)
     certificate: Certificate = field(repr=False)
+    comparison: str = "exact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +104,18 @@ def _authn_request(asker: Asker, question: Question) -> samlp.AuthnRequest:
             format=writable(asker.name_id_format, "name_id_format"),
             allow_create=None if transient else "true",
         ),
-        requested_authn_context=_requested_context(asker.authn_contexts),
+        requested_authn_context=_requested_context(asker),
     )
 
 
-def _requested_context(classes: tuple[str, ...]) -> samlp.RequestedAuthnContext | None:
-    if not classes:
+def _requested_context(asker: Asker) -> samlp.RequestedAuthnContext | None:
+    if not asker.authn_contexts:
         return None
     return samlp.RequestedAuthnContext(
-        comparison="exact",
+        comparison=asker.comparison,
         authn_context_class_ref=[
             saml.AuthnContextClassRef(text=writable(one, "requested_authn_context"))
-            for one in classes
+            for one in asker.authn_contexts
         ],
     )
 

@@ -20,6 +20,7 @@ from idp_proxy.store.memory_factors import (
 from idp_proxy.store.memory_fleet import MemoryFleet
 from idp_proxy.store.memory_roster import MemoryRosterWrites, People, named, page
 from idp_proxy.store.records import used_id_digest
+from idp_proxy.store.seen import MemorySeenContexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -138,7 +139,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryStore(MemoryFleet, MemoryFactorReads):
+class MemoryStore(MemoryFleet, MemoryFactorReads, MemorySeenContexts):
     """The `store.base.Store` of one process, gone with it; `now` is the clock of its fleet."""
 
     def __init__(
@@ -152,6 +153,7 @@ class MemoryStore(MemoryFleet, MemoryFactorReads):
         self._random_bytes = random_bytes
         self._contents = _Contents()
         self._factors = FactorContents()
+        self._seen = {}
         self._writing = threading.Lock()
         self._committing = threading.Lock()
 

@@ -30,6 +30,7 @@ from idp_proxy.store.records import (
     used_id_digest,
 )
 from idp_proxy.store.roster import SqlRoster, SqlRosterWrites
+from idp_proxy.store.seen import SqlSeenContexts
 from idp_proxy.store.tables import (
     drill,
     proof,
@@ -193,7 +194,7 @@ class SqlTransaction(SqlFactorWrites, SqlRosterWrites):
         return self._audit.adopt(self._connection, rows, people)
 
 
-class SqlStore(SqlFleet, SqlRoster, SqlFactorReads):
+class SqlStore(SqlFleet, SqlRoster, SqlFactorReads, SqlSeenContexts):
     """The `store.base.Store` and `FleetStore` in a SQL database whose shape is up to date."""
 
     def __init__(self, url: str | URL, audit: AuditLog, *, may_be_away: bool = False) -> None:

@@ -217,3 +217,14 @@ traffic = Table(
     Column("begun", Integer, nullable=False),
     Column("answered", Integer, nullable=False),
 )
+
+#: By which context class an upstream authenticated people, and what that counted for.
+seen_context = Table(
+    "seen_context",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("context", Text, primary_key=True),
+    Column("level", Text, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("last", UtcDateTime, nullable=False),
+)

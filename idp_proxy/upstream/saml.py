@@ -39,12 +39,18 @@ class SamlUpstream:
         self._proxied_to = settings.service_provider.entity_id
         self._require_signed = upstream.require_signed
         self._decryption_keys = () if upstream.decryption is None else (upstream.decryption.key,)
-        self._map = AttributeMap(upstream.attributes, upstream.email_domains)
+        assurance = settings.assurance.of(upstream.name)
+        self._map = AttributeMap(
+            upstream.attributes,
+            upstream.email_domains,
+            frozenset(one.attribute for one in assurance.evidence),
+        )
         self._asker = Asker(
             entity_id=upstream.entity_id,
             acs_url=upstream.acs_url,
             name_id_format=upstream.name_id_format,
             authn_contexts=upstream.requested_authn_context,
+            comparison=assurance.comparison.value,
             key=upstream.signing.key,
             certificate=upstream.signing.certificate,
         )

@@ -40,11 +40,12 @@ _TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2
 @dataclass(frozen=True, slots=True)
 class AttributeMap:
     """`sources`: canonical name -> where this upstream puts it. `email_domains` in lower case;
-    empty means any.
+    empty means any. `evidence` are Names of attributes that say how somebody was authenticated.
     """
 
     sources: Mapping[str, str]
     email_domains: frozenset[str] = frozenset()
+    evidence: frozenset[str] = frozenset()
 
 
 def subject_of(upstream: str, verified: VerifiedAssertion, mapping: AttributeMap) -> Subject:
@@ -61,7 +62,7 @@ def subject_of(upstream: str, verified: VerifiedAssertion, mapping: AttributeMap
     link_key = values.pop(LINK_KEY, None) or values.get("id")
     if link_key is None:
         raise AssertionInvalid("SP-10", "neither id nor link_key is mapped")
-    return Subject(upstream, link_key, values, _evidence(verified))
+    return Subject(upstream, link_key, values, _evidence(verified, mapping.evidence))
 
 
 def _one_value(canonical: str, source: str, verified: VerifiedAssertion) -> str | None:
@@ -122,7 +123,7 @@ def _judge_email(email: str | None, mapping: AttributeMap) -> None:
         raise AssertionInvalid("FO-10", f"email in {match[1]!r}, which is not in email_domains")
 
 
-def _evidence(verified: VerifiedAssertion) -> Evidence:
+def _evidence(verified: VerifiedAssertion, attributes: frozenset[str]) -> Evidence:
     """How it authenticated the person; its own entity ID is the nearest authority (IDP-04)."""
     authorities = (verified.issuer, *verified.authorities)
     if len(authorities) > _MOST_AUTHORITIES:
@@ -138,4 +139,5 @@ def _evidence(verified: VerifiedAssertion) -> Evidence:
         authn_context=verified.authn_context,
         authorities=authorities,
         session_not_on_or_after=verified.session_not_on_or_after,
+        attributes={name: verified.attributes.get(name, ()) for name in attributes},
     )

@@ -6,6 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 from idp_proxy.errors import (
+    AuthenticationTooOld,
     EnrolmentClosed,
     EnrolmentOver,
     LoginRefused,
@@ -57,6 +58,7 @@ _NEXT_STEPS: Final[Mapping[type[ProxyError], NextStep]] = {
     UnknownServiceProvider: NextStep.ASK_SUPPORT,
     WrongAcs: NextStep.ASK_SUPPORT,
     LoginRefused: NextStep.ASK_SUPPORT,
+    AuthenticationTooOld: NextStep.START_AGAIN,
     PersonConverted: NextStep.OPEN_MATTERMOST,
     PersonNotInDrill: NextStep.START_AGAIN,
     RosterUnavailable: NextStep.START_AGAIN,

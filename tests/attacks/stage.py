@@ -25,6 +25,7 @@ from idp_proxy import adapters
 from idp_proxy import app as application
 from idp_proxy.audit.tables import audit_row
 from idp_proxy.config import load
+from idp_proxy.seen_contexts import ContextMeter
 from idp_proxy.store import schema
 from idp_proxy.traffic import TrafficMeter
 from tests.attacks.attack import Asking, Login, Policy, Registration
@@ -166,8 +167,9 @@ class Stage:
 
     def worker(self) -> Browser:
         """A worker of its own over the same store; it reads the switch state anew."""
+        meters = TrafficMeter(), ContextMeter()
         app = application.build(
-            self.settings, self.store, None, self.upstreams, TrafficMeter(), self.clock
+            self.settings, self.store, None, self.upstreams, *meters, self.clock
         )
         self._browsers.append(Browser(app, PUBLIC))
         return self._browsers[-1]

@@ -11,6 +11,7 @@ import pytest
 
 from idp_proxy.adapters import open_store, open_switchboard, open_upstreams
 from idp_proxy.app import build
+from idp_proxy.seen_contexts import ContextMeter
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.store.schema import migrate
 from idp_proxy.traffic import TrafficMeter
@@ -60,7 +61,8 @@ class Builder:
         switchboard.current()
         seen, spooled = spool(store, clock) if spool else (store, None)
         meter = TrafficMeter()
-        app = build(settings, seen, spooled, upstreams, meter, clock.now, clock.monotonic)
+        contexts = ContextMeter()
+        app = build(settings, seen, spooled, upstreams, meter, contexts, clock.now, clock.monotonic)
         chat = Mattermost(mattermost_settings(settings, **mattermost), now=clock.now)
         apps = {host(settings.proxy.public_url): app, host(SITE): chat.app}
         for name, upstream in upstreams.items():
@@ -69,7 +71,7 @@ class Builder:
             apps[f"{name}.example.com"] = _provider(name, upstream, clock).app
         wire = Wire(apps)
         self.undo.callback(wire.hang_up)
-        return Stage(settings, store, upstreams, switchboard, chat, clock, wire, meter)
+        return Stage(settings, store, upstreams, switchboard, chat, clock, wire, meter, contexts)
 
     def _store(self, settings: Settings, *, sqlite: bool) -> MemoryStore | SqlStore:
         if not sqlite:

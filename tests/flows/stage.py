@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from idp_proxy.audit.chain import Row
     from idp_proxy.config import Settings
     from idp_proxy.errors import ProxyError
+    from idp_proxy.seen_contexts import ContextMeter
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.switch import Switchboard
     from idp_proxy.traffic import TrafficMeter
@@ -107,6 +108,7 @@ class Stage:
     clock: Clock
     wire: Wire
     meter: TrafficMeter
+    contexts: ContextMeter
 
     # --- browsers --------------------------------------------------------------------------------
 

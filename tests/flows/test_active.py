@@ -236,8 +236,10 @@ def test_a_forced_login_reaches_the_upstream_and_takes_a_fresh_authentication(
 def test_a_forced_login_refuses_an_older_session(stage: Stage) -> None:
     begun = stage.begin(ForceAuthn="true")
     old = idp.Login(stage.clock.now() - timedelta(seconds=125))
-    demand_refusal(stage.post(begun, stage.answer(begun, ALICE, login=old)), errors.UpstreamRefused)
-    assert stage.nothing_happened()
+    page = stage.post(begun, stage.answer(begun, ALICE, login=old))
+    demand_refusal(page, errors.AuthenticationTooOld)
+    assert stage.on_record() == ["authentication_too_old"]
+    assert stage.store.person("e-1001") is None
 
 
 def test_an_older_session_does_where_nothing_was_forced(stage: Stage) -> None:

@@ -10,6 +10,7 @@ import pytest
 from idp_proxy import errors
 from idp_proxy.adapters import open_store, open_upstreams
 from idp_proxy.app import build
+from idp_proxy.seen_contexts import ContextMeter
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.traffic import TrafficMeter
@@ -38,9 +39,8 @@ def worker() -> Iterator[Worker]:
     def made(begun: Begun, stage: Stage, store: SeenStore, spool: Spool | None) -> httpx.Client:
         upstreams = open_upstreams(stage.settings)
         clock = stage.clock
-        app = build(
-            stage.settings, store, spool, upstreams, TrafficMeter(), clock.now, clock.monotonic
-        )
+        meters = TrafficMeter(), ContextMeter()
+        app = build(stage.settings, store, spool, upstreams, *meters, clock.now, clock.monotonic)
         wires.append(Wire({"sso.example.org": app}))
         return httpx.Client(transport=wires[-1], base_url=PUBLIC, cookies=begun.client.cookies)
 

@@ -143,7 +143,7 @@ def test_the_upstream_is_asked_for_a_fresh_login_and_a_session_does_not_do(desk:
     assert begun.question.force_authn
     old = Login(desk.stage.clock.now() - timedelta(minutes=5))
     page = desk.stage.post(begun, desk.stage.answer(begun, ALICE, login=old))
-    assert "SAMLResponse" not in demand_refusal(page, errors.UpstreamRefused)
+    assert "SAMLResponse" not in demand_refusal(page, errors.AuthenticationTooOld)
     assert desk.nothing_came_of_it()
 
 

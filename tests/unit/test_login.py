@@ -14,6 +14,7 @@ import pytest
 
 from idp_proxy import errors
 from idp_proxy.converted import NobodyConverted
+from idp_proxy.decision.assurance import AssurancePolicy
 from idp_proxy.decision.canary import CanaryAccounts
 from idp_proxy.decision.roster import RosterPolicy
 from idp_proxy.decision.subject import Evidence, Identity, Subject
@@ -24,6 +25,7 @@ from idp_proxy.login_record import LoginRecord
 from idp_proxy.saml.authn_request import MAX_AGE, ServiceProvider
 from idp_proxy.saml.bindings import RequestMessage, ResponseMessage
 from idp_proxy.seal import KeyRing
+from idp_proxy.seen_contexts import ContextMeter
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.store.switch_view import SwitchView
 from idp_proxy.traffic import TrafficMeter
@@ -150,6 +152,8 @@ def journey(store: Store | None = None, **changes: Any) -> Login:
         "withheld_from_standby": frozenset(),
         "answer_within": ANSWER_WITHIN,
         "roster_policy": RosterPolicy(),
+        "assurance": AssurancePolicy("okta"),
+        "contexts": ContextMeter(),
         "new_id": lambda: next(ids),
     }
     for name in kept_as.keys() & changes.keys() - {"answer_within"}:

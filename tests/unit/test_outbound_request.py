@@ -84,6 +84,9 @@ def test_no_identifier_is_made_for_a_transient_format() -> None:
 def test_context_classes_are_asked_for_exactly_and_in_order() -> None:
     root = by_redirect(asker(authn_contexts=(MFA, PASSWORD)))
     (context,) = root.iter(f"{SAMLP}RequestedAuthnContext")
+    at_least = by_redirect(asker(authn_contexts=(MFA,), comparison="minimum"))
+    (minimum,) = at_least.iter(f"{SAMLP}RequestedAuthnContext")
+    assert minimum.get("Comparison") == "minimum"
     assert context.get("Comparison") == "exact"
     assert [e.text for e in context] == [MFA, PASSWORD]
 
