@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from idp_proxy.errors import StoreError
 from idp_proxy.seen_contexts import ContextMeter
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.store.seen_base import MOST_CLASSES, OTHER, SeenContext, placed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NOW = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
 
@@ -33,8 +37,8 @@ def test_counts_add_up_and_the_last_time_stays() -> None:
 
 def test_what_the_store_does_not_take_is_counted_on() -> None:
     class Away(MemoryStore):
-        def add_contexts(self, seen: object) -> None:
-            raise StoreError("away")
+        def add_contexts(self, seen: Sequence[SeenContext]) -> None:
+            raise StoreError(f"away: {len(seen)} not taken")
 
     meter, store = ContextMeter(), MemoryStore("host")
     meter.seen("okta", "urn:a", "", NOW)
