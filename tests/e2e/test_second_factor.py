@@ -28,6 +28,7 @@ from idp_proxy.password_proven import PURPOSE as STEP
 from idp_proxy.password_proven import PasswordProven, sealed_proof
 from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT
 from idp_proxy.seal import KeyRing
+from idp_proxy.seen_contexts import ContextMeter
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.traffic import TrafficMeter
 from idp_proxy.transaction import CookieStyle, LoginTransaction, seal
@@ -140,7 +141,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     settings = configuration.write(tmp_path, wanted)
     store, upstreams = MemoryStore("sso1"), open_upstreams(settings)
     open_switchboard(store, upstreams, utc_now).current()
-    app = build(settings, store, None, upstreams, TrafficMeter())
+    app = build(settings, store, None, upstreams, TrafficMeter(), ContextMeter())
     active = IdentityProvider(provider, [lambda: described(upstreams["active"])], sessions=True)
     with ExitStack() as running:
         running.enter_context(served(app, port))
