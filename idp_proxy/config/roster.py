@@ -52,13 +52,14 @@ class RosterSettings:
     """`[roster]`. `policy` is what a standby's people are judged by (FO-08, FO-09, FO-11).
 
     An import may block `most_blocked_percent` of the people at once. `csv` and `ldap` are what the
-    nightly import reads, None for what it does not.
+    nightly import reads, None for what it does not; `mattermost` is whether it reads that list.
     """
 
     policy: RosterPolicy
     most_blocked_percent: int
     csv: Path | None
     ldap: RosterLdapSettings | None
+    mattermost: bool
 
 
 def read_roster(table: RosterTable, file: ConfigFile, reader: Reader) -> RosterSettings:
@@ -75,6 +76,7 @@ def read_roster(table: RosterTable, file: ConfigFile, reader: Reader) -> RosterS
         # Whatever writes the file may come later than the start, and every night again.
         csv=reader.path(table.csv) if table.csv else None,
         ldap=_read_ldap(table.ldap, file, reader),
+        mattermost=table.mattermost,
     )
 
 

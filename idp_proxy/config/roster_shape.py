@@ -31,4 +31,5 @@ class RosterTable(Table):
     privileged_at_standby: list[str] = Field(default_factory=list)
     max_blocked_percent: Annotated[int, Field(ge=1, le=50)] = 5
     csv: str = ""
+    mattermost: bool = False
     ldap: RosterLdapTable = Field(default_factory=RosterLdapTable)

@@ -41,6 +41,7 @@ def test_nothing_needs_to_be_set(folder: Folder) -> None:
     read = folder.read().roster
     assert read.policy == RosterPolicy()
     assert (read.most_blocked_percent, read.csv, read.ldap) == (5, None, None)
+    assert not read.mattermost
 
 
 def test_what_is_set_counts(folder: Folder) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import re
 import stat
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
 from idp_proxy.adapters import open_store, open_switchboard, open_upstreams
 from idp_proxy.audit.log import rows
 from idp_proxy.cli import approving
+from idp_proxy.cli.roster import lists
 from idp_proxy.cli.roster.forecasting import _casting
 from idp_proxy.config import load
 from idp_proxy.decision.assurance import AssurancePolicy, UpstreamAssurance
 from idp_proxy.decision.roster import BY_OPERATOR, RosterRow
 from idp_proxy.decision.second_factor import Factor, Method
+from idp_proxy.mattermost import User
 from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT, REFEDS_MFA
 from idp_proxy.upstream.saml import SamlUpstream
 from tests.unit.at_the_terminal import Bench, Program
@@ -507,3 +509,45 @@ def test_a_forecast_asks_what_the_floor_asks_of_a_directory(
     assert (casting.enrolled, casting.below_floor) == (enrolled, below)
     entra = _casting(replace(corp.read(), assurance=policy), store, None)
     assert (entra.upstream, entra.enrolled, entra.below_floor) == ("entra", None, True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Api:
+    """Mattermost's API, as far as a list needs it."""
+
+    people: tuple[User, ...]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def users(self) -> tuple[User, ...]:
+        return self.people
+
+
+@pytest.mark.parametrize("words", [("--mattermost",), ("--configured",)], ids=" ".join)
+def test_mattermost_s_list_confirms_and_blocks_and_is_never_everybody(
+    bench: Bench,
+    store: SqlStore,
+    folder: Folder,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    folder.text += "\n[roster]\nmattermost = true\n"
+    bench.program.write()
+    assert bench("roster", "import", *words).code == 2  # no [service_provider.api]
+    people = tuple(
+        User(name * 26, name, f"{name}@example.org", "saml", f"e-{name}", ("system_admin",), gone)
+        for name, gone in (("a", 0), ("b", 1), ("n", 0))
+    )
+    monkeypatch.setattr(lists, "open_api", lambda *_: _Api(people))
+    known(store, person(bench, "a"), person(bench, "b"), person(bench, "z"))
+    done = bench("roster", "import", *words)
+    assert done.code == 0, done.err
+    found = {row.id: row for row in store.people_after("", 9)}
+    assert found["e-a"].imported_at == bench.now
+    assert found["e-a"].roles == {"system_admin"}
+    assert found["e-b"].blocks == {"deactivated:mattermost"}
+    assert found["e-z"] == person(bench, "z")
+    assert found["e-n"].link_key == "e-n"  # here the link key is the id

@@ -12,6 +12,7 @@ from idp_proxy.cli.roster.lists import (
     ConfiguredOption,
     CsvOption,
     LdapOption,
+    MattermostOption,
     Wanted,
     configured,
     journey,
@@ -46,6 +47,7 @@ def check(
     csv: CsvOption = None,
     *,
     ldap: LdapOption = False,
+    mattermost: MattermostOption = False,
     against_configured: ConfiguredOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -57,7 +59,7 @@ def check(
     should look at people. 0: neither.
     """
     settings = settings_of(config)
-    wanted = Wanted(csv, ldap, against_configured)
+    wanted = Wanted(csv, ldap, mattermost, against_configured)
     with opened_store(settings) as store:
         work = journey(settings, store)
         old = _old_imports(settings, store)

@@ -16,6 +16,7 @@ from idp_proxy.cli.roster.lists import (
     ConfiguredOption,
     CsvOption,
     LdapOption,
+    MattermostOption,
     Wanted,
     digest_of,
     journey,
@@ -111,6 +112,7 @@ def import_people(
     csv: CsvOption = None,
     *,
     ldap: LdapOption = False,
+    mattermost: MattermostOption = False,
     configured: ConfiguredOption = False,
     replace: Annotated[
         bool, typer.Option(help="Overwrite what logins said too; takes two people.")
@@ -135,7 +137,7 @@ def import_people(
     """
     settings = settings_of(config)
     how = _How(replace, partial, block_many, dry_run, as_json)
-    chosen = lists(settings, Wanted(csv, ldap, configured))
+    chosen = lists(settings, Wanted(csv, ldap, mattermost, configured))
     with opened_store(settings) as store:
         for people in chosen:
             with _read(settings, people, how) as read:

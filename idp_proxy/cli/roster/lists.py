@@ -11,14 +11,20 @@ import typer
 from idp_proxy.adapters import new_id
 from idp_proxy.cli.session import clock
 from idp_proxy.config import DirectorySettings
+from idp_proxy.decision.subject import IDENTIFIERS
 from idp_proxy.errors import ConfigError
 from idp_proxy.listing.base import Demands
 from idp_proxy.listing.csv_file import CsvFile
+from idp_proxy.listing.mattermost import MattermostList
+from idp_proxy.mattermost import open_api
 from idp_proxy.roster_import import RosterImport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from idp_proxy.config import Settings
     from idp_proxy.listing.base import PeopleList, Staged
+    from idp_proxy.mattermost import User
     from idp_proxy.store.sql import SqlStore
 
 
@@ -28,6 +34,10 @@ CsvOption = Annotated[
 LdapOption = Annotated[
     bool, typer.Option("--ldap", help="The people of the directory in [roster.ldap].")
 ]
+MattermostOption = Annotated[
+    bool, typer.Option("--mattermost", help="Mattermost's own list, by [service_provider.api].")
+]
+_WAYS = "--csv FILE, --ldap, --mattermost, or --configured for those that [roster] names"
 ConfiguredOption = Annotated[
     bool, typer.Option("--configured", help="The lists that [roster] names, for a timer.")
 ]
@@ -39,12 +49,13 @@ class Wanted:
 
     csv: Path | None = None
     ldap: bool = False
+    mattermost: bool = False
     configured: bool = False
 
     @property
     def nothing(self) -> bool:
         """Whether no list is meant."""
-        return self.csv is None and not self.ldap and not self.configured
+        return self.csv is None and not (self.ldap or self.mattermost or self.configured)
 
 
 def lists(settings: Settings, wanted: Wanted) -> tuple[PeopleList, ...]:
@@ -54,12 +65,12 @@ def lists(settings: Settings, wanted: Wanted) -> tuple[PeopleList, ...]:
         found.append(CsvFile(wanted.csv.absolute(), demands(settings)))
     if wanted.ldap:
         found.append(_directory(settings))
+    if wanted.mattermost:
+        found.append(_mattermost(settings))
     if wanted.configured:
         found.extend(configured(settings))
     if not found:
-        raise ConfigError(
-            ["no list is named: --csv FILE, --ldap, or --configured for those that [roster] names"]
-        )
+        raise ConfigError([f"no list is named: {_WAYS}"])
     return tuple(found)
 
 
@@ -70,7 +81,24 @@ def configured(settings: Settings) -> tuple[PeopleList, ...]:
         found.append(_directory(settings))
     if settings.roster.csv is not None:
         found.append(CsvFile(settings.roster.csv, demands(settings)))
+    if settings.roster.mattermost:
+        found.append(_mattermost(settings))
     return tuple(found)
+
+
+def _mattermost(settings: Settings) -> PeopleList:
+    """Its accounts, asked for when the list is read. A link key is known there only where it is
+    something that Mattermost stores.
+    """
+    attributes = settings.upstreams[0].attributes
+    link = settings.upstreams[0].link_attribute
+
+    def accounts() -> Iterator[User]:
+        with open_api(settings, "roster import --mattermost") as api:
+            yield from api.users()
+
+    link_is = next((name for name in IDENTIFIERS if attributes[name] == link), "")
+    return MattermostList(accounts, demands(settings), link_is)
 
 
 def _directory(settings: Settings) -> PeopleList:
