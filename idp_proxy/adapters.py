@@ -6,6 +6,7 @@ With `app` and `serve` the only place that names concrete adapters; the commands
 from __future__ import annotations
 
 import secrets
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config.settings import DirectorySettings, SamlSettings
 from idp_proxy.decision.membership import Membership
+from idp_proxy.reviewing.standing import Standing
 from idp_proxy.seal import KeyRing, fingerprints
 from idp_proxy.store import kept_state
 from idp_proxy.store.kept_state import KeptState
@@ -116,8 +118,17 @@ def open_references(settings: Settings) -> dict[str, tuple[ReferenceProbe, ...]]
     }
 
 
-def open_standards(settings: Settings, upstreams: Mapping[str, ConfiguredUpstream]) -> Standards:
-    """By what the fleet is judged: by the watch, by `status`, and before an operator's switch."""
+def open_standards(
+    settings: Settings,
+    upstreams: Mapping[str, ConfiguredUpstream],
+    store: SqlStore | None = None,
+) -> Standards:
+    """By what the fleet is judged: by the watch, by `status`, and before an operator's switch. With
+    a store also by the findings of the review, its waivers, and what was signed.
+    """
+    findings: Callable[[], Mapping[str, tuple[str, ...]]] = dict
+    if store is not None:
+        findings = Standing(settings, upstreams, store, utc_now, time.monotonic)
     return Standards(
         usable=partial(usable_at, upstreams),
         limits=settings.failover.limits,
@@ -125,7 +136,7 @@ def open_standards(settings: Settings, upstreams: Mapping[str, ConfiguredUpstrea
         canaries=frozenset(
             (one.name, canary.name) for one in settings.upstreams for canary in one.canaries
         ),
-        findings=dict,
+        findings=findings,
         host=settings.proxy.host,
     )
 

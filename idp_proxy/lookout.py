@@ -83,7 +83,7 @@ def _watch(
         host=host,
         store=store,
         current=adapters.open_switchboard(store, upstreams).current,
-        standards=adapters.open_standards(settings, upstreams),
+        standards=adapters.open_standards(settings, upstreams, store),
         observer=observer,
         canaries=CanaryPlan(
             logins=adapters.open_canaries(settings, upstreams),

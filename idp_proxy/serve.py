@@ -27,9 +27,11 @@ from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
 from idp_proxy.decision.notices import Kind, Notice
 from idp_proxy.decision.traffic import TrafficLimits
+from idp_proxy.errors import ConfigError
 from idp_proxy.factors.renewal import renew
 from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
 from idp_proxy.operators import proposals
+from idp_proxy.reviewing.standing import change_of, stops_start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,16 +54,21 @@ _PROPOSALS_KEPT: Final = timedelta(days=90)
 _WORKER_ANSWERS_S: Final = 60
 #: How long the telling of a double use may take before the next merge.
 _TELLING_S: Final = 30.0
+#: The matter of a policy that is not the one that was signed.
+_CHANGED: Final = "review:policy"
 
 
 def serve(settings: Settings) -> None:
     """Run the proxy until it is told to stop: database, housekeeping, watch, workers.
 
-    Raises `StoreError` when the store cannot be brought up to date, or is away and this host has no
+    Raises `ConfigError` when our own keys or listeners are not as they must be, `StoreError` when
+    the store cannot be brought up to date, or is away and this host has no
     state to start by.
     """
     logs.configure()
     upstreams = open_upstreams(settings)
+    if stops := stops_start(settings, upstreams, utc_now()):
+        raise ConfigError(stops)
     joined = join(settings, upstreams)
     store = joined.store
     stop_upkeep = upkeep.start(
@@ -110,6 +117,7 @@ def _jobs(
     ]
     if len(settings.proxy.state_keys) > 1:
         jobs.append(upkeep.Job("factors", 86400, partial(_renew_factors, settings, store)))
+    jobs.append(upkeep.Job("review", 300, partial(_tell_of_change, settings, upstreams, store)))
     jobs += [
         upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream.feed))
         for name, upstream in upstreams.items()
@@ -178,6 +186,21 @@ def _renew_factors(settings: Settings, store: SqlStore) -> str | None:
     if not renewed and not lost:
         return None
     return f"{renewed} second factors sealed by the first state key, {lost} that no key opens"
+
+
+def _tell_of_change(
+    settings: Settings, upstreams: Mapping[str, ConfiguredUpstream], store: SqlStore
+) -> str | None:
+    """Somebody signed a policy, and another one runs: everybody hears of it until it is signed."""
+    why = change_of(settings, upstreams, store, utc_now())
+    notifier = lookout.open_notifier(settings, store)
+    if why is None:
+        notifier.resolve(_CHANGED)
+    else:
+        facts: dict[str, Fact] = {"rule": "review", "what": why}
+        notifier.raise_(Notice(Kind.FINDING, _CHANGED, facts, "idp-proxy review"))
+    notifier.close(_TELLING_S)
+    return why
 
 
 def _refresh(feed: MetadataFeed) -> str | None:

@@ -204,7 +204,7 @@ class _Exercise:
     def _drill(
         self, fault: Fault, logins: Sequence[CanaryLogin], longest: timedelta
     ) -> ShadowDrill:
-        standards = adapters.open_standards(self.settings, self.upstreams)
+        standards = adapters.open_standards(self.settings, self.upstreams, self.store)
         eyes = Observer(self._sights(None), clock, asyncio.Event())
         reality = Reality(self.store, self.state, standards, eyes)
         return ShadowDrill(
@@ -223,7 +223,7 @@ class _Exercise:
         shadow = MemoryStore(now=clock)
         cast_shadow(self.store, shadow, self.state, host)
         own_clock = StoreClock(time.monotonic, clock)
-        standards = adapters.open_standards(self.settings, self.upstreams)
+        standards = adapters.open_standards(self.settings, self.upstreams, self.store)
         times = failover.canary_times
         return Watch(
             host=host,

@@ -195,7 +195,7 @@ def _demand_possible(
     why = why_not_started(before, state, upstream, _usable(upstreams), clock())
     if why is not None:
         raise SwitchRefused(why)
-    seen = survey(store, state, adapters.open_standards(settings, upstreams), store.clock())
+    seen = survey(store, state, adapters.open_standards(settings, upstreams, store), store.clock())
     health = seen.situation.health(state.serving)
     if health is not None and ends_a_drill(health.verdict):
         raise SwitchRefused(f"{state.serving} is {health.verdict}: this is no time for a drill")

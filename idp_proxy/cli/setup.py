@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 from sqlalchemy.engine import make_url
 
+from idp_proxy import adapters
 from idp_proxy.cli.session import (
     ConfigOption,
     clock,
@@ -20,8 +21,10 @@ from idp_proxy.cli.session import (
     warn,
 )
 from idp_proxy.config import DirectorySettings, MetadataFile, SamlSettings, UpstreamSettings
+from idp_proxy.decision.review import judge
 from idp_proxy.errors import ConfigError
 from idp_proxy.initialise import RSA_BITS, Blueprint, NewUpstream, initialise
+from idp_proxy.reviewing.gathering import gather
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,6 +104,10 @@ def check_config(config: ConfigOption = None) -> None:
         table.add_row(field, value)
     screen.print(table)
     warn(settings)
+    found = judge(gather(settings, adapters.open_upstreams(settings), clock()))
+    typer.echo(f"review: {len(found.findings)} findings, {len(found.blocking)} of them blocking")
+    for one in (one for one in found.findings if one.stops_start):
+        tell(f"error: {one.rule}: {one.evidence}: serve will not start")
     typer.echo(f"usable; warnings: {len(settings.warnings)}")
     typer.echo(shown_next("serve"))
 

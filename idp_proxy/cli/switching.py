@@ -81,7 +81,7 @@ class _Desk:
 
     def survey(self) -> Survey:
         """What the fleet sees now, by the store's clock."""
-        standards = adapters.open_standards(self.settings, self.upstreams)
+        standards = adapters.open_standards(self.settings, self.upstreams, self.store)
         return survey(self.store, self.board.current(), standards, self.store.clock())
 
 

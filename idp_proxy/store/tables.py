@@ -228,3 +228,26 @@ seen_context = Table(
     Column("count", BigInteger, nullable=False),
     Column("last", UtcDateTime, nullable=False),
 )
+
+review_signature = Table(
+    "review_signature",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    # Every field by its path: what was signed can be held against what runs.
+    Column("policy", JSON, nullable=False),
+    Column("open_findings", Integer, nullable=False),
+)
+
+review_waiver = Table(
+    "review_waiver",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("rule", String(16), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("people", JSON, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("given_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+)

@@ -33,6 +33,8 @@ _CLOCKS = (
     "metadata",
     "operators",
     "overriding",
+    "review.looking",
+    "review.signing",
     "roster.checking",
     "roster.forecasting",
     "roster.lists",

@@ -350,7 +350,6 @@ def waiver(**changes: Any) -> Waiver:
         (waiver(subject="okta"), False),
         (waiver(rule="SP-07"), False),
         (waiver(ends_at=NOW), False),
-        (waiver(given_at=NOW + DAY, ends_at=NOW + 2 * DAY), False),
     ],
 )
 def test_a_waiver_is_for_one_rule_one_upstream_and_a_time(given: Waiver, waived: bool) -> None:

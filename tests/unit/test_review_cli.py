@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from idp_proxy import adapters
+from idp_proxy.cli.session import opened_store
 from idp_proxy.decision.review import Policy, difference
 from idp_proxy.reviewing.gathering import gather
 from idp_proxy.reviewing.policy import policy_of
+from idp_proxy.reviewing.standing import change_of
 from idp_proxy.store.schema import migrate
-from tests.unit.at_the_terminal import Program
+from tests.support.keys import rsa_pair
+from tests.support.upstream_metadata import upstream_metadata
+from tests.unit.at_the_terminal import Bench, Program
 from tests.unit.config_folder import NOW, Folder
 
 
@@ -134,3 +139,129 @@ def test_what_nobody_can_look_up_is_declared(folder: Folder) -> None:
     ]
     folder.set('"soon"', '"2999-01-01"')
     assert any("future" in one for one in folder.problems())
+
+
+@pytest.fixture
+def bench(program: Program, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A policy whose active lets AES-CBC in, a store, and somebody who types."""
+    folder = program.folder
+    for name in ("okta", "entra"):
+        metadata = upstream_metadata(rsa_pair(f"{name}-idp"), entity_id=f"https://{name}.example")
+        (folder.path / f"{name}.xml").write_bytes(metadata)
+    folder.set('{ url = "https://idp.example.org/metadata" }', '{ file = "entra.xml" }')
+    folder.set(
+        'signing_certificate = "keys/entra-sp.crt"\n',
+        'signing_certificate = "keys/entra-sp.crt"\nrequire_signed = "both"\n'
+        "allow_aes_cbc = true\n",
+    )
+    program.write()
+    migrate(folder.read().store.url)
+    return Bench(program, monkeypatch)
+
+
+def digest(bench: Bench) -> str:
+    read: str = json.loads(bench("review", "--format", "json").out)["digest"]
+    return read
+
+
+def barred(bench: Bench) -> list[str]:
+    found = {one["name"]: one["ineligible"] for one in bench.program.status()["upstreams"]}
+    return [why for why in found["entra"] if "finding" in why]
+
+
+def test_a_blocking_finding_keeps_a_standby_from_taking_over_until_two_people_waive_it(
+    bench: Bench,
+) -> None:
+    assert bench("review").code == 1
+    assert barred(bench)[0].startswith("finding SP-08")
+    bench.staff()
+    until = f"{bench.now + timedelta(days=30):%Y-%m-%d}"
+    words = ("waive", "SP-08", "--upstream", "entra", "--until", until, "--reason", "until June")
+    asked = bench("review", *words, "--as", "anna", typed=bench.signs_in("anna"))
+    assert asked.code == 3
+    *confirms, proposal = asked.next.split()[:5]
+    assert confirms == ["next:", "idp-proxy", "review", "confirm"]
+    assert bench("review").code == 1
+    agreed = bench("review", "confirm", proposal, "--as", "adam", typed=bench.signs_in("adam"))
+    assert agreed.code == 0, agreed.err
+    shown = bench("review")
+    assert shown.code == 0
+    assert "waived:  SP-08 entra by anna, adam" in shown.out
+    assert barred(bench) == []
+    assert "review_waived" in [kind for kind, _ in bench.audit()]
+    bench.now += timedelta(days=31)
+    assert bench("review").code == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "upstream", "days", "said"),
+    [
+        ("SP-09", "entra", 5, "no open finding"),
+        ("SP-08", "okta", 5, "no open finding"),
+        ("SP-08", "entra", 181, "180 days"),
+        ("SP-08", "entra", -2, "past"),
+        ("FO-12", "entra", 5, "under Never"),
+    ],
+)
+def test_what_may_not_be_waived_is_refused_and_changes_nothing(
+    bench: Bench, rule: str, upstream: str, days: int, said: str
+) -> None:
+    folder = bench.program.folder
+    if rule == "FO-12":
+        (folder.path / "entra.xml").write_bytes((folder.path / "okta.xml").read_bytes())
+    until = f"{bench.now + timedelta(days=days):%Y-%m-%d}"
+    words = ("waive", rule, "--upstream", upstream, "--until", until, "--reason", "x")
+    refused = bench("review", *words)
+    assert refused.code in {1, 2}
+    assert said in refused.err
+    assert not json.loads(bench("review", "--format", "json").out)["waived"]
+
+
+def test_what_was_signed_is_held_against_what_runs(bench: Bench) -> None:
+    folder = bench.program.folder
+    folder.set("allow_aes_cbc = true\n", "")
+    bench.program.write()
+    read = digest(bench)
+    assert bench("review", "sign", "--digest", "sha256:0", "--name", "Rita").code == 1
+    signed = bench("review", "sign", "--digest", read, "--name", "Rita")
+    assert signed.code == 0, signed.err
+    signature = signed.out.split()[2]
+    assert ("review_signed", "host:") in [(kind, who[:5]) for kind, who in bench.audit()]
+    assert barred(bench) == []
+    folder.set('link_key = "NameID"', 'link_key = "mail"')
+    bench.program.write()
+    assert "Rita" in barred(bench)[0]
+    shown = bench("review", "--since", signature).out
+    assert "changed: upstream.entra.attributes.link_key: 'NameID' -> 'mail'" in shown
+    assert bench("review", "--since", "nobody").code == 2
+    settings = folder.read()
+    with opened_store(settings) as store:
+        why = change_of(settings, adapters.open_upstreams(settings), store, NOW)
+    assert "link_key" in str(why)
+
+
+def test_a_policy_with_a_blocking_finding_is_not_signed_and_a_stranger_signs_nothing(
+    bench: Bench,
+) -> None:
+    refused = bench("review", "sign", "--digest", digest(bench), "--name", "Rita")
+    assert "SP-08" in refused.err
+    bench.program.folder.set("allow_aes_cbc = true\n", "")
+    bench.program.write()
+    bench.staff()
+    words = ("review", "sign", "--digest", digest(bench), "--name", "Olga")
+    refused = bench(*words, "--as", "olga", typed=bench.signs_in("olga"))
+    assert "role security or approver" in refused.err
+    assert bench(*words, "--as", "anna", typed=bench.signs_in("anna")).code == 0
+
+
+def test_serve_does_not_start_with_keys_that_others_can_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = bench.program.folder
+    settings = folder.read()
+    (folder.path / "var" / "idp-proxy.db").chmod(0o644)
+    monkeypatch.setattr("idp_proxy.cli.setup.settings_of", lambda _config: settings)
+    refused = bench("serve")
+    assert refused.code == 2
+    assert "KEY-01" in refused.err
+    assert "serve will not start" in bench("check-config").err

@@ -13,9 +13,11 @@ from idp_proxy.errors import StoreError
 from idp_proxy.reviewing.gathering import gather, look_now
 from idp_proxy.reviewing.policy import policy_of
 from idp_proxy.reviewing.report import Report
+from idp_proxy.store import reviews
 
 if TYPE_CHECKING:
     from idp_proxy.config import Settings
+    from idp_proxy.decision.review import Waiver
     from idp_proxy.store.sql import SqlStore
 
 PACKAGE: Final = "mattermost-sso-failover"
@@ -26,7 +28,7 @@ def report_of(settings: Settings, *, live: bool = False) -> Report:
     """The report, with what the store knows if there is one. Raises `StoreError` with `live`."""
     try:
         with opened_store(settings) as store:
-            return _report(settings, store, live=live)
+            return report_in(settings, store, live=live)
     except StoreError as error:
         if live:
             raise
@@ -34,19 +36,29 @@ def report_of(settings: Settings, *, live: bool = False) -> Report:
         return _report(settings, None, live=False)
 
 
+def report_in(settings: Settings, store: SqlStore, *, live: bool = False) -> Report:
+    """The report with what the store knows. Raises `StoreError`."""
+    return _report(settings, store, live=live)
+
+
 def _report(settings: Settings, store: SqlStore | None, *, live: bool) -> Report:
     upstreams, now = adapters.open_upstreams(settings), clock()
-    seen_live = None
-    if live and store is not None:
-        cadence = settings.failover.cadence
-        seen_live = look_now(upstreams, cadence, store, clock, adapters.new_id)
+    seen_live, signed = None, None
+    waived: tuple[Waiver, ...] = ()
+    if store is not None:
+        with store.reading() as connection:
+            signed = reviews.last_signed(connection)
+            waived = reviews.waivers(connection, now)
+        if live:
+            cadence = settings.failover.cadence
+            seen_live = look_now(upstreams, cadence, store, clock, adapters.new_id)
     seen = gather(settings, upstreams, now, store, seen_live)
     return Report(
         file=settings.path.name,
         seen=seen,
-        review=judge(seen),
+        review=judge(seen, waived),
         assurance=settings.assurance,
         policy=policy_of(settings, upstreams, now),
-        signed=None,
+        signed=signed,
         versions=(("Python", platform.python_version()), *((one, version(one)) for one in _TOLD)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from idp_proxy.cli.session import (
     EXIT_REFUSED,
     ConfigOption,
     command_line,
+    opened_store,
     screen,
     settings_of,
     shown_next,
@@ -23,8 +25,11 @@ from idp_proxy.cli.session import (
 )
 from idp_proxy.errors import ConfigError
 from idp_proxy.reviewing.report import as_json
+from idp_proxy.store import reviews
 
 if TYPE_CHECKING:
+    from idp_proxy.config import Settings
+    from idp_proxy.decision.review import Signed
     from idp_proxy.reviewing.report import Report
 
 
@@ -46,6 +51,12 @@ def review(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Write it there.")
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="SIGNED", help="What is not as it was signed under this id."
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Judge the policy by every rule that can be judged. Exits with 1 on a blocking finding."""
@@ -53,6 +64,8 @@ def review(
         return
     settings = settings_of(config)
     report = report_of(settings, live=live)
+    if since is not None:
+        report = replace(report, signed=_signed(settings, since))
     if form is Form.TABLE and output is None:
         _show(report)
         warn(settings)
@@ -68,9 +81,23 @@ def review(
         raise typer.Exit(EXIT_REFUSED)
 
 
+def _signed(settings: Settings, wanted: str) -> Signed:
+    with opened_store(settings) as store, store.reading() as connection:
+        found = reviews.signed_as(connection, wanted)
+    if found is None:
+        raise ConfigError([f"--since: nothing was signed as {wanted!r}"])
+    return found
+
+
+def _told(value: str | None) -> str:
+    return "not there" if value is None else repr(value)
+
+
 def _following(report: Report) -> tuple[str, ...]:
     if report.review.blocking:
         return ("review", "--format", "html", "--output", "review.html")
+    if report.signed is None or report.changes:
+        return ("review", "sign", "--digest", report.policy.digest, "--name", "YOUR NAME")
     return ("review", "--live")
 
 
@@ -120,5 +147,10 @@ def _show(report: Report) -> None:
     for upstream in report.seen.upstreams:
         for context, at in upstream.contexts_seen.items():
             typer.echo(f"seen:    {upstream.name} gave {context}, last {at:%Y-%m-%d %H:%M} UTC")
+    if report.signed is not None:
+        signed = report.signed
+        typer.echo(f"signed:  {signed.id} by {signed.name} on {signed.at:%Y-%m-%d %H:%M} UTC")
+    for change in report.changes:
+        typer.echo(f"changed: {change.path}: {_told(change.before)} -> {_told(change.after)}")
     typer.echo(f"digest:  {report.policy.digest}")
     typer.echo(f"{len(review.findings)} findings, {len(review.blocking)} of them blocking")

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from idp_proxy.upstream.configured import ConfiguredUpstream
 
 #: Where a proposal is confirmed that `switch confirm` does not take.
-_CONFIRMED_BY: Final = {Act.OPERATOR_CHANGE: "operator", Act.METADATA_KEYS: "metadata"}
+_CONFIRMED_BY: Final = {
+    Act.OPERATOR_CHANGE: "operator",
+    Act.METADATA_KEYS: "metadata",
+    Act.WAIVER: "review",
+}
 
 
 def register(program: typer.Typer) -> None:
@@ -65,7 +69,7 @@ def _look(
 ) -> Found:
     state = adapters.open_switchboard(store, upstreams, clock).current()
     now = store.clock()
-    seen = survey(store, state, adapters.open_standards(settings, upstreams), now)
+    seen = survey(store, state, adapters.open_standards(settings, upstreams, store), now)
     with store.reading() as connection:
         waiting = tuple(
             one
