@@ -25,6 +25,7 @@ from idp_proxy.decision.roster import (
     Tally,
     fo_08_sync_age,
     land,
+    looks,
     resolved,
     unnamed,
     why_refused,
@@ -277,6 +278,13 @@ def test_what_is_odd_is_found(
     rows: tuple[RosterRow, ...], odd: list[tuple[Look, tuple[str, ...]]]
 ) -> None:
     assert odd_among(*rows) == odd
+
+
+def test_two_that_only_share_a_number_of_the_first_walk_are_not_odd(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(looks, "hash", lambda _: 0, raising=False)
+    assert odd_among(row("a", "1"), row("b", "2")) == []
 
 
 def test_a_forecast_counts_everybody_by_what_keeps_them_out() -> None:
