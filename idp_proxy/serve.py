@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from idp_proxy import logs, lookout, upkeep
+from idp_proxy import logs, lookout, measuring, upkeep
 from idp_proxy.adapters import (
     open_kept_state,
     open_spool,
@@ -75,6 +75,7 @@ def serve(settings: Settings) -> None:
         [*_jobs(settings, store, upstreams), *_shared_jobs(settings, joined)]
     )
     stop_watch = lookout.start(settings, store, upstreams)
+    stop_measuring = measuring.start(settings, store, upstreams)
     os.environ[CONFIG_VARIABLE] = str(settings.path)
     proxy = settings.proxy
     try:
@@ -100,6 +101,7 @@ def serve(settings: Settings) -> None:
             timeout_worker_healthcheck=_WORKER_ANSWERS_S,
         )
     finally:
+        stop_measuring()
         stop_watch()
         stop_upkeep.set()
         store.close()

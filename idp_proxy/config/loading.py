@@ -13,6 +13,7 @@ from idp_proxy.config.failover import read_failover, read_health
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
 from idp_proxy.config.mattermost import read_api
+from idp_proxy.config.metrics import read_metrics
 from idp_proxy.config.notify import read_notify
 from idp_proxy.config.review import read_review
 from idp_proxy.config.roster import read_roster
@@ -64,6 +65,7 @@ def load(
         for index, table in enumerate(file.upstream)
     ]
     roster, audit = read_roster(file.roster, file, reader), read_audit(file.audit, reader)
+    metrics = read_metrics(file.metrics, file.proxy.listen, reader)
     assurance, notify = read_assurance(file, reader), read_notify(file.notify, reader)
     failover = read_failover(file.failover, reader)
     health = read_health(
@@ -88,6 +90,7 @@ def load(
         notify=notify,
         failover=failover,
         health=health,
+        metrics=metrics,
         operators_path=operators_path,
         mattermost_api=api,
         warnings=tuple(findings.warnings),

@@ -342,6 +342,7 @@ class Settings:
     notify: NotifySettings
     failover: FailoverSettings
     health: HealthSettings
+    metrics: Listen | None = None
     operators_path: OperatorsPath | None = None
     mattermost_api: ApiSettings | None = None
     warnings: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from idp_proxy.config.assurance_shape import (
 )
 from idp_proxy.config.findings import Findings, path_of
 from idp_proxy.config.mattermost_shape import ApiTable
+from idp_proxy.config.metrics import MetricsTable
 from idp_proxy.config.review_shape import OperatorsPathTable, ReviewTable
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 from idp_proxy.config.table import Table
@@ -237,6 +238,7 @@ class ConfigFile(Table):
     failover: FailoverTable = Field(default_factory=FailoverTable)
     health: HealthTable = Field(default_factory=HealthTable)
     notify: NotifyTable = Field(default_factory=NotifyTable)
+    metrics: MetricsTable = Field(default_factory=MetricsTable)
     review: ReviewTable = Field(default_factory=ReviewTable)
 
 
@@ -258,6 +260,7 @@ _TABLES: dict[str, type[Table]] = {
     "ldap": RosterLdapTable,
     "audit": AuditTable,
     "notify": NotifyTable,
+    "metrics": MetricsTable,
     "failover": FailoverTable,
     "health": HealthTable,
     "review": ReviewTable,

@@ -13,6 +13,7 @@ from idp_proxy.config.assurance_shape import (
     UpstreamAssuranceTable,
 )
 from idp_proxy.config.mattermost_shape import ApiTable
+from idp_proxy.config.metrics import MetricsTable
 from idp_proxy.config.review_shape import OperatorsPathTable
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 
@@ -30,6 +31,7 @@ TABLES: list[type[Table]] = [
     shape.ProbeTable,
     shape.CanaryTable,
     shape.DirectoryTable,
+    MetricsTable,
     AssuranceTable,
     UpstreamAssuranceTable,
     EvidenceTable,
