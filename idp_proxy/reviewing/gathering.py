@@ -29,6 +29,7 @@ from idp_proxy.decision.review import (
     ProxySeen,
     RosterSeen,
     SamlSeen,
+    ServerSeen,
     StoreSeen,
     SwitchSeen,
     UpstreamSeen,
@@ -58,12 +59,14 @@ def gather(
     now: datetime,
     store: SqlStore | None = None,
     live: LiveSeen | None = None,
+    server: ServerSeen | None = None,
 ) -> Evidence:
     """Everything there is to judge at `now`. Raises `StoreError` when there is a store and it is
     away.
     """
     limits = settings.failover.limits
     second = settings.roster.policy.second
+    contexts = {} if store is None else _contexts(store)
     proven = {} if store is None else _proven(store)
     passed = {} if store is None else _passed(store)
     return Evidence(
@@ -72,6 +75,7 @@ def gather(
         upstreams=tuple(
             _upstream(
                 one,
+                contexts.get(one.name, {}),
                 upstreams[one.name],
                 settings.assurance,
                 now,
@@ -95,6 +99,7 @@ def gather(
         ),
         operators_path=settings.operators_path,
         store=None if store is None else _store(store),
+        server=server,
         live=live,
     )
 
@@ -164,7 +169,7 @@ def _proxy(settings: Settings) -> ProxySeen:
         admin_attribute=party.enable_admin_attribute,
         checkpoints=settings.audit.checkpoints is not None,
         channels=len(settings.notify.urls),
-        revokes_sessions=False,
+        revokes_sessions=settings.mattermost_api is not None,
     )
 
 
@@ -196,6 +201,7 @@ def _short(path: Path, folder: Path) -> str:
 
 def _upstream(
     wanted: UpstreamSettings,
+    contexts: Mapping[str, datetime],
     upstream: ConfiguredUpstream,
     assurance: AssurancePolicy,
     now: datetime,
@@ -221,6 +227,7 @@ def _upstream(
         canary_passed_at=passed,
         proven_at=proven,
         usable=upstream.why_unusable(now),
+        contexts_seen=contexts,
     )
 
 
@@ -259,6 +266,15 @@ def _proven(store: SqlStore) -> dict[str, datetime]:
     found = store.proofs()
     for name, at in store.evidence(base.Evidence.REHEARSAL).items():
         found[name] = max(at, found.get(name, at))
+    return found
+
+
+def _contexts(store: SqlStore) -> dict[str, dict[str, datetime]]:
+    """The context classes that each upstream gave, and when it last did."""
+    found: dict[str, dict[str, datetime]] = {}
+    for one in store.contexts():
+        of, name = found.setdefault(one.upstream, {}), one.context or "(others)"
+        of[name] = max(one.last, of.get(name, one.last))
     return found
 
 

@@ -14,10 +14,11 @@ from idp_proxy.decision.assurance import (
     AttributeEvidence,
     UpstreamAssurance,
 )
-from idp_proxy.decision.review import Policy, Review, Signed, Waiver, judge
+from idp_proxy.decision.review import Policy, Review, ServerSeen, Signed, Waiver, judge
 from idp_proxy.reviewing.html import as_html
 from idp_proxy.reviewing.report import Report, as_json, side_by_side
 from idp_proxy.reviewing.sarif import as_sarif
+from idp_proxy.reviewing.server import server_seen
 from tests.unit.test_decision_review import ACTIVE, GOOD, NOW, STANDBY, directory, saml
 
 HOSTILE = "<script>alert('x')</script>"
@@ -162,3 +163,14 @@ def test_each_upstream_has_a_column_and_each_fact_a_row() -> None:
     clear = replace(seen.upstreams[1].directory, in_the_clear=("a",))  # type: ignore[type-var]
     seen = replace(seen, upstreams=(STANDBY, replace(seen.upstreams[1], directory=clear)))
     assert dict(side_by_side(report(seen=seen)))["encryption"][1] == "NONE for a"
+
+
+def test_of_mattermosts_settings_only_what_is_asked_is_kept_and_only_in_its_type() -> None:
+    told: dict[str, dict[str, Any]] = {
+        "SamlSettings": {"Verify": False, "Encrypt": "yes", "SignatureAlgorithm": "RSAwithSHA1"},
+        "NativeAppSettings": {"MobileExternalBrowser": True},
+    }
+    seen = server_seen(told)
+    assert (seen.verify, seen.encrypt, seen.mobile_external_browser) == (False, None, True)
+    assert seen.signature_algorithm == "RSAwithSHA1"
+    assert server_seen({}) == ServerSeen()

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Final
 from idp_proxy import adapters
 from idp_proxy.cli.session import clock, opened_store, tell
 from idp_proxy.decision.review import judge
-from idp_proxy.errors import StoreError
+from idp_proxy.errors import ConfigError, ProxyError, StoreError
 from idp_proxy.reviewing.gathering import gather, look_now
 from idp_proxy.reviewing.policy import policy_of
 from idp_proxy.reviewing.report import Report
+from idp_proxy.reviewing.server import server_seen
 from idp_proxy.store import reviews
 
 if TYPE_CHECKING:
     from idp_proxy.config import Settings
-    from idp_proxy.decision.review import Waiver
+    from idp_proxy.decision.review import ServerSeen, Waiver
     from idp_proxy.store.sql import SqlStore
 
 PACKAGE: Final = "mattermost-sso-failover"
@@ -52,7 +53,8 @@ def _report(settings: Settings, store: SqlStore | None, *, live: bool) -> Report
         if live:
             cadence = settings.failover.cadence
             seen_live = look_now(upstreams, cadence, store, clock, adapters.new_id)
-    seen = gather(settings, upstreams, now, store, seen_live)
+    server = _server(settings) if live else None
+    seen = gather(settings, upstreams, now, store, seen_live, server)
     return Report(
         file=settings.path.name,
         seen=seen,
@@ -62,3 +64,21 @@ def _report(settings: Settings, store: SqlStore | None, *, live: bool) -> Report
         signed=signed,
         versions=(("Python", platform.python_version()), *((one, version(one)) for one in _TOLD)),
     )
+
+
+def _server(settings: Settings) -> ServerSeen | None:
+    """Mattermost's settings; None where the proxy has no access to them, or they are not told."""
+    if settings.mattermost_api is None:
+        tell("warning: no [service_provider.api]: Mattermost's own settings were not looked at")
+        return None
+    # The client's import is for this look alone.
+    from idp_proxy.mattermost.client import open_api  # noqa: PLC0415 - see above
+
+    try:
+        with open_api(settings, "review --live") as api:
+            return server_seen(api.config())
+    except ConfigError:
+        raise
+    except ProxyError as error:
+        tell(f"warning: Mattermost's own settings were not looked at: {error.detail}")
+        return None
