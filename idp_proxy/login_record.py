@@ -23,6 +23,7 @@ from idp_proxy.decision.roster import (
     learn,
     lookup_key,
 )
+from idp_proxy.decision.standby_logins import StandbyLogin
 from idp_proxy.saml.authn_request import MAX_AGE
 from idp_proxy.store.base import UsedId
 from idp_proxy.transaction import CLOCK_SKEW
@@ -235,6 +236,11 @@ class LoginRecord:
             facts["rule"] = verdict.rule
         else:  # what is too weak to let anybody in proves nothing of the upstream either
             tx.note_proof(transaction.upstream, now)
+        if admission is not None and transaction.upstream != self.active:
+            # Its session outlives the outage; `standby-logins revoke` ends it afterwards (FO-13).
+            tx.note_standby_login(
+                StandbyLogin(admission.identity.id, transaction.upstream, transaction.epoch, now)
+            )
         tx.record(
             Event(
                 kind="login_refused" if refusal else "login",

@@ -23,6 +23,7 @@ from idp_proxy.cli.review import register as register_review
 from idp_proxy.cli.roster import register as register_roster
 from idp_proxy.cli.session import EXIT_REFUSED, EXIT_USAGE, program, shown_next, tell
 from idp_proxy.cli.setup import register as register_setup
+from idp_proxy.cli.standby_logins import register as register_standby_logins
 from idp_proxy.cli.status import register as register_status
 from idp_proxy.cli.switching import register as register_switching
 from idp_proxy.errors import ConfigError, ProxyError, StoreConflict, StoreError
@@ -47,6 +48,7 @@ for register in (
     register_drill_run,
     register_factors,
     register_roster,
+    register_standby_logins,
     register_review,
 ):
     register(program)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from idp_proxy.store.factor_base import FactorReads, FactorWrites
+from idp_proxy.store.standby_logins import StandbyLoginWrites
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +43,7 @@ class UsedId:
     attempt: str = ""
 
 
-class Transaction(FactorWrites, Protocol):
+class Transaction(FactorWrites, StandbyLoginWrites, Protocol):
     """Writes that are committed together or not at all.
 
     The reads here see this transaction's own writes, and what they return stays as it is until the

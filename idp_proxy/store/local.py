@@ -31,6 +31,7 @@ from idp_proxy.store import journal, schema
 from idp_proxy.store.database import Database
 from idp_proxy.store.factors import NoFactors
 from idp_proxy.store.sql import consume
+from idp_proxy.store.standby_logins import NoStandbyLogins
 from idp_proxy.store.tables import spool_entry, spool_period, used_id
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class _Batch:
     is_last: bool
 
 
-class SpoolTransaction(NoFactors):
+class SpoolTransaction(NoFactors, NoStandbyLogins):
     """A `store.base.Transaction` in the host's spool: no roster to read, nothing to switch."""
 
     def __init__(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from idp_proxy.audit.verification import Verdict
     from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.roster import Forecast, RosterRow
+    from idp_proxy.decision.standby_logins import StandbyLogin
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Evidence, Transaction, UsedId
     from idp_proxy.store.people import ImportRun, RosterTransaction
@@ -52,6 +53,7 @@ class _Contents:
     rows: list[Row] = field(default_factory=list)
     heads: dict[str, Head] = field(default_factory=dict)
     person_keys: dict[str, PersonKey] = field(default_factory=dict)
+    standby_logins: list[StandbyLogin] = field(default_factory=list)
 
 
 class _MemoryTransaction(MemoryFactorWrites, MemoryRosterWrites):
@@ -88,6 +90,9 @@ class _MemoryTransaction(MemoryFactorWrites, MemoryRosterWrites):
         known = self.staged.proofs.get(upstream) or self._committed.proofs.get(upstream)
         if known is None or known < at:
             self.staged.proofs[upstream] = at
+
+    def note_standby_login(self, login: StandbyLogin) -> None:
+        self.staged.standby_logins.append(login)
 
     def note_evidence(self, kind: Evidence, upstream: str, at: datetime) -> None:
         self.staged.evidence.append((kind, upstream, at))
@@ -184,10 +189,16 @@ class MemoryStore(MemoryFleet, MemoryFactorReads, MemorySeenContexts):
         for noted in staged.evidence:
             self.note_evidence(*noted)
         contents.rows.extend(staged.rows)
+        contents.standby_logins.extend(staged.standby_logins)
         contents.heads.update(staged.heads)
         contents.person_keys.update(staged.person_keys)
         contents.state = staged.state
         contents.drill = staged.drill
+
+    def standby_logins(self) -> tuple[StandbyLogin, ...]:
+        """Every login by a standby, the oldest first."""
+        with self._committing:
+            return tuple(self._contents.standby_logins)
 
     def switch_state(self) -> SwitchState | None:
         """See `store.base.Store`."""

@@ -31,6 +31,7 @@ from idp_proxy.store.records import (
 )
 from idp_proxy.store.roster import SqlRoster, SqlRosterWrites
 from idp_proxy.store.seen import SqlSeenContexts
+from idp_proxy.store.standby_logins import SqlStandbyLoginWrites
 from idp_proxy.store.tables import (
     drill,
     proof,
@@ -130,7 +131,7 @@ def consume(connection: Connection, used: Sequence[UsedId]) -> None:
         raise ReplayDetected(f"used before: one of {', '.join(one.kind for one in used)}")
 
 
-class SqlTransaction(SqlFactorWrites, SqlRosterWrites):
+class SqlTransaction(SqlFactorWrites, SqlRosterWrites, SqlStandbyLoginWrites):
     """A `store.base.Transaction` on an open connection; who opened it commits."""
 
     def __init__(self, connection: Connection, audit: AuditLog) -> None:

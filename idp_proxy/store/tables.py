@@ -131,6 +131,17 @@ factor_try = Table(
     Column("locked_until", UtcDateTime, nullable=True),
 )
 
+standby_login = Table(
+    "standby_login",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("person", Text, nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("ix_standby_login_at", "at"),
+)
+
 proof = Table(
     "proof",
     metadata,

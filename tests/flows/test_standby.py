@@ -10,6 +10,7 @@ import pytest
 
 from idp_proxy import errors
 from idp_proxy.decision.roster import BY_OPERATOR, AdmittedByHand
+from idp_proxy.store.memory import MemoryStore
 from tests.flows.configuration import Wanted
 from tests.flows.stage import MATTERMOST_PATH, Stage, assertion_id, demand_refusal
 from tests.support.people import ALICE, BOB, CAROL, MAIL, SURNAME, UID
@@ -49,6 +50,15 @@ def test_a_standby_changes_nothing_about_who_somebody_is(
     assert who(stage.log_in(replace(ALICE, **changed))) == before
     assert stage.store.person("e-1001") == row
     assert stage.on_record() == ["login", "login", "login"]
+
+
+def test_who_came_through_a_standby_is_kept_for_the_end_of_the_sessions(stage: Stage) -> None:
+    stage.log_in(ALICE)
+    stage.switch("standby")
+    stage.log_in(ALICE)
+    assert isinstance(stage.store, MemoryStore)
+    (kept,) = stage.store.standby_logins()
+    assert (kept.person, kept.upstream) == ("e-1001", "standby")
 
 
 def test_the_whole_story_in_a_browser_ends_with_one_account(stage: Stage) -> None:

@@ -1,0 +1,114 @@
+"""Which account is a person's, and which sessions a login by a standby made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from idp_proxy.decision.standby_logins import (
+    NotFound,
+    StandbyLogin,
+    Wanted,
+    account_of,
+    could_be,
+    settled_at,
+    to_end,
+)
+from idp_proxy.mattermost import Session, User
+
+AT = datetime(2026, 12, 1, 2, tzinfo=UTC)
+NOW = AT + timedelta(hours=3)
+ANN = Wanted("e-ann", "ann@example.org", "ann")
+
+
+def account(number: int, auth_data: str | None, **other: object) -> User:
+    values: dict[str, object] = {
+        "id": f"{number:026d}",
+        "username": "ann",
+        "email": "Ann@Example.org",
+        "auth_service": "saml",
+        "auth_data": auth_data,
+        "roles": (),
+        "delete_at": 0,
+    }
+    return User(**values | other)  # type: ignore[arg-type] # a table of fields
+
+
+@pytest.mark.parametrize(
+    ("candidates", "expected"),
+    [
+        ([account(1, "e-ann")], account(1, None).id),
+        ([account(1, "e-ann"), account(2, None)], account(1, None).id),
+        ([account(1, None)], account(1, None).id),
+        ([account(1, None), account(1, None)], account(1, None).id),
+        ([], "no account"),
+        ([account(1, None), account(2, None)], "2 accounts"),
+        ([account(1, "e-eve")], "bound to somebody else"),
+        ([account(1, "E-ANN")], "bound to somebody else"),
+    ],
+)
+def test_an_account_is_a_person_s_only_when_nothing_else_is_possible(
+    candidates: list[User], expected: str
+) -> None:
+    found = account_of(candidates, ANN)
+    if isinstance(found, NotFound):
+        assert expected in found.reason
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "looked_at"),
+    [
+        (account(1, "e-ann", username="x", email="x"), True),
+        (account(1, None, username="x"), True),
+        (account(1, None, email="x"), True),
+        (account(1, None, username="x", email="x"), False),
+        (account(1, "e-ann", is_bot=True), False),
+    ],
+)
+def test_who_is_looked_at(one: User, looked_at: bool) -> None:
+    assert could_be(one, ANN) is looked_at
+
+
+def test_nobody_is_found_by_an_empty_address_or_name() -> None:
+    assert not could_be(account(1, None, username="", email=""), Wanted("e-ann", "", ""))
+
+
+def ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def session(made: datetime = AT, **other: object) -> Session:
+    values: dict[str, object] = {
+        "id": "s" * 26,
+        "create_at": ms(made),
+        "expires_at": ms(NOW + timedelta(days=30)),
+        "is_saml": True,
+        "is_mobile": False,
+        "is_token": False,
+    }
+    return Session(**values | other)  # type: ignore[arg-type] # a table of fields
+
+
+@pytest.mark.parametrize(
+    ("one", "ends"),
+    [
+        (session(), True),
+        (session(expires_at=0), True),
+        (session(AT - timedelta(seconds=120)), True),
+        (session(AT + timedelta(seconds=330)), True),
+        (session(AT - timedelta(seconds=121)), False),
+        (session(AT + timedelta(seconds=331)), False),
+        (session(is_saml=False), False),
+        (session(is_token=True), False),
+        (session(expires_at=ms(NOW)), False),
+    ],
+)
+def test_only_what_that_login_made_ends(one: Session, ends: bool) -> None:
+    assert to_end([one], [AT], NOW) == ((one,) if ends else ())
+
+
+def test_a_login_is_settled_when_its_response_can_no_longer_be_used() -> None:
+    assert settled_at(StandbyLogin("e-ann", "entra", 2, AT)) == AT + timedelta(seconds=450)

@@ -1,0 +1,169 @@
+"""`standby-logins ...` as a person types it, in front of a server that may lie."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from idp_proxy.cli import standby_logins as command
+from idp_proxy.decision.standby_logins import StandbyLogin
+from idp_proxy.mattermost import MattermostApi
+from idp_proxy.store.standby_logins import standby_logins
+from tests.unit.test_mattermost_api import API, ME, SECTION, TOKEN, row
+from tests.unit.test_roster_cli import bench, known, person, settings, store
+
+if TYPE_CHECKING:
+    from idp_proxy.store.sql import SqlStore
+    from tests.unit.at_the_terminal import Bench
+
+__all__ = ["bench", "settings", "store"]
+
+ANN = "1" * 26
+SINCE = ("--since", "2020-01-01T00:00")
+
+
+class Server:
+    """One account and its sessions; `keeps` says yes to every end and ends nothing."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.made = round((bench.now - timedelta(hours=1)).timestamp() * 1000)
+        self.people = [ME, row(ANN, username="ann", email="ann@example.org")]
+        self.sessions = [
+            self.session("a"),
+            self.session("b", props={"isSaml": "true", "type": "UserAccessToken"}),
+            self.session("c", create_at=self.made + 3_600_000),
+            self.session("d", props={"isSaml": "false"}),
+        ]
+        self.keeps = False
+        self.fails = False
+
+    def session(self, letter: str, **other: Any) -> dict[str, Any]:
+        usual = {"create_at": self.made, "expires_at": 0, "props": {"isSaml": "true"}}
+        return {"id": letter * 26, "user_id": ANN} | usual | other
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/api/v4")
+        if path == "/users/me":
+            return httpx.Response(200, json=ME)
+        if path == "/users/stats/filtered":
+            return httpx.Response(200, json={"total_users_count": len(self.people)})
+        if path == "/users":
+            page = int(request.url.params["page"])
+            return httpx.Response(200, json=[] if page else self.people)
+        if self.fails:
+            return httpx.Response(401, json={"id": "gone", "message": TOKEN})
+        if path.endswith("/revoke"):
+            gone = json.loads(request.content)["session_id"]
+            if not self.keeps:
+                self.sessions = [one for one in self.sessions if one["id"] != gone]
+            return httpx.Response(200, json={"status": "OK"})
+        return httpx.Response(200, json=self.sessions)
+
+    @property
+    def left(self) -> list[str]:
+        return [one["id"][0] for one in self.sessions]
+
+
+@pytest.fixture
+def server(bench: Bench, store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> Server:
+    folder = bench.program.folder
+    folder.text += SECTION
+    bench.program.write()
+    made = Server(bench)
+    monkeypatch.setattr(
+        command,
+        "open_api",
+        lambda *_: MattermostApi(
+            API, TOKEN, sleep=lambda _: None, transport=httpx.MockTransport(made)
+        ),
+    )
+    known(store, person(bench, "ann"))
+    with store.transaction() as tx:
+        at = bench.now - timedelta(hours=1)
+        tx.note_standby_login(StandbyLogin("e-ann", "entra", 2, at))
+    return made
+
+
+def run(bench: Bench, *words: str) -> tuple[int | str | None, str, str]:
+    done = bench.program(*words)
+    return done.code, done.out, done.err
+
+
+def kept(bench: Bench, store: SqlStore) -> int:
+    with store.reading() as connection:
+        return len(standby_logins(connection, bench.now - timedelta(days=1)))
+
+
+def test_list_shows_and_ends_nothing(bench: Bench, server: Server) -> None:
+    code, out, _ = run(bench, "standby-logins", "list", *SINCE)
+    assert code == 3
+    assert "e-ann" in out
+    assert "next: idp-proxy standby-logins revoke" in out
+    assert server.left == ["a", "b", "c", "d"]
+
+
+def test_revoke_ends_what_the_standby_made_and_nothing_else(
+    bench: Bench, server: Server, store: SqlStore
+) -> None:
+    code, out, err = run(bench, "standby-logins", "revoke", *SINCE)
+    assert (code, server.left) == (0, ["b", "c", "d"]), out + err
+    assert "wipe its data on the phone" in err
+    assert kept(bench, store) == 0
+    code, out, _ = run(bench, "standby-logins", "revoke", *SINCE, "--json")
+    assert (code, json.loads(out)["people"]) == (0, 0)
+
+
+def test_a_dry_run_ends_nothing(bench: Bench, server: Server, store: SqlStore) -> None:
+    code, *_ = run(bench, "standby-logins", "revoke", *SINCE, "--dry-run")
+    assert (code, server.left, kept(bench, store)) == (3, ["a", "b", "c", "d"], 1)
+
+
+def test_a_server_that_says_yes_and_ends_nothing_is_not_believed(
+    bench: Bench, server: Server, store: SqlStore
+) -> None:
+    server.keeps = True
+    code, out, _ = run(bench, "standby-logins", "revoke", *SINCE, "--json")
+    assert code == 3
+    assert "still there" in json.loads(out)["logins"][0]["open"]
+    assert kept(bench, store) == 1
+
+
+def test_who_cannot_be_told_apart_stays_open_with_the_reason(
+    bench: Bench, server: Server, store: SqlStore
+) -> None:
+    server.people.append(row("2" * 26, username="ann\x1b[31m", email="ann@example.org"))
+    code, out, _ = run(bench, "standby-logins", "revoke", *SINCE, "--json")
+    assert code == 3
+    assert "2 accounts" in json.loads(out)["logins"][0]["open"]
+    assert (server.left, kept(bench, store)) == (["a", "b", "c", "d"], 1)
+
+
+def test_a_token_that_is_taken_away_stops_it_and_is_not_shown(bench: Bench, server: Server) -> None:
+    server.fails = True
+    code, out, err = run(bench, "standby-logins", "revoke", *SINCE)
+    assert code == 3
+    assert "neither revoked nor expired" in err
+    assert TOKEN not in out + err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--since", "yesterday"), "--since: not a time"),
+        ((*SINCE, "--upstream", "nobody"), "--upstream: no upstream is called so"),
+    ],
+)
+def test_bad_options_are_named(bench: Bench, words: tuple[str, ...], problem: str) -> None:
+    code, _, err = run(bench, "standby-logins", "list", *words)
+    assert code == 2
+    assert problem in err
+
+
+def test_without_the_section_it_says_what_is_missing(bench: Bench) -> None:
+    code, _, err = run(bench, "standby-logins", "list", *SINCE)
+    assert code == 2
+    assert "service_provider.api: missing" in err
