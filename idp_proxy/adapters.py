@@ -157,20 +157,37 @@ def open_canaries(
 ) -> tuple[CanaryLogin, ...]:
     """Every canary, in the order of the configuration."""
     return tuple(
-        Canary(
+        _open_canary(canary, wanted, upstreams[wanted.name], settings)
+        for wanted in settings.upstreams
+        for canary in wanted.canaries
+    )
+
+
+def _open_canary(
+    canary: CanarySettings,
+    wanted: UpstreamSettings,
+    asks: ConfiguredUpstream,
+    settings: Settings,
+) -> CanaryLogin:
+    timeout = settings.failover.canary_times.timeout
+    if isinstance(wanted, SamlSettings):
+        return Canary(
             upstream=wanted.name,
             settings=canary,
-            asks=upstreams[wanted.name],
+            asks=asks,
             driver=_driver(canary, wanted, settings),
             new_id=new_id,
             acs_url=wanted.acs_url,
             link_attribute=wanted.link_attribute,
-            timeout=settings.failover.canary_times.timeout,
+            timeout=timeout,
         )
-        for wanted in settings.upstreams
-        if isinstance(wanted, SamlSettings)
-        for canary in wanted.canaries
-    )
+    # The import of its library is slow: who has no directory does not wait for it.
+    from idp_proxy.upstream.canary_bind import BindCanary  # noqa: PLC0415 - see above
+    from idp_proxy.upstream.directory import DirectoryUpstream  # noqa: PLC0415 - see above
+
+    if isinstance(asks, DirectoryUpstream):
+        return BindCanary(asks, canary, timeout)
+    raise TypeError(f"no canary for {type(wanted).__name__}")
 
 
 def _driver(canary: CanarySettings, wanted: UpstreamSettings, settings: Settings) -> Driver:

@@ -34,6 +34,7 @@ from idp_proxy.config.settings import EncryptionAlgorithm
 from idp_proxy.converted import ConvertedFile, NobodyConverted
 from idp_proxy.decision.canary import CanaryAccounts
 from idp_proxy.decision.switching import Grace
+from idp_proxy.directories import directory_route
 from idp_proxy.drill import Joining
 from idp_proxy.drill_pass import COOKIE, DrillPasses
 from idp_proxy.drill_pass import PURPOSE as DRILL
@@ -158,6 +159,11 @@ def build(
         app.router.routes.extend(enroll.routes(factors.enrolments, factors.desk, pages, threads))
         app.router.routes.append(
             factor_step.route(factors.step, factors.directories, pages, factors.cookies, threads)
+        )
+        app.router.routes.append(
+            directory_route(
+                settings, store, upstreams, login, rehearsals, factors, pages, style, now
+            )
         )
     app.router.routes.append(rehearse.route(rehearsals.journey, pages, rehearsals.style, threads))
     standing = StandingView(

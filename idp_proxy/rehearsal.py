@@ -31,7 +31,7 @@ from idp_proxy.transaction import (
     demand_in_time,
     sealed_cookie,
 )
-from idp_proxy.upstream.base import Ask, Pending, SentOn
+from idp_proxy.upstream.base import Ask, Pending, Proof, SentOn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from idp_proxy.seal import KeyRing
     from idp_proxy.store.base import Store, Transaction
     from idp_proxy.store.switch_view import SwitchView
-    from idp_proxy.upstream.base import Proof, Upstream
+    from idp_proxy.upstream.base import Upstream
 
 #: For what its links and transactions are sealed.
 PURPOSE: Final = "rehearse"
@@ -152,22 +152,54 @@ class Rehearsal:
         still count.
         """
         now = self.now()
-        under_way = _opened(*answered(message.relay_state, cookie_of, self.ring))
+        under_way = self._under_way(upstream, message.relay_state, cookie_of, now)
+        pending = Pending(under_way.request_id, under_way.entity_id, now)
+        proof = self.upstreams[upstream].finish(message.message, pending)
+        return self._done(under_way, proof, now)
+
+    def asked_here(self, upstream: str, tid: str, cookie_of: Callable[[str], str | None]) -> None:
+        """As `Login.asked_here`. Raises as `complete`, `LinkUsed` if it came to its end."""
+        ticket = self._under_way(upstream, tid, cookie_of, self.now()).ticket
+        if self.store.is_used(ticket.use):
+            raise LinkUsed(f"the link {ticket.id} counted already")
+
+    def prove(
+        self, upstream: str, tid: str, subject: Subject, cookie_of: Callable[[str], str | None]
+    ) -> Rehearsed:
+        """As `complete`, for what somebody proved on a page of ours (`Login.prove`)."""
+        now = self.now()
+        under_way = self._under_way(upstream, tid, cookie_of, now)
+        if subject.upstream != upstream:
+            raise errors.LoginNotAsked(f"FO-01: asked {upstream}, proven at {subject.upstream}")
+        proof = Proof(subject, f"_{self.new_id()}", under_way.entity_id, now + self.answer_within)
+        return self._done(under_way, proof, now)
+
+    def _under_way(
+        self,
+        upstream: str,
+        tid: str | None,
+        cookie_of: Callable[[str], str | None],
+        now: datetime,
+    ) -> _UnderWay:
+        """The rehearsal of this browser, which goes on and asked this upstream."""
+        under_way = _opened(*answered(tid, cookie_of, self.ring))
         ticket = under_way.ticket
         if upstream != ticket.upstream:
             raise errors.LoginNotAsked(f"FO-01: asked {ticket.upstream}, answered to {upstream}")
         demand_in_time(under_way.started_at, self.answer_within, now)
         _demand_valid(ticket, now)
         self._demand_enabled(upstream)
-        pending = Pending(under_way.request_id, under_way.entity_id, now)
-        proof = self.upstreams[upstream].finish(message.message, pending)
+        return under_way
+
+    def _done(self, under_way: _UnderWay, proof: Proof, now: datetime) -> Rehearsed:
+        ticket = under_way.ticket
         self._demand_assured(under_way, proof, now)
         with self.store.transaction() as tx:
             person, refusal = self._person(tx, proof.subject, now)
             if refusal is Refusal.BLOCKED:
                 raise errors.PersonBlocked("nobody who is blocked vouches for an upstream")
             self._write(tx, under_way, proof, person, refusal, now)
-        return Rehearsed(ticket.kind, upstream, now, refusal)
+        return Rehearsed(ticket.kind, ticket.upstream, now, refusal)
 
     def _demand_assured(self, under_way: _UnderWay, proof: Proof, now: datetime) -> None:
         """Fresh, and what a login of this upstream would need: what lets nobody in proves nothing.

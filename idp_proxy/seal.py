@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -74,6 +75,12 @@ def opened_text(context: str, sealed: str, ring: KeyRing) -> bytes | None:
 def fingerprints(keys: Sequence[bytes]) -> tuple[str, ...]:
     """What each key is known by, to whoever may know that it is the same and nothing else."""
     return tuple(_derived(key, b"fingerprint").hex()[:_FINGERPRINT_DIGITS] for key in keys)
+
+
+def digest(key: bytes, purpose: str, *parts: str) -> bytes:
+    """What stands for `parts` where they must not be readable: HMAC-SHA256 by a derived key."""
+    text = "\0".join(str(len(part)) + ":" + part for part in parts)
+    return hmac.digest(_derived(key, purpose.encode()), text.encode(), "sha256")
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:

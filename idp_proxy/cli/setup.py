@@ -175,7 +175,7 @@ def _(upstream: DirectorySettings) -> str:
             f"asked as {upstream.bind_dn}",
             f"searched below {upstream.base} by {upstream.user_filter}",
             f"probed for {upstream.probe_user}",
-            f"watched only, takes no logins yet; link key from {upstream.link_attribute}",
+            f"link key from {upstream.link_attribute}; logins at {upstream.base_url}/login",
         )
     )
 

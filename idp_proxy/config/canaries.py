@@ -51,7 +51,7 @@ class CanarySettings:
     """
 
     name: str
-    kind: Literal["form", "browser"]
+    kind: Literal["form", "browser", "bind"]
     username: str
     password: str = field(repr=False)
     subject: str
@@ -86,13 +86,16 @@ def read_canaries(
         known = first.setdefault(table.name, index)
         if known != index and table.name:
             reader.findings.problem(f"{at}.name", f"canary[{known}] has this name too")
-        canary = _read_canary(at, table, reader)
+        canary = _read_canary(at, table, reader, directory=upstream.kind == "ldap")
         if canary is not None:
             found.append(canary)
     return tuple(found)
 
 
-def _read_canary(at: str, table: CanaryTable, reader: Reader) -> CanarySettings | None:
+def _read_canary(
+    at: str, table: CanaryTable, reader: Reader, *, directory: bool
+) -> CanarySettings | None:
+    _judge_kind(at, table, reader, directory=directory)
     require(reader, f"{at}.name", addresses.name_problem(table.name))
     require(reader, f"{at}.username", _username_problem(table.username))
     require(reader, f"{at}.subject", _subject_problem(table.subject))
@@ -125,6 +128,17 @@ def _read_canary(at: str, table: CanaryTable, reader: Reader) -> CanarySettings 
         hosts=tuple(table.hosts),
         chromium=chromium,
     )
+
+
+def _judge_kind(at: str, table: CanaryTable, reader: Reader, *, directory: bool) -> None:
+    """A directory has no pages to go through, and a SAML upstream nothing to bind to."""
+    if directory != (table.kind == "bind"):
+        use = 'kind = "bind"' if directory else 'kind = "form" or "browser"'
+        reader.findings.problem(f"{at}.kind", f"this upstream's canary has {use}")
+    if not directory:
+        return
+    for name in sorted(table.model_fields_set & {"totp", "hosts", *_FIELDS}):
+        reader.findings.problem(f"{at}.{name}", "belongs to a canary that goes through pages")
 
 
 def _username_problem(username: str) -> str | None:

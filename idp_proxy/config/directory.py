@@ -16,9 +16,11 @@ from ldap3.operation.search import AND, MATCH_EQUAL, MATCH_EXTENSIBLE, ROOT, par
 from ldap3.utils.dn import parse_dn
 
 from idp_proxy.config import addresses
+from idp_proxy.config.canaries import read_canaries
 from idp_proxy.config.review import read_domains
 from idp_proxy.config.sections import require
 from idp_proxy.config.settings import DirectoryHost, DirectorySettings, Encrypted, Outbound
+from idp_proxy.decision.password_limits import PasswordLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,7 @@ _FIELDS: Final = frozenset(
         "failure_domains",
         "attributes",
         "assurance",
+        "canary",
         "directory",
     }
 )
@@ -65,6 +68,7 @@ def read_directory(
     hosts = tuple(_read_hosts(at, own, proxy, reader))
     _judge_names(at, own, reader)
     _judge_attributes(f"{where}.attributes", table, reader)
+    canaries = read_canaries(where, table, reader)
     password = reader.secret_text(f"{at}.bind_password", own.bind_password)
     if own.connect_timeout_s > own.timeout_s:
         reader.findings.problem(f"{at}.connect_timeout_s", "longer than timeout_s, the whole")
@@ -85,6 +89,15 @@ def read_directory(
         connect_timeout=timedelta(seconds=own.connect_timeout_s),
         timeout=timedelta(seconds=own.timeout_s),
         failure_domains=read_domains(where, table.failure_domains, reader),
+        base_url=f"{proxy.public_url}/upstream/{table.name}",
+        guid=own.guid,
+        limits=PasswordLimits(
+            lockout_after=own.lockout_after,
+            lockout_window=timedelta(seconds=own.lockout_window_s),
+            per_source=own.failures_per_source,
+            elsewhere=own.failures_elsewhere,
+        ),
+        canaries=canaries,
     )
 
 
@@ -98,8 +111,8 @@ def _judge_place(index: int, table: UpstreamTable, reader: Reader) -> None:
     if index == 0:
         reader.findings.problem(
             f"{where}.kind",
-            'a directory takes no logins yet, so it cannot be the active: put one of kind "saml" '
-            "first",
+            "a directory only stands by: the active makes the roster, by answers that it signs; "
+            'put one of kind "saml" first',
         )
 
 

@@ -14,6 +14,7 @@ from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
 from idp_proxy.config.mattermost import read_api
 from idp_proxy.config.metrics import read_metrics
+from idp_proxy.config.networks import read_networks
 from idp_proxy.config.notify import read_notify
 from idp_proxy.config.review import read_review
 from idp_proxy.config.roster import read_roster
@@ -72,6 +73,7 @@ def load(
         file.health, failover.tick, reader, insecure_loopback=file.proxy.insecure_loopback
     )
     operators_path = read_review(file.review, reader)
+    known_networks = read_networks(file.known_network, reader)
     warn_of_used_codes(upstreams, failover.canary_times.retry, reader)
     judge_together(file, reader)
     judge_references(health.references, outbound, file, reader)
@@ -86,6 +88,7 @@ def load(
         upstreams=usable,
         assurance=assurance,
         roster=roster,
+        known_networks=known_networks,
         audit=audit,
         notify=notify,
         failover=failover,

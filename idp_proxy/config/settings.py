@@ -9,6 +9,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from idp_proxy.decision.password_limits import PasswordLimits
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.config.canaries import CanarySettings, CanaryTimes
     from idp_proxy.config.mattermost import ApiSettings
+    from idp_proxy.config.networks import KnownNetwork
     from idp_proxy.config.roster import RosterSettings
     from idp_proxy.decision.assurance import AssurancePolicy
     from idp_proxy.decision.eligibility import FailoverLimits
@@ -252,12 +255,13 @@ class DirectoryHost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectorySettings(UpstreamSettings):
-    """`kind = "ldap"`, with `[upstream.directory]`. `hosts` hold the same entries. `user_filter`
-    has `{username}` once, as a whole value or a part of one; `probe_user` is whom the probe looks
-    for. `connect_timeout` and `timeout` are what a connection to a host, and everything asked of
-    it, may take.
+    """`kind = "ldap"`. `hosts` hold the same entries; a connection to one may take
+    `connect_timeout`, everything asked of it `timeout`. People log in below `base_url`.
     """
 
+    base_url: str = ""
+    guid: Literal["uuid", "base64"] = "uuid"
+    limits: PasswordLimits = field(default_factory=PasswordLimits)
     hosts: tuple[DirectoryHost, ...]
     tls_ca: Path | None
     bind_dn: str
@@ -271,10 +275,8 @@ class DirectorySettings(UpstreamSettings):
 
 @dataclass(frozen=True, slots=True)
 class FailoverSettings:
-    """`[failover]`: when an upstream counts as down or up, and what the watch may do then.
-
-    `tick` is how often the watch publishes and decides; `cadence` and `thresholds` are those of
-    the probes, `canary_thresholds` those of the canary logins.
+    """`[failover]`. `tick` is how often the watch publishes and decides; `cadence` and `thresholds`
+    are those of the probes, `canary_thresholds` those of the canary logins.
     """
 
     profile: str
@@ -315,7 +317,6 @@ class AuditSettings:
 @dataclass(frozen=True, slots=True)
 class NotifySettings:
     """`[notify]`: who is told. `urls` are Apprise's and hold tokens; none means nobody is told.
-
     `repeat` is the pause between two notices of one matter, `held_reminder` that of a switch held
     by hand; `timeout` is what one channel may take.
     """
@@ -338,6 +339,7 @@ class Settings:
     upstreams: tuple[UpstreamSettings, ...]
     assurance: AssurancePolicy
     roster: RosterSettings
+    known_networks: tuple[KnownNetwork, ...]
     audit: AuditSettings
     notify: NotifySettings
     failover: FailoverSettings

@@ -20,6 +20,7 @@ from idp_proxy.config.assurance_shape import (
 from idp_proxy.config.findings import Findings, path_of
 from idp_proxy.config.mattermost_shape import ApiTable
 from idp_proxy.config.metrics import MetricsTable
+from idp_proxy.config.networks_shape import KnownNetworkTable
 from idp_proxy.config.review_shape import OperatorsPathTable, ReviewTable
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 from idp_proxy.config.table import Table
@@ -113,7 +114,7 @@ class CanaryTable(Table):
     """`[[upstream.canary]]`."""
 
     name: str = ""
-    kind: Literal["form", "browser"] = "form"
+    kind: Literal["form", "browser", "bind"] = "form"
     username: str = ""
     password: str = ""
     totp: str = ""
@@ -138,6 +139,11 @@ class DirectoryTable(Table):
     probe_user: str = ""
     connect_timeout_s: Annotated[float, Field(ge=0.1, le=60)] = 2
     timeout_s: Annotated[float, Field(ge=0.1, le=60)] = 5
+    guid: Literal["uuid", "base64"] = "uuid"
+    lockout_after: Annotated[int, Field(ge=4, le=100)] = 10
+    lockout_window_s: Annotated[int, Field(ge=60, le=86400)] = 1800
+    failures_per_source: Annotated[int, Field(ge=1, le=1000)] = 20
+    failures_elsewhere: Annotated[int, Field(ge=1, le=100000)] = 200
 
 
 class UpstreamTable(Table):
@@ -234,6 +240,7 @@ class ConfigFile(Table):
     upstream: list[UpstreamTable] = Field(default_factory=list)
     assurance: AssuranceTable = Field(default_factory=AssuranceTable)
     roster: RosterTable = Field(default_factory=RosterTable)
+    known_network: list[KnownNetworkTable] = Field(default_factory=list)
     audit: AuditTable = Field(default_factory=AuditTable)
     failover: FailoverTable = Field(default_factory=FailoverTable)
     health: HealthTable = Field(default_factory=HealthTable)
@@ -258,6 +265,7 @@ _TABLES: dict[str, type[Table]] = {
     "api": ApiTable,
     "roster": RosterTable,
     "ldap": RosterLdapTable,
+    "known_network": KnownNetworkTable,
     "audit": AuditTable,
     "notify": NotifyTable,
     "metrics": MetricsTable,
@@ -267,7 +275,7 @@ _TABLES: dict[str, type[Table]] = {
     "operators_path": OperatorsPathTable,
 }
 
-_LISTS_OF_TABLES = frozenset({"upstream", "canary", "evidence"})
+_LISTS_OF_TABLES = frozenset({"upstream", "canary", "evidence", "known_network"})
 
 #: The rule that a limit comes from.
 _RULES = {"clock_skew_s": " (SP-07)", "max_assertion_lifetime_s": " (SP-07)"}

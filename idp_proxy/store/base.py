@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from idp_proxy.store.factor_base import FactorReads, FactorWrites
+from idp_proxy.store.password_tries import PasswordTryReads, PasswordTryWrites
 from idp_proxy.store.standby_logins import StandbyLoginWrites
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class UsedId:
     attempt: str = ""
 
 
-class Transaction(FactorWrites, StandbyLoginWrites, Protocol):
+class Transaction(FactorWrites, StandbyLoginWrites, PasswordTryWrites, Protocol):
     """Writes that are committed together or not at all.
 
     The reads here see this transaction's own writes, and what they return stays as it is until the
@@ -107,7 +108,7 @@ class Transaction(FactorWrites, StandbyLoginWrites, Protocol):
         """
 
 
-class Store(FactorReads, Protocol):
+class Store(FactorReads, PasswordTryReads, Protocol):
     """The shared store of all hosts. Reads see what is committed."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
@@ -134,7 +135,9 @@ class Store(FactorReads, Protocol):
         """When each upstream last answered a login that was verified."""
 
     def prune(self, now: datetime) -> int:
-        """Forget used ids that expired before `now`; returns how many."""
+        """Forget used ids and counts of wrong passwords that expired before `now`; returns how many
+        rows.
+        """
 
     def close(self) -> None:
         """Give back files and connections."""

@@ -30,6 +30,7 @@ from idp_proxy.errors import StoreError
 from idp_proxy.store import journal, schema
 from idp_proxy.store.database import Database
 from idp_proxy.store.factors import NoFactors
+from idp_proxy.store.password_tries import NoPasswordTries
 from idp_proxy.store.sql import consume
 from idp_proxy.store.standby_logins import NoStandbyLogins
 from idp_proxy.store.tables import spool_entry, spool_period, used_id
@@ -74,7 +75,7 @@ class _Batch:
     is_last: bool
 
 
-class SpoolTransaction(NoFactors, NoStandbyLogins):
+class SpoolTransaction(NoFactors, NoStandbyLogins, NoPasswordTries):
     """A `store.base.Transaction` in the host's spool: no roster to read, nothing to switch."""
 
     def __init__(

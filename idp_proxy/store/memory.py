@@ -19,6 +19,11 @@ from idp_proxy.store.memory_factors import (
 )
 from idp_proxy.store.memory_fleet import MemoryFleet
 from idp_proxy.store.memory_roster import MemoryRosterWrites, People, named, page
+from idp_proxy.store.password_tries import (
+    MemoryPasswordTryReads,
+    MemoryPasswordTryWrites,
+    MemoryTries,
+)
 from idp_proxy.store.records import used_id_digest
 from idp_proxy.store.seen import MemorySeenContexts
 
@@ -56,19 +61,21 @@ class _Contents:
     standby_logins: list[StandbyLogin] = field(default_factory=list)
 
 
-class _MemoryTransaction(MemoryFactorWrites, MemoryRosterWrites):
+class _MemoryTransaction(MemoryFactorWrites, MemoryRosterWrites, MemoryPasswordTryWrites):
     """A `store.base.Transaction`: reads through `staged` to `committed`, writes to `staged`."""
 
     def __init__(
         self,
         committed: _Contents,
         factors: FactorContents,
+        tries: MemoryTries,
         chain: str,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         super().__init__(committed.people)
         self._committed = committed
         self.staged_factors = factors.copy()
+        self.staged_tries = MemoryTries(dict(tries.counts))
         self._chain = chain
         self._random_bytes = random_bytes
         self.staged = _Contents(state=committed.state, drill=committed.drill)
@@ -144,7 +151,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class MemoryStore(MemoryFleet, MemoryFactorReads, MemorySeenContexts):
+class MemoryStore(MemoryFleet, MemoryFactorReads, MemorySeenContexts, MemoryPasswordTryReads):
     """The `store.base.Store` of one process, gone with it; `now` is the clock of its fleet."""
 
     def __init__(
@@ -159,6 +166,7 @@ class MemoryStore(MemoryFleet, MemoryFactorReads, MemorySeenContexts):
         self._contents = _Contents()
         self._factors = FactorContents()
         self._seen = {}
+        self._tries = MemoryTries()
         self._writing = threading.Lock()
         self._committing = threading.Lock()
 
@@ -172,12 +180,13 @@ class MemoryStore(MemoryFleet, MemoryFactorReads, MemorySeenContexts):
             raise StoreError(f"no write transaction could begin within {_WAIT_S:.0f} s")
         try:
             transaction = _MemoryTransaction(
-                self._contents, self._factors, self._chain, self._random_bytes
+                self._contents, self._factors, self._tries, self._chain, self._random_bytes
             )
             yield transaction
             with self._committing:
                 self._commit(transaction.staged)
                 self._factors = transaction.staged_factors
+                self._tries = transaction.staged_tries
                 self._contents.people.take(transaction.staged_people)
         finally:
             self._writing.release()
@@ -264,7 +273,7 @@ class MemoryStore(MemoryFleet, MemoryFactorReads, MemorySeenContexts):
             ]
             for digest in expired:
                 del self._contents.used[digest]
-            return len(expired)
+            return len(expired) + self._tries.forget(now)
 
     def known_head(self) -> Head:
         """The last row of this host's chain."""

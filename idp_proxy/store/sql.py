@@ -21,6 +21,11 @@ from idp_proxy.store import schema
 from idp_proxy.store.database import Database
 from idp_proxy.store.factors import SqlFactorReads, SqlFactorWrites
 from idp_proxy.store.fleet import SqlFleet, note_evidence
+from idp_proxy.store.password_tries import (
+    SqlPasswordTryReads,
+    SqlPasswordTryWrites,
+    forget_tries,
+)
 from idp_proxy.store.records import (
     drill_from,
     drill_record,
@@ -131,7 +136,7 @@ def consume(connection: Connection, used: Sequence[UsedId]) -> None:
         raise ReplayDetected(f"used before: one of {', '.join(one.kind for one in used)}")
 
 
-class SqlTransaction(SqlFactorWrites, SqlRosterWrites, SqlStandbyLoginWrites):
+class SqlTransaction(SqlFactorWrites, SqlRosterWrites, SqlStandbyLoginWrites, SqlPasswordTryWrites):
     """A `store.base.Transaction` on an open connection; who opened it commits."""
 
     def __init__(self, connection: Connection, audit: AuditLog) -> None:
@@ -195,7 +200,7 @@ class SqlTransaction(SqlFactorWrites, SqlRosterWrites, SqlStandbyLoginWrites):
         return self._audit.adopt(self._connection, rows, people)
 
 
-class SqlStore(SqlFleet, SqlRoster, SqlFactorReads, SqlSeenContexts):
+class SqlStore(SqlFleet, SqlRoster, SqlFactorReads, SqlSeenContexts, SqlPasswordTryReads):
     """The `store.base.Store` and `FleetStore` in a SQL database whose shape is up to date."""
 
     def __init__(self, url: str | URL, audit: AuditLog, *, may_be_away: bool = False) -> None:
@@ -274,7 +279,8 @@ class SqlStore(SqlFleet, SqlRoster, SqlFactorReads, SqlSeenContexts):
     def prune(self, now: datetime) -> int:
         """See `store.base.Store`."""
         with self._database.writing(patient=True) as connection:
-            return connection.execute(_FORGET_USED, {"now": now}).rowcount
+            tries = forget_tries(connection, now)
+            return connection.execute(_FORGET_USED, {"now": now}).rowcount + tries
 
     def known_head(self) -> Head:
         """The last row of this host's chain that this process knows to be committed; no reading.

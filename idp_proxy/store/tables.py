@@ -12,6 +12,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -261,4 +262,14 @@ review_waiver = Table(
     Column("reason", Text, nullable=False),
     Column("given_at", UtcDateTime, nullable=False),
     Column("ends_at", UtcDateTime, nullable=False),
+)
+
+password_try = Table(
+    "password_try",
+    metadata,
+    # A keyed digest: who reads the store learns no names and no addresses.
+    Column("key", LargeBinary(32), primary_key=True),
+    Column("failures", Float, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
 )

@@ -69,6 +69,17 @@ class Proof:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who was looked for at a directory. `name` is the DN of the one entry, None where there is
+    none, or several; `attributes` has its values by the names of the configuration.
+    """
+
+    name: str | None
+    attributes: Mapping[str, tuple[str, ...]]
+    entries: int
+
+
 class Upstream(Protocol):
     """One identity provider behind the proxy."""
 

@@ -1,26 +1,32 @@
 """A directory behind the proxy, as the journeys and the watch know an upstream.
 
-It is watched and shown. Logins by it come later: until then it can serve in no way, and says so.
+It stands by: a login begins at a page of ours (`directory_login`) and ends as every other one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
+from urllib.parse import urlencode
 
 from cryptography import x509
 from ldap3.utils.conv import escape_filter_chars
 
 from idp_proxy.config import Outbound
 from idp_proxy.decision.health import Outcome
+from idp_proxy.decision.subject import Evidence
 from idp_proxy.errors import UpstreamUnavailable
+from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT
+from idp_proxy.upstream.base import Redirect
+from idp_proxy.upstream.bind_gate import BindGate
 from idp_proxy.upstream.dialling import Dialler, NameUnresolved
+from idp_proxy.upstream.directory_logins import DirectoryLogins
 from idp_proxy.upstream.ldap import Deadline, HostFailed, HostRefused, conversing
 from idp_proxy.upstream.probing import Expiry, Probed
+from idp_proxy.upstream.subject_mapping import AttributeMap, subject_of_entry
 
 if TYPE_CHECKING:
     import ssl
@@ -29,16 +35,16 @@ if TYPE_CHECKING:
 
     from idp_proxy.config import DirectoryHost, DirectorySettings
     from idp_proxy.decision.health import Cadence
-    from idp_proxy.upstream.base import Ask, Pending
+    from idp_proxy.decision.password_limits import PasswordLimits
+    from idp_proxy.decision.subject import Subject
+    from idp_proxy.upstream.base import Ask, Found, Pending
     from idp_proxy.upstream.ldap import Conversation
+    from idp_proxy.upstream.ldap_account import AccountState
 
 #: `[failover] confirm` asks for at most 20 looks at once.
 _LOOKS_AT_ONCE: Final = 21
 #: What a thread may take beyond its own deadline, before it is no longer waited for.
 _OVERTIME_S: Final = 0.25
-#: After a refused bind a host is not asked to bind again for so long, times the number of hosts:
-#: a directory locks an account after a few refusals, and the probe must not be who locks it.
-_PAUSE_S: Final = 900.0
 _MAX_REASON: Final = 300
 
 
@@ -50,15 +56,20 @@ class DirectoryUpstream:
 
     def __init__(self, settings: DirectorySettings) -> None:
         self._settings = settings
+        self._logins = DirectoryLogins(settings)
 
     @property
     def name(self) -> str:
         """The name in the configuration."""
         return self._settings.name
 
-    def why_unusable(self, _now: datetime) -> str:
-        """Why nobody can log in here."""
-        return f"{self.name} is a directory: it is watched, and takes no logins in this version"
+    @property
+    def limits(self) -> PasswordLimits:
+        """How often a password may be wrong here."""
+        return self._settings.limits
+
+    def why_unusable(self, _now: datetime) -> str | None:
+        """Nothing: it needs no approved metadata. Whether it works is what the watch sees."""
 
     def own_metadata(self) -> None:
         """Nothing: a directory must know nothing of us but the account that we ask as."""
@@ -68,17 +79,37 @@ class DirectoryUpstream:
         settings = self._settings
         return DirectoryProbe(settings, Dialler(Outbound(tls_ca=settings.tls_ca)))
 
-    def entity_id(self, now: datetime) -> NoReturn:
-        """Raises `UpstreamUnavailable`: no login begins here."""
-        raise UpstreamUnavailable(self.why_unusable(now))
+    def entity_id(self, _now: datetime) -> str:
+        """What stands for it among the authorities: a name of ours (IDP-04)."""
+        return f"{self._settings.base_url}/directory"
 
-    def begin(self, ask: Ask) -> NoReturn:
-        """Raises `UpstreamUnavailable`."""
-        raise UpstreamUnavailable(self.why_unusable(ask.now))
+    def begin(self, ask: Ask) -> Redirect:
+        """The page on which the person gives name and password. There is no session: every login
+        is fresh, and none is passive.
+        """
+        query = urlencode({"login": ask.relay_state})
+        return Redirect(f"{self._settings.base_url}/login?{query}")
 
     def finish(self, _message: str, pending: Pending) -> NoReturn:
         """Raises `UpstreamUnavailable`: a directory posts no answers."""
-        raise UpstreamUnavailable(self.why_unusable(pending.now))
+        raise UpstreamUnavailable(f"{self.name} is a directory: {pending.entity_id} signs nothing")
+
+    def find(self, typed: str) -> Found:
+        """See `directory_login.Directory`."""
+        return self._logins.find(typed)
+
+    def prove(self, name: str | None, password: str) -> AccountState:
+        """See `directory_login.Directory`."""
+        return self._logins.prove(name, password)
+
+    def subject(self, found: Found, at: datetime) -> Subject:
+        """The person of an entry whose password was right at this time. Raises `AssertionInvalid`
+        where the entry does not say who it is (SP-10, FO-10).
+        """
+        settings = self._settings
+        mapping = AttributeMap(settings.attributes, settings.email_domains)
+        evidence = Evidence(at, PASSWORD_PROTECTED_TRANSPORT, (self.entity_id(at),))
+        return subject_of_entry(self.name, found.attributes, mapping, evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +139,7 @@ class DirectoryProbe:
         self._settings = settings
         self._dialler = dialler
         self._clock = clock
-        self._gates = {host: _Gate(_PAUSE_S * len(settings.hosts)) for host in settings.hosts}
+        self._gates = {host: BindGate(settings.hosts) for host in settings.hosts}
         self._threads = ThreadPoolExecutor(_LOOKS_AT_ONCE * len(settings.hosts), "probe-ldap")
 
     @property
@@ -174,7 +205,7 @@ class DirectoryProbe:
             return _Seen(host, Outcome.BROKEN, str(error), expiry)
         return _Seen(host, Outcome.PASSED, "", expiry)
 
-    def _bind(self, talk: Conversation, gate: _Gate) -> None:
+    def _bind(self, talk: Conversation, gate: BindGate) -> None:
         gate.demand(self._clock())
         try:
             talk.bind(self._settings.bind_dn, self._settings.bind_password)
@@ -195,35 +226,6 @@ class DirectoryProbe:
         values = {key.lower(): some for key, some in found[0]["raw_attributes"].items()}
         if not values.get(wanted.link_attribute.lower()):
             raise HostFailed(f"shows no {wanted.link_attribute} of {name}")
-
-
-class _Gate:
-    """Whether a host is asked to bind: not for a while after it refused; then once."""
-
-    def __init__(self, pause: float) -> None:
-        self._pause = pause
-        self._lock = threading.Lock()
-        self._why: str | None = None
-        self._until = 0.0
-
-    def demand(self, now: float) -> None:
-        """Raises `HostRefused`, with the reason of the last time."""
-        with self._lock:
-            if self._why is None:
-                return
-            if now < self._until:
-                raise HostRefused(self._why)
-            self._until = now + self._pause
-
-    def shut(self, why: str, now: float) -> None:
-        """It refused."""
-        with self._lock:
-            self._why, self._until = why, now + self._pause
-
-    def open(self) -> None:
-        """It took the account."""
-        with self._lock:
-            self._why = None
 
 
 def _judged(seen: Sequence[_Seen]) -> Probed:

@@ -9,7 +9,6 @@ Nothing here follows a referral: it would take the password to another server.
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import time
@@ -23,7 +22,14 @@ from ldap3.core.exceptions import LDAPException, LDAPSessionTerminatedByServerEr
 
 from idp_proxy.config import Encrypted
 from idp_proxy.upstream.dialling import tls_problem
-from idp_proxy.upstream.looking import explained_tls, shortened
+from idp_proxy.upstream.ldap_account import (
+    POLICY,
+    REFUSED_AT_BIND,
+    AccountState,
+    account_state,
+    told,
+)
+from idp_proxy.upstream.looking import explained_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,45 +47,13 @@ _PAGED: Final = "1.2.840.113556.1.4.319"
 _MOST_OCTETS: Final = 1024 * 1024
 _ENTRY: Final = "searchResEntry"
 
-#: What a bind is answered when the directory works and says no: to a wrong or expired password, to
-#: a locked account (389 Directory Server: 19, 53), to this way of proving who one is.
-_REFUSED_AT_BIND: Final = frozenset(
-    {
-        results.RESULT_AUTH_METHOD_NOT_SUPPORTED,
-        results.RESULT_STRONGER_AUTH_REQUIRED,
-        results.RESULT_CONFIDENTIALITY_REQUIRED,
-        results.RESULT_CONSTRAINT_VIOLATION,
-        results.RESULT_INAPPROPRIATE_AUTHENTICATION,
-        results.RESULT_INVALID_CREDENTIALS,
-        results.RESULT_INSUFFICIENT_ACCESS_RIGHTS,
-        results.RESULT_UNWILLING_TO_PERFORM,
-    }
-)
-_WORDS: Final = {
-    results.RESULT_BUSY: "is busy",
-    results.RESULT_UNAVAILABLE: "is unavailable",
-    results.RESULT_TIME_LIMIT_EXCEEDED: "ended the search: it took too long",
-    results.RESULT_SIZE_LIMIT_EXCEEDED: "ended the search: it found too many entries",
-    results.RESULT_ADMIN_LIMIT_EXCEEDED: "ended the search: a limit of the directory",
-    results.RESULT_NO_SUCH_OBJECT: "knows no such base, or shows it to nobody who asks so",
-    results.RESULT_REFERRAL: "refers to another server, which is never followed",
-    results.RESULT_INVALID_CREDENTIALS: "refuses name or password",
-}
-#: Active Directory says what is wrong with an account in the text of its answer.
-_SUBCODE: Final = re.compile(r"\bdata ([0-9a-f]{3})\b")
-_ACCOUNT: Final = {
-    "530": "not at this hour",
-    "531": "not from this machine",
-    "532": "the password has expired",
-    "533": "the account is disabled",
-    "701": "the account has expired",
-    "773": "the password must be changed",
-    "775": "the account is locked",
-}
-
 
 class HostFailed(Exception):
     """A host could not be used; the text says why, for people, and holds nothing that was sent."""
+
+
+class TooMany(HostFailed):
+    """The host works, and finds more entries than there may be."""
 
 
 class HostRefused(HostFailed):
@@ -133,6 +107,10 @@ class _Stream:
         self.socket.settimeout(self._deadline.left())
         self.socket = context.wrap_socket(self.socket, server_hostname=host)
 
+    def renew(self, deadline: Deadline) -> None:
+        """Count anew, by another deadline."""
+        self._deadline, self.whole, self._read = deadline, deadline.whole, 0
+
     def shutdown(self, how: int) -> None:
         self.socket.shutdown(how)
 
@@ -170,7 +148,7 @@ class Conversation:
         """Encrypt what comes next (RFC 4511 section 4.14). Nothing else was sent yet."""
         result = self._ask(lambda: self._connection.extended(_START_TLS))[1]
         if result["result"] != results.RESULT_SUCCESS:
-            raise HostFailed(f"begins no TLS: {_told(result)}")
+            raise HostFailed(f"begins no TLS: {told(result)}")
         self._ask(lambda: self._stream.encrypt(context, name))
 
     def bind(self, name: str, password: str) -> None:
@@ -178,13 +156,35 @@ class Conversation:
         if not name or not password:
             # RFC 4513 section 5.1: to bind without a password succeeds and proves nothing.
             raise HostRefused("nobody binds without name and password")
-        self._connection.user, self._connection.password = name, password
-        self._connection.authentication = SIMPLE
-        result = self._ask(lambda: self._connection.bind(read_server_info=False))[1]
-        if result["result"] in _REFUSED_AT_BIND:
-            raise HostRefused(_told(result))
+        result = self._bound(name, password)
+        if result["result"] in REFUSED_AT_BIND:
+            raise HostRefused(told(result))
         if result["result"] != results.RESULT_SUCCESS:
-            raise HostFailed(_told(result))
+            raise HostFailed(told(result))
+
+    def prove(self, name: str, password: str) -> AccountState:
+        """Whether this is the password of `name`, and what is said of the account (LDAP-01)."""
+        if not name or not password or "\0" in password:
+            raise HostRefused("nobody binds without name and password")
+        result = self._bound(name, password, controls=[(POLICY, False, None)])
+        state = account_state(result)
+        if state is None:
+            raise HostFailed(told(result))
+        return state
+
+    def _bound(
+        self, name: str, password: str, controls: list[tuple[str, bool, None]] | None = None
+    ) -> Mapping[str, Any]:
+        # As octets: ldap3 would prepare a text (RFC 4013), and fail at some real passwords.
+        self._connection.user, self._connection.password = name, password.encode()
+        self._connection.authentication = SIMPLE
+        answer = self._ask(lambda: self._connection.bind(read_server_info=False, controls=controls))
+        found: Mapping[str, Any] = answer[1]
+        return found
+
+    def renew(self, deadline: Deadline) -> None:
+        """Begin another visit on this connection, with a deadline and a size of its own."""
+        self._stream.renew(deadline)
 
     def search(
         self, base: str, written: str, attributes: Sequence[str], *, most: int
@@ -201,10 +201,13 @@ class Conversation:
             )
         )
         if result["result"] == results.RESULT_INSUFFICIENT_ACCESS_RIGHTS:
-            raise HostRefused(_told(result))
+            raise HostRefused(told(result))
+        entries = [entry for entry in found or () if entry["type"] == _ENTRY]
+        if result["result"] == results.RESULT_SIZE_LIMIT_EXCEEDED and len(entries) >= most:
+            raise TooMany(told(result))
         if result["result"] != results.RESULT_SUCCESS:
-            raise HostFailed(_told(result))
-        return [entry for entry in found or () if entry["type"] == _ENTRY]
+            raise HostFailed(told(result))
+        return entries
 
     def page(
         self, base: str, written: str, attributes: Sequence[str], *, size: int, cookie: bytes
@@ -225,9 +228,9 @@ class Conversation:
             )
         )
         if result["result"] == results.RESULT_INSUFFICIENT_ACCESS_RIGHTS:
-            raise HostRefused(_told(result))
+            raise HostRefused(told(result))
         if result["result"] != results.RESULT_SUCCESS:
-            raise HostFailed(_told(result))
+            raise HostFailed(told(result))
         control = (result.get("controls") or {}).get(_PAGED, {})
         following = control.get("value", {}).get("cookie") or b""
         return [entry for entry in found or () if entry["type"] == _ENTRY], bytes(following)
@@ -285,22 +288,33 @@ def conversing(
 
     Connecting may take `connect` seconds an address; `most` octets are read. Raises `HostFailed`.
     """
+    talk = begin_conversation(host, addresses, context, connect, deadline, most)
+    try:
+        yield talk
+    finally:
+        talk.close()
+
+
+def begin_conversation(
+    host: DirectoryHost,
+    addresses: Sequence[str],
+    context: ssl.SSLContext,
+    connect: float,
+    deadline: Deadline,
+    most: int = _MOST_OCTETS,
+) -> Conversation:
+    """As `conversing`; who has it closes it. Raises `HostFailed`, with nothing left open."""
     stream = _Stream(_connected(host, addresses, connect, deadline), deadline, most)
-    talk = None
     try:
         if host.encryption is Encrypted.LDAPS:
-            try:
-                stream.encrypt(context, host.host)
-            except Exception as error:
-                raise _explained(error, stream.whole) from error
+            stream.encrypt(context, host.host)
         talk = Conversation(stream)
         if host.encryption is Encrypted.START_TLS:
             talk.start_tls(context, host.host)
-        yield talk
-    finally:
-        if talk is not None:
-            talk.close()
+    except Exception as error:
         stream.close()
+        raise _explained(error, stream.whole) from error
+    return talk
 
 
 def _connected(
@@ -332,13 +346,3 @@ def _explained(error: Exception, whole: float) -> HostFailed:
     if isinstance(error, OSError) and not isinstance(error, LDAPException):
         return HostFailed("breaks the connection")
     return HostFailed(f"answers no proper LDAP: {type(error).__name__}")
-
-
-def _told(result: Mapping[str, Any]) -> str:
-    """A result in words, with its code, and what the directory itself said."""
-    code, said = result["result"], shortened(str(result.get("message") or ""))
-    words = _WORDS.get(code) or f"answers {result['description']}"
-    account = _SUBCODE.search(said)
-    if account and account[1] in _ACCOUNT:
-        said = _ACCOUNT[account[1]]
-    return f"{words} ({code})" + (f": {said}" if said else "")

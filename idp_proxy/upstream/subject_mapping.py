@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from idp_proxy.decision.subject import IDENTIFIERS, Evidence, Subject
 from idp_proxy.errors import AssertionInvalid
@@ -48,24 +48,58 @@ class AttributeMap:
     evidence: frozenset[str] = frozenset()
 
 
+class _Told(Protocol):
+    """What an upstream says of somebody."""
+
+    @property
+    def name_id(self) -> str: ...
+
+    @property
+    def name_id_format(self) -> str: ...
+
+    @property
+    def attributes(self) -> Mapping[str, tuple[str, ...]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    attributes: Mapping[str, tuple[str, ...]]
+    name_id: str = ""
+    name_id_format: str = ""
+
+
 def subject_of(upstream: str, verified: VerifiedAssertion, mapping: AttributeMap) -> Subject:
     """The person under our canonical names. Raises `AssertionInvalid` (SP-10, FO-10).
 
     A mapped identifier must be there; another mapped attribute may be absent.
     """
+    return _subject(upstream, verified, mapping, _evidence(verified, mapping.evidence))
+
+
+def subject_of_entry(
+    upstream: str,
+    attributes: Mapping[str, tuple[str, ...]],
+    mapping: AttributeMap,
+    evidence: Evidence,
+) -> Subject:
+    """As `subject_of`, for an entry of a directory whose password was right. It has no NameID."""
+    return _subject(upstream, _Entry(attributes), mapping, evidence)
+
+
+def _subject(upstream: str, told: _Told, mapping: AttributeMap, evidence: Evidence) -> Subject:
     values = {
         canonical: value
         for canonical, source in mapping.sources.items()
-        if (value := _one_value(canonical, source, verified))
+        if (value := _one_value(canonical, source, told))
     }
     _judge_email(values.get("email"), mapping)
     link_key = values.pop(LINK_KEY, None) or values.get("id")
     if link_key is None:
         raise AssertionInvalid("SP-10", "neither id nor link_key is mapped")
-    return Subject(upstream, link_key, values, _evidence(verified, mapping.evidence))
+    return Subject(upstream, link_key, values, evidence)
 
 
-def _one_value(canonical: str, source: str, verified: VerifiedAssertion) -> str | None:
+def _one_value(canonical: str, source: str, verified: _Told) -> str | None:
     """The value for a canonical name; None if an attribute that decides nothing is absent."""
     where = f"{canonical} ({source})"
     if source == NAME_ID:

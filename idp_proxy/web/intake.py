@@ -22,10 +22,10 @@ _FORM: Final = "application/x-www-form-urlencoded"
 _OF_A_LINK: Final = re.compile(r"((?:rehearse|drill/join)/+).+", re.IGNORECASE | re.DOTALL)
 
 
-async def form_body(request: Request) -> bytes:
+async def form_body(request: Request, most: int = MAX_FORM) -> bytes:
     """The raw octets of a posted form.
 
-    Raises `TooLarge` as soon as more than MAX_FORM octets came, and `MalformedMessage` for another
+    Raises `TooLarge` as soon as more than `most` octets came, and `MalformedMessage` for another
     kind of body or one that does not arrive in time.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -36,8 +36,8 @@ async def form_body(request: Request) -> bytes:
         async with asyncio.timeout(_BODY_WITHIN_S):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_FORM:
-                    raise TooLarge(f"a form of more than {MAX_FORM} octets")
+                if len(body) > most:
+                    raise TooLarge(f"a form of more than {most} octets")
     except TimeoutError as error:
         raise MalformedMessage("XML-02", "the form did not arrive in time") from error
     return bytes(body)
@@ -56,7 +56,7 @@ def from_app(request: Request) -> bool:
     return "mattermost" in request.headers.get("user-agent", "").lower()
 
 
-async def demand_our_form(request: Request) -> bytes:
+async def demand_our_form(request: Request, most: int = MAX_FORM) -> bytes:
     """What the form of our own page posted, and no other site's: a link is followed by a person.
 
     Every browser says so since 2023 (W3C Fetch Metadata); of an older one nothing is known. Raises
@@ -64,14 +64,14 @@ async def demand_our_form(request: Request) -> bytes:
     """
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise LinkFollowed("the form was posted by another site")
-    return await form_body(request)
+    return await form_body(request, most)
 
 
-async def our_fields(request: Request) -> dict[str, str]:
+async def our_fields(request: Request, most: int = MAX_FORM) -> dict[str, str]:
     """The fields of our own form, each once. Raises as `demand_our_form`, and `MalformedMessage`
     for a body that is no form of ours.
     """
-    body = await demand_our_form(request)
+    body = await demand_our_form(request, most)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError as error:

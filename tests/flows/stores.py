@@ -10,13 +10,14 @@ from idp_proxy.errors import StoreError
 from idp_proxy.store.local import LocalSpool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
     from pathlib import Path
 
     from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.fleet import HostReport
     from idp_proxy.decision.health import Canary
+    from idp_proxy.decision.password_limits import Count
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.second_factor import Factor, Tries
     from idp_proxy.decision.switching import SwitchState
@@ -63,6 +64,11 @@ class Reachable:
         """See `store.base.Store`."""
         self._reach()
         return self.store.person_by_lookup_key(key)
+
+    def password_counts_of(self, keys: Collection[bytes]) -> dict[bytes, Count]:
+        """See `store.password_tries.PasswordTryReads`."""
+        self._reach()
+        return self.store.password_counts_of(keys)
 
     def factors_of(self, person: str) -> tuple[Factor, ...]:
         """See `store.base.Store`."""

@@ -1,11 +1,11 @@
-"""A directory behind the active: watched, shown, and never who takes over."""
+"""A directory behind the active: watched, shown, and it takes over as others do."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from idp_proxy.adapters import open_probes, open_standards
 from idp_proxy.alarms import matters
 from idp_proxy.decision.health import Cadence, Outcome, Thresholds, Verdict
 from idp_proxy.decision.notices import Kind
-from idp_proxy.decision.switching import Mode
 from idp_proxy.observer import Observer, Sights
 from idp_proxy.store.sql import SqlStore
 from idp_proxy.upstream.probing import Probed
@@ -53,7 +52,6 @@ base = "dc=corp"
 probe_user = "probe"
 
 """
-WHY = "corp is a directory: it is watched, and takes no logins in this version"
 _TICK = timedelta(milliseconds=10)
 _CADENCE = Cadence(_TICK, _TICK, timeout=timedelta(seconds=5), connect=timedelta(seconds=5))
 _THRESHOLDS = Thresholds(1, 2, 1, 2)
@@ -143,34 +141,11 @@ def serving(stage: Stage) -> str:
     return stage.switchboard.current().serving
 
 
-def test_the_standby_takes_over_though_a_directory_stands_before_it(stage: Stage) -> None:
+def test_what_is_first_in_the_file_takes_over_a_directory_too(stage: Stage) -> None:
     with watched(stage) as seen:
         seen.saml["active"].alive = False
-        seen.until(lambda: serving(stage) == "standby")
-    assert [row.facts["to"] for row in stage.audit_rows("switch")] == ["standby"]
-
-
-def why_not(turn: Turn) -> tuple[str, ...]:
-    """Why the directory may not take over, as this turn saw it."""
-    return () if turn.survey is None else turn.survey.why_ineligible("corp")
-
-
-def test_with_the_directory_alone_nobody_takes_over_and_people_are_told_why(stage: Stage) -> None:
-    with watched(stage) as seen:
-        seen.saml["standby"].alive = False
-        seen.until(lambda: seen.verdict("standby") is Verdict.DOWN)
-        seen.saml["active"].alive = False
-        seen.until(lambda: seen.verdict("active") is Verdict.DOWN)
-        # It is looked at once more since then, and well; nothing but its kind is in the way.
-        seen.until(lambda: why_not(seen.turns[-1]) == (WHY,))
-        turn = seen.turns[-1]
-    assert turn.survey is not None
-    assert (serving(stage), stage.audit_rows("switch")) == ("active", [])
-    assert seen.verdict("corp") is Verdict.UP
-    assert turn.survey.decision.rule == "nobody_eligible"
-    (outage,) = matters(turn, "sso1", (), {}, datetime.now(UTC))
-    assert outage.kind is Kind.OUTAGE
-    assert WHY in str(outage.facts["cause"])
+        seen.until(lambda: serving(stage) == "corp")
+    assert [row.facts["to"] for row in stage.audit_rows("switch")] == ["corp"]
 
 
 def test_a_directory_that_fails_or_refuses_changes_nothing_but_what_is_said_of_it(
@@ -186,26 +161,6 @@ def test_a_directory_that_fails_or_refuses_changes_nothing_but_what_is_said_of_i
     assert (refused.kind, refused.key) == (Kind.CANARY, "probe:corp")
     assert DIRECTORY_PASSWORD not in str(refused)
     assert (serving(stage), stage.audit_rows("switch")) == ("active", [])
-
-
-def test_nobody_can_be_switched_to_it_by_hand(stage: Stage) -> None:
-    with pytest.raises(errors.SwitchRefused) as caught:
-        stage.switch("corp")
-    assert caught.value.detail == f"corp cannot serve: {WHY}"
-
-
-def test_even_a_state_that_names_it_sends_nobody_there(stage: Stage) -> None:
-    """Somebody wrote the database by hand: it fails closed, with our page."""
-    state = stage.switchboard.current()
-    with stage.store.transaction() as transaction:
-        forged = replace(state, epoch=state.epoch + 1, serving="corp", mode=Mode.HELD)
-        transaction.swap(state.epoch, forged)
-    stage.clock.pass_by(seconds=2)
-    client = stage.client()
-    page = client.get(f"/saml/sso?{stage.sso_query(stage.request())}")
-    demand_refusal(page, errors.UpstreamUnavailable)
-    assert client.get("/readyz").status_code == 503
-    assert stage.nothing_happened()
 
 
 def test_it_has_no_door_for_answers_and_no_metadata(stage: Stage) -> None:

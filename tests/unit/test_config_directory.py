@@ -66,6 +66,7 @@ def test_a_directory_is_read(corp: Folder) -> None:
         probe_user="sso-probe",
         connect_timeout=timedelta(seconds=2),
         timeout=timedelta(seconds=5),
+        base_url="https://sso.example.org/upstream/corp",
     )
     assert SECRET not in repr(found)
 
@@ -221,10 +222,10 @@ def test_a_directory_under_saml_is_refused(folder: Folder) -> None:
     assert folder.problems() == ['upstream[1].directory: belongs to kind = "ldap"']
 
 
-def test_a_directory_takes_no_logins_so_it_is_not_the_active(corp: Folder) -> None:
+def test_a_directory_makes_no_roster_so_it_is_not_the_active(corp: Folder) -> None:
     corp.set(DIRECTORY, "").set("[[upstream]]", f"{DIRECTORY}[[upstream]]")
     found = corp.problems()
-    assert any(one.startswith("upstream[0].kind: a directory takes no logins yet") for one in found)
+    assert any(one.startswith("upstream[0].kind: a directory only stands by") for one in found)
 
 
 def test_people_are_found_by_an_attribute_of_a_directory(corp: Folder) -> None:
@@ -242,14 +243,11 @@ def test_the_commands_show_it_and_have_no_metadata_of_it(
     program.make_store(b"")
     migrate(corp.read().store.url)
     shown = " ".join(program.ok("check-config").out.split())
-    for said in ("ldap2.corp.example:1389 (start_tls)", "watched only, takes no logins yet"):
+    for said in ("ldap2.corp.example:1389 (start_tls)", "/upstream/corp/login"):
         assert said in shown
     assert SECRET not in shown
     described = program.status()["upstreams"][2]
-    assert (described["name"], described["usable"]) == ("corp", False)
-    assert described["reason"].endswith("takes no logins in this version")
-    assert "UNKNOWN, unusable" in program.ok("status").out
+    assert (described["name"], described["usable"]) == ("corp", True)
     assert program("metadata", "show", "corp").code == 2
     assert "corp is a directory: it has no metadata to" in " ".join(program.err.split())
-    assert program("rehearse", "corp", "--no-wait").code == 1
-    assert "takes no logins in this version" in " ".join(program.err.split())
+    assert "takes no logins" not in shown

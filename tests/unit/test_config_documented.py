@@ -14,6 +14,7 @@ from idp_proxy.config.assurance_shape import (
 )
 from idp_proxy.config.mattermost_shape import ApiTable
 from idp_proxy.config.metrics import MetricsTable
+from idp_proxy.config.networks_shape import KnownNetworkTable
 from idp_proxy.config.review_shape import OperatorsPathTable
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 
@@ -37,6 +38,7 @@ TABLES: list[type[Table]] = [
     EvidenceTable,
     RosterTable,
     RosterLdapTable,
+    KnownNetworkTable,
     shape.AuditTable,
     shape.NotifyTable,
     shape.FailoverTable,

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from idp_proxy.config import DirectoryHost, DirectorySettings, Encrypted, Outbound
 from idp_proxy.decision.health import Cadence, Outcome
 from idp_proxy.errors import UpstreamUnavailable
-from idp_proxy.upstream.base import Ask, Pending
+from idp_proxy.upstream.base import Ask, Pending, Redirect
 from idp_proxy.upstream.dialling import Dialler
 from idp_proxy.upstream.directory import DirectoryProbe, DirectoryUpstream
 from idp_proxy.upstream.ldap import Deadline, HostFailed, HostRefused, conversing
@@ -40,7 +40,7 @@ from tests.support.ldap_double import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from idp_proxy.upstream.probing import Probed
@@ -423,21 +423,16 @@ def test_many_looks_at_once_all_end_in_time(room: Room) -> None:
 # --- as an upstream -----------------------------------------------------------------------------
 
 
-def test_a_directory_takes_no_login_in_any_way() -> None:
+def test_a_login_at_a_directory_begins_at_a_page_of_ours() -> None:
     host = DirectoryHost("ldap.corp", 636, Encrypted.LDAPS)
-    upstream = DirectoryUpstream(replace(SETTINGS, hosts=(host,)))
+    base = "https://sso.example.org/upstream/corp"
+    upstream = DirectoryUpstream(replace(SETTINGS, hosts=(host,), base_url=base))
     assert upstream.probe(lambda: "x").upstream == "corp"
-    why = "corp is a directory: it is watched, and takes no logins in this version"
-    assert upstream.why_unusable(NOW) == why
     ask = Ask("_1", "x" * 22, force_authn=False, is_passive=False, now=NOW)
-    attempts: list[Callable[[], object]] = [
-        lambda: upstream.entity_id(NOW),
-        lambda: upstream.begin(ask),
-        lambda: upstream.finish("PHg+", Pending("_1", "https://corp", NOW)),
-    ]
-    for attempt in attempts:
-        with pytest.raises(UpstreamUnavailable) as caught:
-            attempt()
-        assert caught.value.detail == why
+    assert upstream.begin(ask) == Redirect(f"{base}/login?login={'x' * 22}")
+    assert upstream.entity_id(NOW) == f"{base}/directory"
+    with pytest.raises(UpstreamUnavailable, match="signs nothing"):
+        upstream.finish("PHg+", Pending("_1", "https://corp", NOW))
+    assert upstream.why_unusable(NOW) is None
     assert upstream.feed is None
     assert upstream.own_metadata() is None  # type: ignore[func-returns-value]  # that is the test
