@@ -35,6 +35,7 @@ from idp_proxy.upstream.ldap_values import text_of
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from idp_proxy.config import DirectoryHost, DirectorySettings
     from idp_proxy.upstream.dialling import Resolve
@@ -140,17 +141,20 @@ class DirectoryLogins:
         return state if name is not None else AccountState.WRONG
 
     def _found(self, one: _Host, written: str) -> Found:
-        """By a connection that was kept, or, where that one is dead, by a new one."""
+        """By a connection that was kept, or, where that one is dead, by a new one; within the one
+        deadline of this host.
+        """
+        deadline = self._deadline()
         kept = one.take(self._clock())
         if kept is not None:
             try:
-                kept.renew(self._deadline())
+                kept.renew(deadline)
                 return self._searched(one, kept, written)
             except (TooMany, HostRefused):
                 raise
             except HostFailed:
                 pass
-        talk = self._open(one)
+        talk = begin_conversation(*self._way(one, deadline))
         try:
             self._bind(one, talk)
         except BaseException:
@@ -203,14 +207,11 @@ class DirectoryLogins:
     def _deadline(self) -> Deadline:
         return Deadline.within(self._settings.timeout.total_seconds())
 
-    def _open(self, one: _Host) -> Conversation:
-        return begin_conversation(*self._way(one))
-
-    def _opened(self, one: _Host) -> Any:
-        return conversing(*self._way(one))
+    def _opened(self, one: _Host) -> AbstractContextManager[Conversation]:
+        return conversing(*self._way(one, self._deadline()))
 
     def _way(
-        self, one: _Host
+        self, one: _Host, deadline: Deadline
     ) -> tuple[DirectoryHost, Sequence[str], ssl.SSLContext, float, Deadline]:
         try:
             context = self._dialler.context()
@@ -221,4 +222,4 @@ class DirectoryLogins:
         except (OSError, ValueError) as error:
             raise HostFailed(f"name does not resolve: {one.host.host}") from error
         connect = self._settings.connect_timeout.total_seconds()
-        return one.host, addresses[:4], context, connect, self._deadline()
+        return one.host, addresses[:4], context, connect, deadline
