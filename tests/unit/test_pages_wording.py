@@ -13,6 +13,7 @@ from idp_proxy.errors import (
     ConfigError,
     HostRefused,
     ListRefused,
+    MattermostError,
     ProxyError,
     RosterRefused,
     SwitchRefused,
@@ -27,6 +28,7 @@ NEVER_IN_A_BROWSER: tuple[type[ProxyError], ...] = (
     ConfigError,
     HostRefused,
     ListRefused,
+    MattermostError,
     RosterRefused,
     SwitchRefused,
 )
@@ -38,7 +40,7 @@ def every_error() -> list[type[ProxyError]]:
         for kind in (vars(errors) | vars(links)).values()
         if isinstance(kind, type) and issubclass(kind, ProxyError)
     ]
-    return [kind for kind in classes if kind not in NEVER_IN_A_BROWSER]
+    return [kind for kind in classes if not issubclass(kind, NEVER_IN_A_BROWSER)]
 
 
 def keys(table: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -73,6 +73,7 @@ def test_the_usual_host_has_these(settings: Settings, store: SqlStore) -> None:
         "metadata okta": 3600,
         "metadata entra": 3600,
         "checkpoint": 300,
+        "review": 300,
     }
 
 

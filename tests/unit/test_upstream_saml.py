@@ -20,6 +20,7 @@ from idp_proxy.config import (
     Settings,
     UpstreamLimits,
 )
+from idp_proxy.decision.assurance import AssurancePolicy
 from idp_proxy.errors import (
     AssertionInvalid,
     MalformedMessage,
@@ -83,6 +84,7 @@ def upstream(folder: Path, metadata: bytes | None = None, **changes: Any) -> Sam
     settings = SimpleNamespace(
         service_provider=SimpleNamespace(entity_id=messages.SERVICE_PROVIDER),
         proxy=SimpleNamespace(data_dir=folder, insecure_loopback=False),
+        assurance=AssurancePolicy("okta"),
     )
     return SamlUpstream(replace(usual, **changes), cast("Settings", settings))
 
