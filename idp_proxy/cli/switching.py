@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from idp_proxy import adapters
+from idp_proxy.cli.after_outage import left_in_words, looked_after
 from idp_proxy.cli.approving import Approved, OverrideOption, ask, confirm, proposed
 from idp_proxy.cli.rehearsing import failback_test
 from idp_proxy.cli.session import (
@@ -30,6 +31,7 @@ from idp_proxy.decision.approval import Act
 from idp_proxy.decision.switching import route
 from idp_proxy.errors import SwitchRefused
 from idp_proxy.operators.consent import Wish
+from idp_proxy.store.standby_logins import unsettled
 from idp_proxy.survey import survey
 
 if TYPE_CHECKING:
@@ -168,7 +170,7 @@ def hold(
         wish = Wish(Act.HOLD, desk.board.current().serving, reason)
         approved = ask(desk.settings, desk.store, wish, Means(as_name, None, password_from))
         state = desk.board.hold(reason, approved.actor)
-    _say(state)
+    _say(desk, state)
 
 
 def release(
@@ -194,12 +196,19 @@ def _act(desk: _Desk, wish: Wish, approved: Approved) -> None:
         state = board.release(wish.reason, actor, epoch=epoch)
     else:
         state = board.to(wish.target, wish.reason, actor, epoch=epoch)
-    _say(state)
+    _say(desk, state)
 
 
-def _say(state: SwitchState) -> None:
+def _say(desk: _Desk, state: SwitchState) -> None:
+    """Who serves now; and, back at the active, what the standby left behind in Mattermost."""
     typer.echo(f"{state.serving} serves new logins (epoch {state.epoch}, {state.mode.value})")
-    typer.echo(shown_next("status"))
+    with desk.store.reading() as connection:
+        left = unsettled(connection)
+    if left is None or state.serving != next(iter(desk.upstreams)):
+        typer.echo(shown_next("status"))
+        return
+    typer.echo(left_in_words(left))
+    typer.echo(shown_next(*looked_after(left)))
 
 
 def _way_back(seen: Survey) -> str:

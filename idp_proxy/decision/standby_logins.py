@@ -31,6 +31,16 @@ class StandbyLogin:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Logins by standbys whose sessions nobody has looked after yet: of how many people, and since
+    when.
+    """
+
+    people: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Whom to find in Mattermost: the canonical id, and how the roster describes the person."""
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
-from idp_proxy.decision.standby_logins import StandbyLogin
+from idp_proxy.decision.standby_logins import StandbyLogin, Unsettled
 from idp_proxy.errors import StoreError
 from idp_proxy.store.tables import standby_login
 
@@ -63,6 +63,14 @@ def standby_logins(
     columns = (table.person, table.upstream, table.epoch, table.at)
     found = connection.execute(select(*columns).where(wanted).order_by(table.at, table.id))
     return tuple(StandbyLogin(*row) for row in found)
+
+
+def unsettled(connection: Connection) -> Unsettled | None:
+    """What `standby-logins` has to do; None where nothing is left."""
+    table = standby_login.c
+    found = select(func.count(table.person.distinct()), func.min(table.at))
+    people, since = connection.execute(found).one()
+    return Unsettled(people, since) if people else None
 
 
 def forget_standby_logins(connection: Connection, person: str, times: Collection[datetime]) -> int:

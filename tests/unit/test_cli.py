@@ -118,6 +118,7 @@ def test_status_as_json_holds_the_same_facts(program: Program) -> None:
         "canaries": [],
         "proposals": [],
         "overrides_to_review": 0,
+        "left_by_standbys": None,
         "next": f"idp-proxy status --config {program.file}",
     }
     assert {name: read[name] for name in expected} == expected

@@ -13,8 +13,10 @@ from idp_proxy.adapters import open_standards, open_store, open_upstreams
 from idp_proxy.config import load
 from idp_proxy.decision.fleet import HostReport
 from idp_proxy.decision.health import Canary, Track, Verdict
+from idp_proxy.decision.standby_logins import StandbyLogin
 from idp_proxy.lookout import Proposer
 from idp_proxy.store.base import Evidence
+from idp_proxy.store.standby_logins import forget_standby_logins
 from idp_proxy.survey import survey
 from tests.support.keys import rsa_pair
 from tests.support.upstream_metadata import upstream_metadata
@@ -136,6 +138,35 @@ def test_a_failback_goes_home_and_hands_the_switch_back(bench: Bench, fleet: Fle
     assert "okta serves new logins (epoch 3, auto)" in done.out
     assert fleet.now == ("okta", "auto", 3)
     assert [kind for kind, _ in bench.audit()] == ["switch", "failback"]
+
+
+def test_back_at_the_active_the_sessions_that_the_standby_made_are_what_comes_next(
+    bench: Bench, fleet: Fleet
+) -> None:
+    fleet.sees()
+    bench.program.ok(*TO_ENTRA)
+    came = fleet.store.clock().replace(second=30, microsecond=0)
+    with fleet.store.transaction() as tx:
+        for person, minutes in (("ann", 5), ("ann", 0), ("bob", 2)):
+            at = came + timedelta(minutes=minutes)
+            tx.note_standby_login(StandbyLogin(person, "entra", 2, at))
+    assert bench.program.status()["left_by_standbys"] is None  # while it serves, they are at work
+
+    done = bench.program.ok(*BACK)
+    since = f"{came:%Y-%m-%dT%H:%M}"
+    assert "2 people came through a standby since" in done.out
+    assert f"next: idp-proxy standby-logins list --since {since}" in done.out
+    shown = bench.program.ok("status")
+    assert "after:   2 people came through a standby since" in shown.out
+    assert f"next: idp-proxy standby-logins list --since {since}" in shown.out
+    document = bench.program.status()
+    assert document["left_by_standbys"] == {"people": 2, "since": came.isoformat()}
+
+    with fleet.store.writing() as connection:
+        for person, minutes in (("ann", {0, 5}), ("bob", {2})):
+            times = [came + timedelta(minutes=one) for one in minutes]
+            assert forget_standby_logins(connection, person, times) == len(minutes)
+    assert bench.program.status()["left_by_standbys"] is None
 
 
 def test_a_failback_to_who_is_not_up_is_refused_with_each_reason(

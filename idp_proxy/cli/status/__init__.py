@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from idp_proxy import adapters
+from idp_proxy.cli.after_outage import looked_after
 from idp_proxy.cli.drilling import going_on
 from idp_proxy.cli.session import (
     ConfigOption,
@@ -26,6 +27,7 @@ from idp_proxy.decision.proposal import why_void
 from idp_proxy.decision.switching import Mode
 from idp_proxy.operators import overrides, proposals
 from idp_proxy.operators.overrides import OverrideState
+from idp_proxy.store.standby_logins import unsettled
 from idp_proxy.survey import survey
 
 if TYPE_CHECKING:
@@ -79,8 +81,9 @@ def _look(
         unreviewed = [
             one for one in overrides.everything(connection) if one.state is OverrideState.OPEN
         ]
+        left = unsettled(connection)
     drill = going_on(store.drill(), state, now)
-    return Found(seen, adapters.usable_at(upstreams, now), drill, waiting, len(unreviewed))
+    return Found(seen, adapters.usable_at(upstreams, now), drill, waiting, len(unreviewed), left)
 
 
 def _next(found: Found) -> str:
@@ -94,9 +97,16 @@ def _next(found: Found) -> str:
         return command_line("failback", "test", decision.target)
     if state.mode is Mode.LATCHED:
         return command_line("release", "--reason", "the cause is known")
+    return command_line(*_afterwards(found))
+
+
+def _afterwards(found: Found) -> tuple[str, ...]:
+    """What is left to do when logins are as they should be."""
     if found.unreviewed:
-        return command_line("override", "list")
-    return command_line("status")
+        return ("override", "list")
+    if found.left_behind is not None:
+        return looked_after(found.left_behind)
+    return ("status",)
 
 
 def _confirms(one: Proposal) -> tuple[str, ...]:

@@ -49,6 +49,9 @@ def as_json(found: Found) -> dict[str, Any]:
         "drill": None if found.drill is None else drill_as_json(found.drill),
         "proposals": [_proposal_as_json(one) for one in found.proposals],
         "overrides_to_review": found.unreviewed,
+        "left_by_standbys": None
+        if found.left_behind is None
+        else {"people": found.left_behind.people, "since": found.left_behind.since.isoformat()},
     }
 
 

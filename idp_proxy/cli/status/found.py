@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.proposal import Proposal
+    from idp_proxy.decision.standby_logins import Unsettled
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.survey import Survey
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Found:
     """Everything that is shown. `usable` has each upstream in order of preference, with None or the
-    reason why nobody could log in there; `unreviewed` counts overrides.
+    reason why nobody could log in there; `unreviewed` counts overrides; `left` are logins by
+    standbys whose sessions nobody has looked after.
     """
 
     seen: Survey
@@ -28,6 +30,12 @@ class Found:
     drill: Drill | None
     proposals: tuple[Proposal, ...]
     unreviewed: int
+    left: Unsettled | None = None
+
+    @property
+    def left_behind(self) -> Unsettled | None:
+        """What a standby left behind in Mattermost; nothing is due while one serves."""
+        return self.left if self.state.serving == next(iter(self.usable)) else None
 
     @property
     def state(self) -> SwitchState:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
+from idp_proxy.cli.after_outage import left_in_words
 from idp_proxy.cli.drilling import drill_in_words
 from idp_proxy.cli.session import screen
 from idp_proxy.decision.eligibility import eligible, switches_left
@@ -45,13 +46,21 @@ def show(found: Found) -> None:
         typer.echo(f"hosts:   {discord.what}")
     if found.seen.canaries:
         screen.print(_canaries(found.seen.canaries))
+    for line in _left_to_do(found):
+        typer.echo(line)
+
+
+def _left_to_do(found: Found) -> Iterator[str]:
+    """What waits for somebody."""
     for one in found.proposals:
-        typer.echo(
+        yield (
             f"waits:   {one.act} {one.target} (proposal {one.id}, until "
             f"{one.expires_at:%H:%M:%S} UTC): {one.reason}"
         )
     if found.unreviewed:
-        typer.echo(f"review:  {found.unreviewed} overrides wait for somebody else's review")
+        yield f"review:  {found.unreviewed} overrides wait for somebody else's review"
+    if found.left_behind is not None:
+        yield f"after:   {left_in_words(found.left_behind)}"
 
 
 def _outlook(found: Found) -> Iterator[str]:
