@@ -229,6 +229,7 @@ def _login(
         now=now,
         new_id=new_id,
         answer_within=settings.proxy.answer_within,
+        standby_session=settings.failover.standby_session,
         grace=Grace(planned=settings.proxy.answer_within),
     )
 

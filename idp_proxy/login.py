@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from idp_proxy import errors
+from idp_proxy.decision.standby_logins import fo_13_session_end
 from idp_proxy.decision.switching import refuses_answer, route
 from idp_proxy.saml.authn_request import verify_authn_request
 from idp_proxy.transaction import (
@@ -105,6 +106,7 @@ class Login:
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     answer_within: timedelta
+    standby_session: timedelta
     grace: Grace
 
     def begin(self, message: RequestMessage, drill_pass: str | None = None) -> SentOn:
@@ -234,7 +236,10 @@ class Login:
 
     def _logged_in(self, transaction: LoginTransaction, proof: Proof, now: datetime) -> Issued:
         found = self._admission(transaction, proof, now)
-        told = replace(proof.subject.evidence, authn_context=found.context)
+        evidence, end = proof.subject.evidence, proof.subject.evidence.session_not_on_or_after
+        if transaction.upstream != next(iter(self.upstreams)):
+            end = fo_13_session_end(end, now, self.standby_session)
+        told = replace(evidence, authn_context=found.context, session_not_on_or_after=end)
         response = self.responses.issue(found.identity, told, transaction.sp_request_id, now)
         return _issued(transaction, response, "logged_in")
 

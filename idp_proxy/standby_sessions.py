@@ -1,8 +1,8 @@
 """JOURNEY: sessions of people who came through a standby are found in Mattermost, and ended.
 
-A person at a time: look, end, look again (a 200 proves nothing), and only then is the login
-forgotten, with an audit row in the same transaction. Whoever runs it again goes on where it
-stopped; to end a session twice does no harm.
+A person at a time: look, end, look again (a 200 proves nothing), put it on record, and only then
+forget the login. Whoever runs it again goes on where it stopped; to end a session twice does no
+harm.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def _described(store: SqlStore, person: str) -> Wanted:
 
 
 def _on_record(store: SqlStore, outcome: Outcome, by: str) -> None:
-    """With the audit row, the login is forgotten: nothing can be left of it."""
+    """Put the end on record; the login is forgotten where nothing can be left of it."""
     now, came = clock(), outcome.came
     facts = {"found": outcome.found, "ended": outcome.ended, "left": outcome.open is not None}
     with store.transaction() as tx:

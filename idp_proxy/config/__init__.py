@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from idp_proxy.config.canaries import CanarySettings, CanaryTimes
+from idp_proxy.config.failover_settings import FailoverSettings, HealthSettings
 from idp_proxy.config.loading import load
 from idp_proxy.config.roster import RosterSettings
 from idp_proxy.config.settings import (
@@ -16,8 +17,6 @@ from idp_proxy.config.settings import (
     Encrypted,
     Encryption,
     EncryptionAlgorithm,
-    FailoverSettings,
-    HealthSettings,
     KeyPair,
     Listen,
     MetadataFile,

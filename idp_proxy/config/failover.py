@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from idp_proxy.config import addresses
 from idp_proxy.config.canaries import CanaryTimes
-from idp_proxy.config.settings import FailoverSettings, HealthSettings
+from idp_proxy.config.failover_settings import FailoverSettings, HealthSettings
 from idp_proxy.decision.eligibility import Failback, FailoverLimits
 from idp_proxy.decision.health import Cadence, Thresholds
 from idp_proxy.decision.windows import parse_window
@@ -135,6 +135,7 @@ def read_failover(table: FailoverTable, reader: Reader) -> FailoverSettings:
             rehearsed_by_canary=timedelta(seconds=table.rehearsed_by_canary_s),
             rehearsal_max_age=timedelta(seconds=table.rehearsal_max_age_s),
         ),
+        standby_session=timedelta(seconds=table.standby_session_s),
     )
 
 

@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.x509 import Certificate
 
-    from idp_proxy.config.canaries import CanarySettings, CanaryTimes
+    from idp_proxy.config.canaries import CanarySettings
+    from idp_proxy.config.failover_settings import FailoverSettings, HealthSettings
     from idp_proxy.config.mattermost import ApiSettings
     from idp_proxy.config.networks import KnownNetwork
     from idp_proxy.config.roster import RosterSettings
     from idp_proxy.decision.assurance import AssurancePolicy
-    from idp_proxy.decision.eligibility import FailoverLimits
-    from idp_proxy.decision.health import Cadence, Thresholds
     from idp_proxy.decision.review import OperatorsPath
     from idp_proxy.saml.answer import RequireSigned
 
@@ -271,31 +270,6 @@ class DirectorySettings(UpstreamSettings):
     probe_user: str
     connect_timeout: timedelta
     timeout: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class FailoverSettings:
-    """`[failover]`. `tick` is how often the watch publishes and decides; `cadence` and `thresholds`
-    are those of the probes, `canary_thresholds` those of the canary logins.
-    """
-
-    profile: str
-    tick: timedelta
-    cadence: Cadence
-    thresholds: Thresholds
-    canary_times: CanaryTimes
-    canary_thresholds: Thresholds
-    limits: FailoverLimits
-
-
-@dataclass(frozen=True, slots=True)
-class HealthSettings:
-    """`[health]`. `references` are neutral addresses, asked on the path of each upstream; a host
-    counts for as long as `fresh` after its last report.
-    """
-
-    references: tuple[str, ...]
-    fresh: timedelta
 
 
 @dataclass(frozen=True, slots=True)

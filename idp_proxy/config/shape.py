@@ -222,6 +222,7 @@ class FailoverTable(Table):
     windows: list[str] = Field(default_factory=list)
     rehearsed_by_canary_s: Annotated[int, Field(ge=60, le=86400)] = 900
     rehearsal_max_age_s: Annotated[int, Field(ge=60, le=2592000)] = 86400
+    standby_session_s: Annotated[int, Field(ge=300, le=86400)] = 28800
 
 
 class HealthTable(Table):

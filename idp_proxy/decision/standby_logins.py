@@ -49,6 +49,14 @@ class Wanted:
     username: str
 
 
+def fo_13_session_end(end: datetime | None, now: datetime, at_most: timedelta) -> datetime:
+    """When a session ends that a standby made: when the standby says, but not after `at_most`
+    (SAML core 2.7.2, SessionNotOnOrAfter; FO-13).
+    """
+    latest = now + at_most
+    return latest if end is None else min(end, latest)
+
+
 class Account(Protocol):
     """What is asked of one of Mattermost's accounts."""
 

@@ -10,9 +10,11 @@ import pytest
 
 from idp_proxy import errors
 from idp_proxy.decision.roster import BY_OPERATOR, AdmittedByHand
+from idp_proxy.saml import names
 from idp_proxy.store.memory import MemoryStore
 from tests.flows.configuration import Wanted
-from tests.flows.stage import MATTERMOST_PATH, Stage, assertion_id, demand_refusal
+from tests.flows.stage import MATTERMOST_PATH, Stage, assertion_id, demand_refusal, form_of
+from tests.support import saml_wire
 from tests.support.people import ALICE, BOB, CAROL, MAIL, SURNAME, UID
 
 if TYPE_CHECKING:
@@ -59,6 +61,21 @@ def test_who_came_through_a_standby_is_kept_for_the_end_of_the_sessions(stage: S
     assert isinstance(stage.store, MemoryStore)
     (kept,) = stage.store.standby_logins()
     assert (kept.person, kept.upstream) == ("e-1001", "standby")
+
+
+def session_end(stage: Stage) -> str | None:
+    """What Mattermost is told of how long a session of Alice may last."""
+    begun = stage.begin()
+    posted = form_of(stage.post(begun, stage.answer(begun, ALICE)))
+    response = saml_wire.parse(saml_wire.decode(posted.fields["SAMLResponse"]))
+    (statement,) = response.iter(f"{{{names.SAML}}}AuthnStatement")
+    return statement.get("SessionNotOnOrAfter")
+
+
+def test_a_session_that_a_standby_makes_is_short(stage: Stage) -> None:
+    assert session_end(stage) is None  # the active says nothing of it
+    stage.switch("standby")
+    assert session_end(stage) == f"{stage.clock.now() + timedelta(hours=8):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_the_whole_story_in_a_browser_ends_with_one_account(stage: Stage) -> None:

@@ -163,9 +163,9 @@ def test_back_at_the_active_the_sessions_that_the_standby_made_are_what_comes_ne
     assert document["left_by_standbys"] == {"people": 2, "since": came.isoformat()}
 
     with fleet.store.writing() as connection:
-        for person, minutes in (("ann", {0, 5}), ("bob", {2})):
-            times = [came + timedelta(minutes=one) for one in minutes]
-            assert forget_standby_logins(connection, person, times) == len(minutes)
+        for person, all_minutes in (("ann", {0, 5}), ("bob", {2})):
+            times = [came + timedelta(minutes=one) for one in all_minutes]
+            assert forget_standby_logins(connection, person, times) == len(times)
     assert bench.program.status()["left_by_standbys"] is None
 
 

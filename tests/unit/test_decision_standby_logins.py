@@ -12,6 +12,7 @@ from idp_proxy.decision.standby_logins import (
     Wanted,
     account_of,
     could_be,
+    fo_13_session_end,
     settled_at,
     to_end,
 )
@@ -112,3 +113,18 @@ def test_only_what_that_login_made_ends(one: Session, ends: bool) -> None:
 
 def test_a_login_is_settled_when_its_response_can_no_longer_be_used() -> None:
     assert settled_at(StandbyLogin("e-ann", "entra", 2, AT)) == AT + timedelta(seconds=450)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (None, NOW + timedelta(hours=8)),
+        (NOW + timedelta(hours=1), NOW + timedelta(hours=1)),
+        (NOW + timedelta(hours=8), NOW + timedelta(hours=8)),
+        (NOW + timedelta(days=30), NOW + timedelta(hours=8)),
+    ],
+)
+def test_fo_13_a_session_by_a_standby_is_never_longer_than_ours(
+    said: datetime | None, told: datetime
+) -> None:
+    assert fo_13_session_end(said, NOW, timedelta(hours=8)) == told

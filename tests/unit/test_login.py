@@ -170,6 +170,7 @@ def journey(store: Store | None = None, **changes: Any) -> Login:
         "now": lambda: NOW,
         "new_id": lambda: next(ids),
         "answer_within": ANSWER_WITHIN,
+        "standby_session": timedelta(hours=8),
         "grace": Grace(),
     }
     return Login(**usual | changes)

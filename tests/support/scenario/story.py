@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from idp_proxy.config.settings import FailoverSettings, HealthSettings
+    from idp_proxy.config.failover_settings import FailoverSettings, HealthSettings
     from tests.support.scenario.conditions import Condition
     from tests.support.scenario.stage import Stage
 

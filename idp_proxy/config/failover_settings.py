@@ -1,0 +1,40 @@
+"""What `[failover]` and `[health]` say, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from idp_proxy.config.canaries import CanaryTimes
+    from idp_proxy.decision.eligibility import FailoverLimits
+    from idp_proxy.decision.health import Cadence, Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverSettings:
+    """`[failover]`. `tick` is how often the watch publishes and decides; `cadence` and `thresholds`
+    are those of the probes, `canary_thresholds` those of the canary logins; `standby_session` is
+    how long a session may last that a standby made.
+    """
+
+    profile: str
+    tick: timedelta
+    cadence: Cadence
+    thresholds: Thresholds
+    canary_times: CanaryTimes
+    canary_thresholds: Thresholds
+    limits: FailoverLimits
+    standby_session: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """`[health]`. `references` are neutral addresses, asked on the path of each upstream; a host
+    counts for as long as `fresh` after its last report.
+    """
+
+    references: tuple[str, ...]
+    fresh: timedelta
