@@ -23,8 +23,8 @@ $(STAMP): pyproject.toml .ci/constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## a login, an outage, a switch and the way back; ONESHOT=1 ends by itself
-	$(BIN)/python -m tests.support.demo $(if $(ONESHOT),--oneshot)
+demo: $(STAMP)  ## a login, an outage, a failover and the way back; ONESHOT=1 ends by itself, STANDBY=ldap: a directory stands by
+	$(BIN)/python -m tests.support.demo $(if $(ONESHOT),--oneshot) $(if $(STANDBY),--standby $(STANDBY))
 
 demo-conversion: $(STAMP)  ## an outage of SSO from prepare to report, with everybody back at the end
 	$(BIN)/python -m tests.support.conversion_demo

@@ -32,7 +32,9 @@ _IDP_TITLES = {ACTIVE: "Company login (active)", STANDBY: "Company login (standb
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that runs. `idps` has the identity providers by their upstream's name."""
+    """Everything that runs. `idps` has the identity providers by their upstream's name; a standby
+    that is not among them is a directory, whose login page is the proxy's own.
+    """
 
     idps: dict[str, Party]
     proxy: ProxyHost
@@ -42,6 +44,12 @@ class Stage:
     def start_url(self) -> str:
         """Where a login starts."""
         return f"{self.mattermost.url}/login/sso/saml"
+
+    def login_page(self, name: str) -> str:
+        """Where people log in by this upstream; what stands before all its addresses."""
+        if (idp := self.idps.get(name)) is not None:
+            return idp.url
+        return f"{self.proxy.public_url}/upstream/{name}/login"
 
     def accounts(self) -> list[dict[str, Any]]:
         """Mattermost's user table."""
@@ -97,13 +105,16 @@ def rehearse(
 
 
 @contextmanager
-def set_up(folder: Path, more_settings: str = "") -> Iterator[Stage]:
+def set_up(
+    folder: Path, more_settings: str = "", names: tuple[str, ...] = (ACTIVE, STANDBY)
+) -> Iterator[Stage]:
     """Start everything; end every process that was started, whatever happens in the block.
 
-    `more_settings` is TOML that is put behind the configuration that `init` wrote.
+    `more_settings` is TOML that is put behind the configuration that `init` wrote. `names` are
+    those of the identity providers; what else stands by is in `more_settings`.
     """
     mattermost_port, proxy = free_port(), ProxyHost(folder / "proxy")
-    idps = {name: _idp(folder, name, proxy) for name in (ACTIVE, STANDBY)}
+    idps = {name: _idp(folder, name, proxy) for name in names}
     mattermost = Party(
         "Mattermost",
         "tests.support.mattermost",

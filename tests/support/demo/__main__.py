@@ -1,9 +1,11 @@
 """`python -m tests.support.demo`: tell the story, then keep serving for a look by browser."""
 
 # Typer reads the annotations at run time: they are no strings here.
+import enum
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -13,17 +15,27 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from tests.support.demo.directory import company_directory
 from tests.support.demo.story import EXPECTED, SETTINGS, Story
 from tests.support.launch import PROGRAM, CommandFailed
 from tests.support.people import PEOPLE
-from tests.support.process_stage import Stage, set_up
+from tests.support.process_stage import ACTIVE, STANDBY, Stage, set_up
 from tests.support.processes import NotReadyError, ProcessDiedError
 
 _CANNOT_START = (CommandFailed, ProcessDiedError, NotReadyError)
 
 
+class Kind(enum.StrEnum):
+    """What stands by."""
+
+    SAML = "saml"
+    LDAP = "ldap"
+
+
 def main(
-    *, oneshot: Annotated[bool, typer.Option(help="End after the story, with its result.")] = False
+    *,
+    oneshot: Annotated[bool, typer.Option(help="End after the story, with its result.")] = False,
+    standby: Annotated[Kind, typer.Option(help="What stands by for the active.")] = Kind.SAML,
 ) -> None:
     """An outage, told on the terminal with real logins; then everything stays up for a browser."""
     console = Console(highlight=False, emoji=False)
@@ -33,7 +45,7 @@ def main(
     signal.signal(signal.SIGTERM, _end)
     try:
         with TemporaryDirectory(prefix="sso-failover-demo-") as folder:
-            code = _run(console, Path(folder), oneshot=oneshot)
+            code = _run(console, Path(folder), standby, oneshot=oneshot)
     except _CANNOT_START as error:
         console.print(f"The stage cannot be set up: {error}", style="red", markup=False)
         code = 1
@@ -48,9 +60,22 @@ def _end(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _run(console: Console, folder: Path, *, oneshot: bool) -> int:
+@contextmanager
+def _set_up(folder: Path, standby: Kind) -> Iterator[Stage]:
+    if standby is Kind.SAML:
+        with set_up(folder, SETTINGS) as stage:
+            yield stage
+        return
+    with (
+        company_directory(folder) as upstream,
+        set_up(folder, SETTINGS + upstream, (ACTIVE,)) as it,
+    ):
+        yield it
+
+
+def _run(console: Console, folder: Path, standby: Kind, *, oneshot: bool) -> int:
     began = time.monotonic()
-    with set_up(folder, SETTINGS) as stage:
+    with _set_up(folder, standby) as stage:
         _introduce(console, stage)
         if not _tell(console, Story(stage)):
             return 1
@@ -79,6 +104,8 @@ def _introduce(console: Console, stage: Stage) -> None:
     table.add_row("the proxy: public status", f"{stage.proxy.public_url}/status")
     for idp in stage.idps.values():
         table.add_row(idp.name, idp.url)
+    if STANDBY not in stage.idps:
+        table.add_row("company directory (standby)", f"its login: {stage.login_page(STANDBY)}")
     for person in PEOPLE:
         table.add_row(f"user name {person.uid}", f"password {person.password}")
     console.print(Panel(table, title="Mattermost SSO failover", expand=False))

@@ -121,7 +121,7 @@ class Story:
 
     def _stranger(self) -> Iterator[str]:
         login = self._visit(CAROL)
-        _must(login.asked == self.stage.idps[STANDBY].url, f"{login.asked} was asked")
+        _must(login.asked == self.stage.login_page(STANDBY), f"{login.asked} was asked")
         _must(login.page.status == httpx.codes.FORBIDDEN, f"the page has {login.page.status}")
         _must(self.stage.account("carol") is None, "Mattermost has an account carol")
         yield f"her page: {login.page.status} {login.page.title}"
@@ -194,16 +194,16 @@ class Story:
         login = self._visit(person)
         wanted = f"Welcome {person.uid}"
         _must(login.page.title == wanted, f"{login.page.title!r}: {login.page.text}")
-        _must(login.asked == self.stage.idps[by].url, f"{login.asked} was asked, not the {by}")
+        _must(login.asked == self.stage.login_page(by), f"{login.asked} was asked, not the {by}")
         return login
 
     def _visit(self, person: Person) -> _Login:
         """A whole login on a new device, and which identity provider it was sent to."""
         with Browser() as browser:
             page = browser.login(self.stage.start_url, person.uid, person.password)
-            asked = {_origin(url) for url in browser.history}
-        known = {idp.url for idp in self.stage.idps.values()}
-        return _Login(page, ", ".join(sorted(asked & known)))
+            pages = {self.stage.login_page(name) for name in (ACTIVE, STANDBY)}
+            asked = {one for one in pages if any(url.startswith(one) for url in browser.history)}
+        return _Login(page, ", ".join(sorted(asked)))
 
     def _same_alice(self) -> Iterator[str]:
         """Not one field of her account has changed, and there is no second account."""
@@ -239,10 +239,6 @@ def _countdown(decision: dict[str, Any]) -> str:
         return ""
     left = (datetime.fromisoformat(decision["due_at"]) - datetime.now(UTC)).total_seconds()
     return f"{decision['rule']}: {max(0.0, left):.0f} s left"
-
-
-def _origin(url: str) -> str:
-    return str(httpx.URL(url).copy_with(path="/", query=None)).rstrip("/")
 
 
 def _without_next(output: str) -> Iterator[str]:
