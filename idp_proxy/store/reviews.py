@@ -51,6 +51,7 @@ def keep_waiver(connection: Connection, waiver: Waiver) -> None:
             id=waiver.id,
             rule=waiver.rule,
             subject=waiver.subject,
+            checks=list(waiver.checks),
             people=list(waiver.people),
             reason=waiver.reason,
             given_at=waiver.given_at,
@@ -70,4 +71,5 @@ def _signed(record: RowMapping) -> Signed:
 
 
 def _waiver(record: RowMapping) -> Waiver:
-    return Waiver(**{**record, "people": tuple(record["people"])})
+    lists = {name: tuple(record[name]) for name in ("people", "checks")}
+    return Waiver(**{**record, **lists})

@@ -258,6 +258,7 @@ review_waiver = Table(
     Column("id", String(32), primary_key=True),
     Column("rule", String(16), nullable=False),
     Column("subject", Text, nullable=False),
+    Column("checks", JSON, nullable=False),
     Column("people", JSON, nullable=False),
     Column("reason", Text, nullable=False),
     Column("given_at", UtcDateTime, nullable=False),

@@ -339,7 +339,16 @@ CBC = judge(saml(allow_aes_cbc=True)).findings[0]
 
 
 def waiver(**changes: Any) -> Waiver:
-    made = Waiver("w1", "SP-08", "entra", ("anna", "adam"), "until June", NOW - DAY, NOW + DAY)
+    made = Waiver(
+        id="w1",
+        rule="SP-08",
+        subject="entra",
+        checks=("sp_08_encryption",),
+        people=("anna", "adam"),
+        reason="until June",
+        given_at=NOW - DAY,
+        ends_at=NOW + DAY,
+    )
     return replace(made, **changes)
 
 
@@ -350,9 +359,14 @@ def waiver(**changes: Any) -> Waiver:
         (waiver(subject="okta"), False),
         (waiver(rule="SP-07"), False),
         (waiver(ends_at=NOW), False),
+        # Given for a certificate of that upstream, before anybody allowed the other thing.
+        (waiver(checks=("sp_08_certificates",)), False),
+        (waiver(checks=("sp_08_certificates", "sp_08_encryption")), True),
     ],
 )
-def test_a_waiver_is_for_one_rule_one_upstream_and_a_time(given: Waiver, waived: bool) -> None:
+def test_a_waiver_is_for_what_was_found_by_one_rule_at_one_upstream_and_for_a_time(
+    given: Waiver, waived: bool
+) -> None:
     review = judge(saml(allow_aes_cbc=True), [given])
     assert (review.findings == ()) is waived
     assert [one for one, _ in review.waived] == ([CBC] if waived else [])
@@ -376,7 +390,7 @@ def test_of_two_waivers_the_longer_one_counts() -> None:
 def test_what_stands_under_never_is_waived_by_nobody(seen: Evidence) -> None:
     finding = judge(seen).findings[0]
     assert why_never(finding) is not None
-    given = waiver(rule=finding.rule, subject=finding.subject)
+    given = waiver(rule=finding.rule, subject=finding.subject, checks=(finding.check,))
     assert judge(seen, [given]).waived == ()
 
 

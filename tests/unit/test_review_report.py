@@ -27,7 +27,14 @@ SEEN = replace(
     operators_path=None,
 )
 WAIVER = Waiver(
-    "w1", "SP-08", "entra", ("anna", "adam"), HOSTILE, NOW - timedelta(days=1), NOW + timedelta(1)
+    id="w1",
+    rule="SP-08",
+    subject="entra",
+    checks=("sp_08_encryption",),
+    people=("anna", "adam"),
+    reason=HOSTILE,
+    given_at=NOW - timedelta(days=1),
+    ends_at=NOW + timedelta(days=1),
 )
 SIGNED = Signed("s1", HOSTILE, NOW, Policy({"a": HOSTILE, "c": "same"}), 0)
 ASSURANCE = AssurancePolicy(

@@ -108,12 +108,12 @@ def waive(
     settings = settings_of(config)
     ends_at = _end_of(until)
     with opened_store(settings) as store:
-        _demand_waivable(report_in(settings, store), rule, upstream)
+        checks = _waivable(report_in(settings, store), rule, upstream)
         wish = Wish(Act.WAIVER, f"{rule} {upstream or '-'} {until}", reason)
         means = Means(as_name, override, password_from)
 
         def keep(connection: Connection, approved: Approved) -> None:
-            _keep(connection, settings.proxy.host, wish.target, reason, approved)
+            _keep(connection, settings.proxy.host, wish.target, checks, reason, approved)
 
         outcome = request(settings, store, wish, means, effect=keep)
         if isinstance(outcome, Waiting):
@@ -134,8 +134,8 @@ def agree(
     def keep(connection: Connection, made: Proposal, approved: Approved) -> None:
         rule, upstream, until = made.target.split(" ")
         _end_of(until)
-        _demand_waivable(report, rule, "" if upstream == "-" else upstream)
-        _keep(connection, settings.proxy.host, made.target, made.reason, approved)
+        checks = _waivable(report, rule, "" if upstream == "-" else upstream)
+        _keep(connection, settings.proxy.host, made.target, checks, made.reason, approved)
 
     with opened_store(settings) as store:
         report = report_in(settings, store)
@@ -157,8 +157,10 @@ def _end_of(until: str) -> datetime:
     return ends_at
 
 
-def _demand_waivable(report: Report, rule: str, upstream: str) -> None:
-    """Raises `ApprovalRefused` unless there is such a finding, and people may waive it."""
+def _waivable(report: Report, rule: str, upstream: str) -> tuple[str, ...]:
+    """The checks whose findings are meant: those that are open now, and no later ones. Raises
+    `ApprovalRefused` unless there is such a finding, and people may waive it.
+    """
     found = [one for one in report.review.findings if (one.rule, one.subject) == (rule, upstream)]
     if not found:
         about = f" about {upstream}" if upstream else ""
@@ -166,14 +168,23 @@ def _demand_waivable(report: Report, rule: str, upstream: str) -> None:
     for one in found:
         if (never := why_never(one)) is not None:
             raise ApprovalRefused(never)
+    return tuple(sorted({one.check for one in found}))
 
 
-def _keep(connection: Connection, host: str, target: str, reason: str, approved: Approved) -> None:
+def _keep(
+    connection: Connection,
+    host: str,
+    target: str,
+    checks: tuple[str, ...],
+    reason: str,
+    approved: Approved,
+) -> None:
     """The waiver and its audit row, in the transaction that grants it."""
     rule, upstream, until = target.split(" ")
     now = clock()
     subject = "" if upstream == "-" else upstream
-    waiver = Waiver(new_id(), rule, subject, approved.people, reason, now, _end_of(until))
+    waiver = Waiver(new_id(), rule, subject, checks, approved.people, reason, now, _end_of(until))
     reviews.keep_waiver(connection, waiver)
     facts = {"rule": rule, "upstream": subject, "until": until, "reason": reason}
+    facts["checks"] = " ".join(checks)
     AuditLog(host).append(connection, Event("review_waived", approved.actor, now, facts=facts))

@@ -40,9 +40,12 @@ class About(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as a rule demands. `subject` is an upstream's name, or empty."""
+    """One thing that is not as a rule demands. `subject` is an upstream's name, or empty; `check`
+    the function of the rule that found it.
+    """
 
     rule: str
+    check: str
     severity: Severity
     about: About
     subject: str
@@ -97,6 +100,7 @@ class Rule:
         return tuple(
             Finding(
                 rule=self.id,
+                check=self.name,
                 severity=self.severity,
                 about=self.about,
                 subject=fault.subject,

@@ -27,11 +27,14 @@ NEVER: Final = frozenset({"FO-04", "FO-12", "SP-01", "IDP-03", "LDAP-02"})
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """`people` took the finding of `rule` about `subject` on themselves until `ends_at`."""
+    """`people` took what `checks` of `rule` found about `subject` on themselves until `ends_at`.
+    What another check of the rule finds later is not theirs.
+    """
 
     id: str
     rule: str
     subject: str
+    checks: tuple[str, ...]
     people: tuple[str, ...]
     reason: str
     given_at: datetime
@@ -41,6 +44,7 @@ class Waiver:
         """Whether this finding is waived now."""
         return (
             (finding.rule, finding.subject) == (self.rule, self.subject)
+            and finding.check in self.checks
             and now < self.ends_at
             and why_never(finding) is None
         )

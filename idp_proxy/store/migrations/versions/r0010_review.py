@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(32), primary_key=True),
         sa.Column("rule", sa.String(16), nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("checks", sa.JSON, nullable=False),
         sa.Column("people", sa.JSON, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("given_at", _TIME, nullable=False),
