@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from idp_proxy.errors.base import ProxyError
 
 
@@ -49,11 +51,15 @@ class RelayStateRefused(LoginError):
 
 
 class LoginRefused(LoginError):
-    """The upstream vouches for somebody whom the rules of the proxy do not let in."""
+    """The upstream vouches for somebody whom the rules of the proxy do not let in.
+
+    `rule` is the rule of docs/security that refuses, where one does.
+    """
 
     code = "login_refused"
     public = "You cannot log in this way."
     http_status = 403
+    rule: ClassVar[str | None] = None
 
 
 class PersonUnknown(LoginRefused):
@@ -61,6 +67,7 @@ class PersonUnknown(LoginRefused):
 
     code = "person_unknown"
     public = "The replacement login service does not know your Mattermost account yet."
+    rule = "FO-09"
 
 
 class PersonUnconfirmed(LoginRefused):
@@ -68,6 +75,7 @@ class PersonUnconfirmed(LoginRefused):
 
     code = "person_unconfirmed"
     public = "Your account has not been confirmed for a long time."
+    rule = "FO-08"
 
 
 class PersonConflict(LoginRefused):
@@ -75,6 +83,7 @@ class PersonConflict(LoginRefused):
 
     code = "person_conflict"
     public = "Your account cannot be told apart from another one."
+    rule = "FO-09"
 
 
 class PersonBlocked(LoginRefused):
@@ -82,6 +91,7 @@ class PersonBlocked(LoginRefused):
 
     code = "person_blocked"
     public = "Your account is blocked."
+    rule = "FO-08"
 
 
 class PersonMismatch(LoginRefused):
@@ -89,6 +99,7 @@ class PersonMismatch(LoginRefused):
 
     code = "person_mismatch"
     public = "The replacement login service describes you differently from the usual one."
+    rule = "FO-09"
 
 
 class PersonPrivileged(LoginRefused):
@@ -96,6 +107,7 @@ class PersonPrivileged(LoginRefused):
 
     code = "person_privileged"
     public = "Administrators and guests cannot use the replacement login service."
+    rule = "FO-11"
 
 
 class AssuranceTooLow(LoginRefused):
@@ -103,6 +115,7 @@ class AssuranceTooLow(LoginRefused):
 
     code = "assurance_too_low"
     public = "You were not logged in strongly enough."
+    rule = "FO-04"
 
 
 class AuthenticationTooOld(LoginRefused):
@@ -110,6 +123,7 @@ class AuthenticationTooOld(LoginRefused):
 
     code = "authentication_too_old"
     public = "The login service let you in by an older login."
+    rule = "IDP-04"
 
 
 class PersonConverted(LoginRefused):
@@ -168,6 +182,7 @@ class EnrolmentTooWeak(LoginRefused):
 
     code = "enrolment_too_weak"
     public = "Your login was not strong enough to set up a second step."
+    rule = "FO-04"
 
 
 class EnrolmentOver(LoginError):

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from idp_proxy.errors import (
     Internal,
+    LoginRefused,
     MalformedMessage,
     NotFound,
     PersonNotInDrill,
@@ -97,7 +98,7 @@ def _note(request: Request, error: ProxyError, error_id: str) -> None:
     level(
         "refused",
         code=error.code,
-        rule=error.rule if isinstance(error, SamlError) else None,
+        rule=error.rule if isinstance(error, SamlError | LoginRefused) else None,
         detail=error.detail[:1000],
         error_id=error_id,
         method=request.method[:20],

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from idp_proxy.decision.standby_logins import (
+    AFTER,
+    BEFORE,
     NotFound,
     StandbyLogin,
     Wanted,
@@ -17,10 +19,15 @@ from idp_proxy.decision.standby_logins import (
     to_end,
 )
 from idp_proxy.mattermost import Session, User
+from idp_proxy.saml.response import BACKDATED, LIFETIME
 
 AT = datetime(2026, 12, 1, 2, tzinfo=UTC)
 NOW = AT + timedelta(hours=3)
 ANN = Wanted("e-ann", "ann@example.org", "ann")
+
+
+def test_sessions_are_looked_for_as_long_as_a_response_is_accepted() -> None:
+    assert (BACKDATED, LIFETIME + timedelta(seconds=30)) == (BEFORE, AFTER)
 
 
 def account(number: int, auth_data: str | None, **other: object) -> User:

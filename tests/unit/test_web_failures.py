@@ -82,8 +82,10 @@ def test_an_error_has_its_status_its_page_and_its_line(
     assert "secret" not in str(line)
 
 
-def test_only_saml_rules_are_called_rules() -> None:
+def test_what_a_rule_refused_names_the_rule() -> None:
     assert shown(errors.AssertionInvalid("SP-01", "why"))[1]["rule"] == "SP-01"
+    assert shown(errors.AssuranceTooLow("why"))[1]["rule"] == "FO-04"
+    assert shown(errors.PersonConverted("why"))[1]["rule"] is None
     assert shown(errors.LoginExpired("why"))[1]["rule"] is None
 
 
