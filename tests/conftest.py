@@ -4,6 +4,7 @@ Only tests that name decision/ or saml/ are traced for the coverage that those t
 
 from __future__ import annotations
 
+import signal
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,14 @@ settings.register_profile("no deadlines", deadline=None)
 settings.load_profile("no deadlines")
 
 _skipped: list[str] = []
+
+
+def pytest_configure() -> None:
+    """A shell that starts this in the background has Ctrl-C ignored, which would be handed on to
+    every test that presses it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @cache

@@ -172,15 +172,6 @@ def test_real_trouble_ends_it_with_1_and_the_reason(
     assert "down: takes no connection" in audited(store)[1]["ended"]
 
 
-@pytest.fixture
-def _heeded() -> Iterator[None]:
-    """Ctrl-C counts here too when the tests run in the background, where a shell has it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heeded")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_who_stops_it_gets_the_scorecard_and_the_last_row_is_written(
     program: Program, store: SqlStore, site: Site, sent: signal.Signals
