@@ -102,6 +102,10 @@ class DirectoryUpstream:
         """See `directory_login.Directory`."""
         return self._logins.prove(name, password)
 
+    def close(self) -> None:
+        """End the connections that are kept for the next person; another one may still come."""
+        self._logins.close()
+
     def subject(self, found: Found, at: datetime) -> Subject:
         """The person of an entry whose password was right at this time. Raises `AssertionInvalid`
         where the entry does not say who it is (SP-10, FO-10).

@@ -82,6 +82,13 @@ class _Host:
                 return
         talk.close()
 
+    def close(self) -> None:
+        """Nothing is kept any more."""
+        with self._lock:
+            kept, self._idle = self._idle, []
+        for one in kept:
+            one.talk.close()
+
 
 class DirectoryLogins:
     """Implements `directory_login.People` by LDAP; threads may share it."""
@@ -128,6 +135,11 @@ class DirectoryLogins:
                 self._avoid(one)
                 troubles.append(f"{one.host}: {error}")
         raise UpstreamUnavailable(f"{self._settings.name}: {'; '.join(troubles)}")
+
+    def close(self) -> None:
+        """End the connections that are kept."""
+        for one in self._hosts:
+            one.close()
 
     def _bound(
         self, one: _Host, talk: Conversation, name: str | None, password: str

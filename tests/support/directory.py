@@ -42,6 +42,7 @@ access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="cn=reader,dc=corp,dc=test" read by * none
 overlay ppolicy
 ppolicy_default "cn=policy,dc=corp,dc=test"
+ppolicy_use_lockout
 overlay retcode
 retcode-parent "ou=faults,dc=corp,dc=test"
 retcode-item "cn=busy" 0x33
