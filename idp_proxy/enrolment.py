@@ -121,6 +121,8 @@ class Enrolment:
 
         Raises `UpstreamRefused` for one that is not fresh (IDP-04).
         """
+        if not self.policy.levels:
+            return errors.EnrolmentTooWeak("no floor: nothing says what this login is worth")
         strict = replace(self.policy, enforce=Enforce.ALL)
         evidence, since = proof.subject.evidence, under_way.started_at
         found = judge(Question(strict, self.active, evidence, now, fresh_since=since))

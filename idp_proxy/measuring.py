@@ -33,7 +33,7 @@ def start(
     spool = open_spool(settings, store)
     sources = metrics.Sources(
         store=store,
-        standards=open_standards(settings, upstreams),
+        standards=open_standards(settings, upstreams, store),
         assurance=settings.assurance,
         certificates=certificates(settings),
         spooled=_none if spool is None else spool.pending,

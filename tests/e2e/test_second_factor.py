@@ -37,7 +37,7 @@ from tests.e2e.test_browser import NARROW, SCREENSHOTS, chromium
 from tests.flows import configuration
 from tests.flows.configuration import MATTERMOST_PATH, SITE, Wanted
 from tests.flows.stage import described
-from tests.flows.test_enrolment import _DIRECTORY
+from tests.flows.test_enrolment import _DIRECTORY, LEVELS, worth
 from tests.support import identity_provider as idp
 from tests.support.identity_provider import IdentityProvider, Provider
 from tests.support.keys import rsa_pair, tls_pair
@@ -135,7 +135,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     wanted = Wanted(
         public=url,
         proxy="insecure_loopback = true",
-        directory=_DIRECTORY,
+        directory=worth("mfa") + _DIRECTORY + LEVELS,
         metadata={"active": idp.metadata(provider)},
     )
     settings = configuration.write(tmp_path, wanted)

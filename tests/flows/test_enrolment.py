@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tests.flows.stage import Begun
     from tests.support.people import Person
 
+LEVELS = '[assurance]\nlevels = ["password", "mfa"]\nfloor = "mfa"\n'
 _DIRECTORY = """\
 [[upstream]]
 name = "corp"
@@ -55,6 +56,9 @@ bind_password = "file:keys/directory.password"
 base = "dc=corp"
 probe_user = "probe"
 
+[upstream.assurance.contexts]
+"https://refeds.org/profile/mfa" = "mfa"
+
 """
 LIST = "/enroll/factors"
 PASS_COOKIE = "__Host-enrolled-pass"
@@ -69,7 +73,12 @@ def see(stage: Stage, verdict: Verdict, upstream: str = "active") -> None:
 
 def wanted(folder: Path, **other: Any) -> Wanted:
     tls_pair("localhost").write(folder / "keys", "directory-ca")
-    return Wanted(directory=_DIRECTORY, **other)
+    return Wanted(directory=worth("mfa") + _DIRECTORY + LEVELS, **other)
+
+
+def worth(level: str) -> str:
+    """What a login at the active counts for; it stands behind the active's own lines."""
+    return f'\n[upstream.assurance.contexts]\n"{PASSWORD_PROTECTED_TRANSPORT}" = "{level}"\n\n'
 
 
 @pytest.fixture
@@ -309,10 +318,7 @@ def test_a_login_below_the_floor_sets_nothing_up(
     set_up: Builder, tmp_path: Path, mapped: str, refused: bool
 ) -> None:
     """Even where the active's logins are not held to it: a found password makes no factor."""
-    levels = '[assurance]\nlevels = ["password", "mfa"]\nfloor = "mfa"\n'
-    worth = f'\n[upstream.assurance.contexts]\n"{PASSWORD_PROTECTED_TRANSPORT}" = "{mapped}"\n\n'
-    chosen = wanted(tmp_path)
-    stage = set_up(replace(chosen, directory=worth + chosen.directory + levels))
+    stage = set_up(replace(wanted(tmp_path), directory=worth(mapped) + _DIRECTORY + LEVELS))
     see(stage, Verdict.UP)
     stage.log_in(ALICE)
     page = Visitor(stage, stage.client()).answer()
@@ -322,6 +328,16 @@ def test_a_login_below_the_floor_sets_nothing_up(
         assert row.facts["reason"] == "enrolment_too_weak"
     else:
         assert page.status_code == 303
+
+
+def test_where_no_floor_is_declared_nobody_knows_what_a_login_is_worth(
+    set_up: Builder, tmp_path: Path
+) -> None:
+    """What is set up by a password alone would count as strong once there is a floor."""
+    stage = set_up(replace(wanted(tmp_path), directory=_DIRECTORY.partition("[upstream.assur")[0]))
+    see(stage, Verdict.UP)
+    stage.log_in(ALICE)
+    demand_refusal(Visitor(stage, stage.client()).answer(), errors.EnrolmentTooWeak)
 
 
 def test_without_a_directory_there_is_no_such_page(set_up: Builder) -> None:
