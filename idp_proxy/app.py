@@ -152,13 +152,13 @@ def build(
     app.router.routes.append(sso.route(login, pages, style, drill_cookie, threads))
     app.router.routes.append(drill.route(joining, pages, drills, drill_cookie, threads))
     standards = open_standards(settings, upstreams)
-    factors = open_factors(settings, store, upstreams, standards, login, style, now)
+    factors = open_factors(settings, store, upstreams, standards, login, rehearsals, style, now)
     enrolments = None if factors is None else factors.enrolments
     app.router.routes.append(acs.route(login, rehearsals, enrolments, pages, style, threads))
     if factors is not None:
         app.router.routes.extend(enroll.routes(factors.enrolments, factors.desk, pages, threads))
         app.router.routes.append(
-            factor_step.route(factors.step, factors.directories, pages, factors.cookies, threads)
+            factor_step.route(factors.steps, factors.directories, pages, threads)
         )
         app.router.routes.append(
             directory_route(

@@ -12,24 +12,27 @@ from idp_proxy.enrolment import PURPOSE, Enrolment
 from idp_proxy.enrolment_pass import PURPOSE as PASS
 from idp_proxy.enrolment_pass import OpeningHours
 from idp_proxy.factor_desk import FactorDesk
-from idp_proxy.factor_step import FactorStep
+from idp_proxy.factor_step import REHEARSED, FactorStep
 from idp_proxy.factors.passkeys import RelyingParty
 from idp_proxy.factors.proving import Proving
 from idp_proxy.factors.sealing import key_ring
 from idp_proxy.password_proven import PURPOSE as STEP
 from idp_proxy.seal import KeyRing
 from idp_proxy.web.enroll import Enrolments
-from idp_proxy.web.factor_step import StepCookies
+from idp_proxy.web.factor_step import Step, StepCookies, Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from idp_proxy.config.settings import Settings
-    from idp_proxy.login import Login
+    from idp_proxy.factor_step import Logins
+    from idp_proxy.login import Issued, Login
+    from idp_proxy.rehearsal import Rehearsed
     from idp_proxy.survey import SeenStore, Standards
     from idp_proxy.transaction import CookieStyle
     from idp_proxy.upstream.configured import ConfiguredUpstream
+    from idp_proxy.web.acs import Rehearsals
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,7 @@ class SecondFactors:
 
     enrolments: Enrolments
     desk: FactorDesk
-    step: FactorStep
-    cookies: StepCookies
+    steps: Steps
     directories: frozenset[str]
 
 
@@ -49,6 +51,7 @@ def open_factors(
     upstreams: Mapping[str, ConfiguredUpstream],
     standards: Standards,
     login: Login,
+    rehearsals: Rehearsals,
     style: CookieStyle,
     now: Callable[[], datetime],
 ) -> SecondFactors | None:
@@ -84,17 +87,42 @@ def open_factors(
         now=now,
         new_id=new_id,
     )
+    steps = _steps(
+        keys, Proving(store=store, ring=ring, party=party), login, rehearsals, style, now
+    )
     return SecondFactors(
         Enrolments(enrolment, replace(style, purpose=PURPOSE)),
         desk,
-        FactorStep(
-            store=store,
-            proving=Proving(store=store, ring=ring, party=party),
-            party=party,
-            logins=login,
-            ring=KeyRing(keys, STEP),
-            now=now,
-        ),
-        StepCookies(style),
+        steps,
         frozenset(one.name for one in standbys),
+    )
+
+
+def _steps(
+    keys: Sequence[bytes],
+    proving: Proving,
+    login: Login,
+    rehearsals: Rehearsals,
+    style: CookieStyle,
+    now: Callable[[], datetime],
+) -> Steps:
+    """The second step of a login and that of a rehearsal, each by a ring and cookies of its own."""
+
+    def step(journey: Logins[Issued | Rehearsed], purpose: str, cookies: StepCookies) -> Step:
+        ring = KeyRing(keys, purpose)
+        return Step(
+            FactorStep(
+                store=proving.store,
+                proving=proving,
+                party=proving.party,
+                logins=journey,
+                ring=ring,
+                now=now,
+            ),
+            cookies,
+        )
+
+    return Steps(
+        step(login, STEP, StepCookies(style)),
+        step(rehearsals.journey, REHEARSED, StepCookies(rehearsals.style, "factor-rehearsed")),
     )

@@ -6,13 +6,16 @@
 
 Nothing is asked of the directory again, and a page that is loaded again does nothing again. What
 was wrong is counted for the person, at all hosts; the login's own time runs on.
+
+A rehearsal takes the same step and ends as a rehearsal. What a password proved in one of the two is
+sealed by another ring than in the other: neither step can be taken with it in the other's place.
 """
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from idp_proxy import errors
 from idp_proxy.audit.chain import Event
@@ -39,40 +42,22 @@ _LONGEST_KEPT: Final = 1024
 FACTOR: Final = "factor"
 
 
-class Ended(Protocol):
-    """What the browser posts to Mattermost, and what the log may say of it (`login.Issued`)."""
-
-    @property
-    def acs_url(self) -> str:
-        """Where it is posted."""
-
-    @property
-    def saml_response(self) -> str:
-        """The Response, in base64."""
-
-    @property
-    def relay_state(self) -> str | None:
-        """Mattermost's own, byte for byte."""
-
-    @property
-    def upstream(self) -> str:
-        """Who proved it."""
-
-    @property
-    def outcome(self) -> str:
-        """The log's word."""
+#: For what a rehearsal's right password is sealed; a login's is `password_proven.PURPOSE`.
+REHEARSED: Final = "factor of a rehearsal"
+#: What the journey ends in that this is a step of.
+Ended_co = TypeVar("Ended_co", covariant=True)
 
 
-class Logins(Protocol):
-    """The login that this is a step of (`login.Login`)."""
+class Logins(Protocol[Ended_co]):
+    """The journey that this is a step of (`login.Login`, `rehearsal.Rehearsal`)."""
 
     def asked_here(self, upstream: str, tid: str, cookie_of: Callable[[str], str | None]) -> object:
         """This browser's login, while it can still end. Raises `LoginError`, `ReplayDetected`."""
 
     def prove(
         self, upstream: str, tid: str, subject: Subject, cookie_of: Callable[[str], str | None]
-    ) -> Ended:
-        """End it: what is posted to Mattermost, with everything on record."""
+    ) -> Ended_co:
+        """End it, with everything on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +82,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FactorStep:
+class FactorStep(Generic[Ended_co]):
     """The journey's needs. `ring` opens what is sealed for this step; without a `party` there are
     no passkeys.
     """
@@ -105,7 +90,7 @@ class FactorStep:
     store: Store
     proving: Proving
     party: RelyingParty | None
-    logins: Logins
+    logins: Logins[Ended_co]
     ring: KeyRing
     now: Callable[[], datetime]
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
@@ -146,13 +131,13 @@ class FactorStep:
             kept=kept,
         )
 
-    def by_code(self, asked: Asked, code: str) -> Ended | Why:
+    def by_code(self, asked: Asked, code: str) -> Ended_co | Why:
         """The end of the login, or why this code does not count."""
         proven = self._proven(asked)
         person = self._person(proven)
         return self._ended(asked, proven, self.proving.code(person, code, self.now()))
 
-    def by_passkey(self, asked: Asked, kept: str, answer: str) -> Ended | Why:
+    def by_passkey(self, asked: Asked, kept: str, answer: str) -> Ended_co | Why:
         """As `by_code`, for what the browser answered to the page's challenge."""
         proven = self._proven(asked)
         person = self._person(proven)
@@ -164,7 +149,7 @@ class FactorStep:
         found = self.proving.passkey(person, answer, challenge, self.now())
         return self._ended(asked, proven, found)
 
-    def _ended(self, asked: Asked, proven: PasswordProven, found: Method | Why) -> Ended | Why:
+    def _ended(self, asked: Asked, proven: PasswordProven, found: Method | Why) -> Ended_co | Why:
         if found is Why.LOCKED:
             raise errors.SecondFactorLocked("codes of this person are locked")
         if found is Why.NONE:

@@ -28,9 +28,12 @@ from idp_proxy.cli.session import (
     tell,
 )
 from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption, who
+from idp_proxy.config import DirectorySettings
+from idp_proxy.decision.assurance import can_reach_floor, suffices
 from idp_proxy.errors import SwitchRefused
 from idp_proxy.operators.accounts import actor_of
 from idp_proxy.rehearsal import LINK_LASTS, PURPOSE, Ticket, link_of
+from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT
 from idp_proxy.seal import KeyRing
 from idp_proxy.store.base import Evidence
 
@@ -136,6 +139,12 @@ class _Errand:
             )
         if (why := upstreams[self.upstream].why_unusable(clock())) is not None:
             raise SwitchRefused(f"{self.upstream} cannot be asked: {why}")
+        policy = self.settings.assurance
+        if policy.binds(self.upstream) and not can_reach_floor(policy, self.upstream):
+            raise SwitchRefused(
+                f"FO-04: no login by {self.upstream} reaches the floor {policy.floor}: "
+                "a rehearsal would prove nothing. Map what it says in [upstream.assurance]"
+            )
 
     def _show(self, ticket: Ticket, url: str) -> None:
         """Say what to do and what will be seen; with --json the answer is not mixed with it."""
@@ -144,8 +153,20 @@ class _Errand:
             f"\n  {url}\n\n"
             f"you will see a page with one button, the login of {ticket.upstream}, and at last\n"
             f'"The login by {ticket.upstream} works". Nobody is logged in to Mattermost by it,\n'
-            "and nothing is switched.",
+            f"and nothing is switched.{self._second_step()}",
             err=self.as_json,
+        )
+
+    def _second_step(self) -> str:
+        """What it takes beyond a password at a directory, where the floor asks for more."""
+        wanted = next(one for one in self.settings.upstreams if one.name == self.upstream)
+        if not isinstance(wanted, DirectorySettings) or suffices(
+            self.settings.assurance, self.upstream, PASSWORD_PROTECTED_TRANSPORT
+        ):
+            return ""
+        return (
+            f"\n\na password alone does not suffice at {self.upstream}: you need a second step,\n"
+            f"set up at {self.settings.proxy.public_url}/enroll while the active serves"
         )
 
     def _wait(self, store: SqlStore, ticket: Ticket) -> bool:

@@ -20,8 +20,8 @@ from idp_proxy.directory_login import NotProven
 from idp_proxy.errors import LoginUnknown, NotFound, UpstreamUnavailable
 from idp_proxy.links import LinkFollowed
 from idp_proxy.password_proven import PasswordProven
-from idp_proxy.rehearsal import Rehearsed
 from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT
+from idp_proxy.web.endings import ended
 from idp_proxy.web.intake import came_by, our_fields
 from idp_proxy.web.next_steps import Way
 from idp_proxy.web.threads import JourneyThreads
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from idp_proxy.decision.subject import Subject
     from idp_proxy.directory_login import DirectoryLogin
     from idp_proxy.login import Issued, Login
+    from idp_proxy.rehearsal import Rehearsed
     from idp_proxy.transaction import CookieStyle
     from idp_proxy.web.acs import Rehearsals
     from idp_proxy.web.pages import Pages
@@ -51,18 +52,23 @@ _AT_ONCE: Final = 16
 _MOST_WAITING: Final = 64
 
 
-class Steps(Protocol):
+class Step(Protocol):
     """The second step behind a right password."""
 
-    def begin(self, proven: PasswordProven) -> str:
-        """What the browser may take it with. Raises `SecondFactorMissing` and its kin."""
+    def begin(self, proven: PasswordProven) -> Response:
+        """On to its page. Raises `SecondFactorMissing` and its kin."""
 
 
-class StepCookies(Protocol):
-    """How it is given that."""
+class Steps(Protocol):
+    """That of a login, and that of a rehearsal."""
 
-    def on_to_the_step(self, upstream: str, tid: str, sealed: str) -> Response:
-        """On to the page of the second step."""
+    @property
+    def login(self) -> Step:
+        """It ends at Mattermost."""
+
+    @property
+    def rehearsal(self) -> Step:
+        """It ends on a page of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +79,7 @@ class DirectoryPages:
     login: Login
     rehearsals: Rehearsals
     policy: AssurancePolicy
-    step: Steps
-    step_cookies: StepCookies
+    steps: Steps
     pages: Pages
     style: CookieStyle
     address: str
@@ -143,7 +148,7 @@ class _Counter:
     async def _shown(self, request: Request, visit: _Visit) -> Response:
         asked = await self._threads.run(self._asked, visit)
         if asked is not None:
-            return self._posted(request, visit, asked)
+            return ended(request, asked, visit.tid, self._wanted.pages)
         return self._wanted.pages.page(
             "directory_login.html",
             choose_language(request.headers.get("accept-language", "")),
@@ -181,42 +186,28 @@ class _Counter:
             return _again(visit)
         if isinstance(found, Response):
             return found
-        return self._posted(request, visit, found)
+        return ended(request, found, visit.tid, self._wanted.pages)
 
     def _journey(
         self, visit: _Visit, fields: Mapping[str, str], source: str | None
     ) -> NotProven | Issued | Rehearsed | Response:
         """In a thread: the try, and what a right password leads to."""
         wanted = self._wanted
-        if (ended := self._asked(visit)) is not None:
-            return ended
+        if (end := self._asked(visit)) is not None:
+            return end
         attempt = wanted.directories[visit.upstream].attempt
         proven = attempt(fields.get("username", ""), fields.get("password", ""), source)
         if isinstance(proven, NotProven):
             return proven
-        if visit.rehearsal:
-            journey = wanted.rehearsals.journey
-            return journey.prove(visit.upstream, visit.tid, proven, visit.cookie_of)
-        if suffices(wanted.policy, visit.upstream, PASSWORD_PROTECTED_TRANSPORT):
-            return wanted.login.prove(visit.upstream, visit.tid, proven, visit.cookie_of)
-        return self._second_step(visit, proven)
+        if not suffices(wanted.policy, visit.upstream, PASSWORD_PROTECTED_TRANSPORT):
+            return self._second_step(visit, proven)
+        journey = wanted.rehearsals.journey if visit.rehearsal else wanted.login
+        return journey.prove(visit.upstream, visit.tid, proven, visit.cookie_of)
 
     def _second_step(self, visit: _Visit, subject: Subject) -> Response:
-        at = subject.evidence.authn_instant
-        sealed = self._wanted.step.begin(PasswordProven(visit.tid, visit.upstream, subject, at))
-        return self._wanted.step_cookies.on_to_the_step(visit.upstream, visit.tid, sealed)
-
-    def _posted(self, request: Request, visit: _Visit, ended: Issued | Rehearsed) -> Response:
-        language = choose_language(request.headers.get("accept-language", ""))
-        pages, tid = self._wanted.pages, visit.tid[:8]
-        if isinstance(ended, Rehearsed):
-            _log.info(ended.kind.value, upstream=ended.upstream, tid=tid)
-            return pages.rehearsed(ended, language)
-        _log.info(ended.outcome, upstream=ended.upstream, tid=tid)
-        fields = {"SAMLResponse": ended.saml_response}
-        if ended.relay_state is not None:
-            fields["RelayState"] = ended.relay_state
-        return pages.auto_post(ended.acs_url, fields, "sp", language)
+        at, steps = subject.evidence.authn_instant, self._wanted.steps
+        step = steps.rehearsal if visit.rehearsal else steps.login
+        return step.begin(PasswordProven(visit.tid, visit.upstream, subject, at))
 
 
 async def _padded(answer: Awaitable[Response]) -> Response:

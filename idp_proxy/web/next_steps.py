@@ -16,6 +16,7 @@ from idp_proxy.errors import (
     ReplayDetected,
     RosterUnavailable,
     SecondFactorLocked,
+    SecondFactorMissing,
     UnknownServiceProvider,
     UnsupportedSignature,
     WrongAcs,
@@ -67,11 +68,17 @@ _NEXT_STEPS: Final[Mapping[type[ProxyError], NextStep]] = {
     EnrolmentOver: NextStep.ENROL_AGAIN,
     SecondFactorLocked: NextStep.START_AGAIN,
 }
+# Whoever rehearses can do at once what others can do only after the outage.
+_BY_LINK: Final[Mapping[type[ProxyError], NextStep]] = {
+    SecondFactorMissing: NextStep.ENROL_AGAIN,
+}
 _AT_MATTERMOST: Final = {NextStep.START_AGAIN, NextStep.OPEN_MATTERMOST}
 _ELSEWHERE: Final = {Way.LINK: NextStep.LINK_AGAIN, Way.ENROLMENT: NextStep.ENROL_AGAIN}
 
 
 def next_step(kind: type[ProxyError], came: Way = Way.MATTERMOST) -> NextStep:
     """What a person may do after an error of class `kind`, who `came` that way."""
+    if came is Way.LINK and kind in _BY_LINK:
+        return _BY_LINK[kind]
     step = next(_NEXT_STEPS[cls] for cls in kind.__mro__ if cls in _NEXT_STEPS)
     return _ELSEWHERE.get(came, step) if step in _AT_MATTERMOST else step

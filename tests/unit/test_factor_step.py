@@ -37,7 +37,8 @@ from idp_proxy.transaction import (
     seal,
 )
 from idp_proxy.web import failures
-from idp_proxy.web.factor_step import StepCookies, route
+from idp_proxy.web.factor_step import Step as WebStep
+from idp_proxy.web.factor_step import StepCookies, Steps, route
 from idp_proxy.web.pages import Pages
 from idp_proxy.web.threads import JourneyThreads
 from tests.flows.wire import Wire
@@ -365,7 +366,8 @@ WHERE = f"/upstream/corp/factor?login={TID}"
 @pytest.fixture
 def client(step: Step) -> Iterator[httpx.Client]:
     app = FastAPI()
-    app.router.routes.append(route(step.journey, {"corp"}, PAGES, COOKIES, JourneyThreads()))
+    here = WebStep(step.journey, COOKIES)
+    app.router.routes.append(route(Steps(here, here), {"corp"}, PAGES, JourneyThreads()))
     failures.install(app, PAGES, lambda: "i" * 22, "x=")
     wire = Wire({"sso.example.org": app})
     with httpx.Client(transport=wire, base_url=SITE) as browser:

@@ -15,11 +15,14 @@ from idp_proxy.cli.session import actor
 from idp_proxy.config import load
 from idp_proxy.links import read
 from idp_proxy.rehearsal import PURPOSE, Ticket, link_of
+from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT, REFEDS_MFA
 from idp_proxy.seal import KeyRing
 from idp_proxy.store.base import Evidence
-from tests.support.keys import rsa_pair
+from tests.support.keys import rsa_pair, tls_pair
 from tests.support.upstream_metadata import upstream_metadata
 from tests.unit.at_the_terminal import Program
+from tests.unit.config_folder import private_file
+from tests.unit.test_config_directory import DIRECTORY, PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -179,6 +182,41 @@ def test_what_cannot_be_asked_is_refused_before_a_link_is_made(program: Program)
     program("rehearse", "entra", "--no-wait")
     assert program.code == 1
     assert "entra cannot be asked" in program.err
+    assert "/rehearse/" not in program.out
+
+
+def at_a_directory(program: Program, mapped: str) -> None:
+    """From now on a directory stands by under a floor, with this said of what it proves."""
+    folder = program.folder
+    private_file(folder.path / "keys/corp.password", b"a word\n")
+    (folder.path / "keys/corp-ca.crt").write_bytes(tls_pair("ca").certificate_pem)
+    contexts = f"\n[upstream.assurance.contexts]\n{mapped}\n" if mapped else ""
+    folder.set('levels = ["password"]', 'levels = ["password", "mfa"]')
+    folder.set('floor = "password"', 'floor = "mfa"')
+    folder.set(PLACE, DIRECTORY + contexts + PLACE)
+    program.write()
+
+
+@pytest.mark.parametrize(
+    ("context", "second_step"), [(REFEDS_MFA, True), (PASSWORD_PROTECTED_TRANSPORT, False)]
+)
+def test_where_a_password_does_not_suffice_the_command_says_what_else_it_takes(
+    program: Program, context: str, second_step: bool
+) -> None:
+    at_a_directory(program, f'"{context}" = "mfa"')
+    program("rehearse", "corp", "--no-wait")
+    assert program.code == 3, program.err
+    assert ("set up at https://sso.example.org/enroll" in program.out) is second_step
+    program("rehearse", "okta", "--no-wait")
+    assert "/enroll" not in program.out
+
+
+def test_where_nothing_reaches_the_floor_no_link_is_made(program: Program) -> None:
+    at_a_directory(program, "")
+    program("rehearse", "corp", "--no-wait")
+    assert program.code == 1
+    assert "FO-04: no login by corp reaches the floor mfa" in program.err
+    assert "[upstream.assurance]" in program.err
     assert "/rehearse/" not in program.out
 
 
