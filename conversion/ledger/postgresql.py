@@ -106,15 +106,25 @@ def has_ledger(connection: Connection) -> bool:
 
 def tls_problem(url: URL) -> str:
     """Why this connection could be read or answered by somebody else; empty where it could not."""
-    host = url.host or ""
-    if not host or host.startswith("/") or _is_loopback(host):
+    if is_on_this_host(url) or url.query.get("sslmode") == "verify-full":
         return ""
-    if url.query.get("sslmode") != "verify-full":
-        return (
-            f"{host} is another machine: add ?sslmode=verify-full&sslrootcert=FILE, so that nobody"
-            " else can answer as this database"
-        )
-    return ""
+    return (
+        f"{url.host or 'the host'} is another machine: add ?sslmode=verify-full&sslrootcert=FILE,"
+        " so that nobody else can answer as this database"
+    )
+
+
+def is_on_this_host(url: URL) -> bool:
+    """Whether it is reached without a network: by a socket, or by an address of loopback.
+
+    Drivers take hosts from the query too, and then these count.
+    """
+    named = [url.host or ""]
+    for name in ("host", "hostaddr", "service"):
+        value = url.query.get(name, ())
+        named += [value] if isinstance(value, str) else value
+    hosts = [host for several in named for host in several.split(",")]
+    return all(not host or host.startswith("/") or _is_loopback(host) for host in hosts)
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,7 +5,8 @@
 set -eu
 
 packages="${*:-simplesamlphp php8.2-cli php8.2-xml php8.2-mbstring nginx-light apache2
-libapache2-mod-auth-mellon libapache2-mod-shib chromium postgresql slapd}"
+libapache2-mod-auth-mellon libapache2-mod-shib chromium postgresql slapd
+mariadb-server-core}"
 
 # Prints the names of the packages that are not installed, one a line.
 missing() {

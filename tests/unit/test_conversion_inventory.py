@@ -306,6 +306,13 @@ def test_the_users_table_gives_bindings_by_id(tmp_path: Path) -> None:
         ("mysql+nodriver://u:secretword@h/d", "no driver"),
         ("oracle+oracledb://u:secretword@h/d", "none of|no driver"),
         ("sqlite://", "no such table"),
+        ("postgresql://u:secretword@db.corp.test/mm", "another machine: add .sslmode=verify-full"),
+        ("postgresql:///mm?host=db.corp.test&password=secretword", "another machine"),
+        ("mysql://u:secretword@db.corp.test/mm", "another machine: use mysql.pymysql"),
+        (
+            "mariadb://u:secretword@db.corp.test/mm?ssl_ca=/ca&ssl_check_hostname=false",
+            "another machine: use mysql.pymysql",
+        ),
     ],
 )
 def test_a_database_that_cannot_be_used_is_told_without_its_password(url: str, told: str) -> None:
