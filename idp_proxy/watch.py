@@ -217,16 +217,23 @@ class Watch:
             await asyncio.sleep(min(self.tick.total_seconds(), 1.0))
 
     async def _run_canary(self, login: CanaryLogin) -> None:
-        """Log in if it is this host's turn, and tell the fleet how it went."""
+        """Log in if it is this host's turn, and tell the fleet how it went.
+
+        A host that cannot see the upstream's network leaves its canary to the others. What broke as
+        it was cut off is no word about the upstream, and would outlive the cut.
+        """
         last = self._last
-        if last is None or not self._may_run(self._known(login, last.canaries), last):
+        if last is None or self._is_cut_off(login):
+            return
+        if not self._may_run(self._known(login, last.canaries), last):
             return
         canary = await self._in_thread(partial(self._lease, login, last))
         if canary is None:
             return
         seen = await self._logged_in(login)
-        now = self.clock.now()
-        track = follow(canary.track, seen.outcome, seen.reason, self.canaries.thresholds, now)
+        track, now = canary.track, self.clock.now()
+        if seen.outcome is not Outcome.BROKEN or not self._is_cut_off(login):
+            track = follow(track, seen.outcome, seen.reason, self.canaries.thresholds, now)
         done = replace(canary, track=track, host=self.host, lease_host=None, lease_until=None)
         if not await self._in_thread(lambda: self.store.save_canary(done)):
             _log.warning("canary_too_late", upstream=login.upstream, canary=login.name)
@@ -277,13 +284,23 @@ class Watch:
         found = (one for one in canaries if (one.upstream, one.name) == key)
         return next(found, Canary(*key))
 
+    def _is_cut_off(self, login: CanaryLogin) -> bool:
+        """Whether this host has no way to see the upstream now (ISOLATED)."""
+        return login.upstream in self.observer.report(self.host).isolated
+
     def _may_run(self, canary: Canary, last: Survey) -> bool:
-        """Whether it is due, and this host's to run."""
-        serves = last.state.serving == canary.upstream
+        """Whether it is due, and this host's to run. Hosts that are cut off do not count: nobody
+        waits for them to look.
+        """
+        serves, heard = last.state.serving == canary.upstream, last.situation.fleet.seen
         return may_run(
             canary,
             self.host,
-            last.situation.fleet.seen,
+            [
+                one.host
+                for one in last.reports
+                if one.host in heard and canary.upstream not in one.isolated
+            ],
             self.clock.now(),
             interval=self.canaries.serving if serves else self.canaries.standby,
             retry=self.canaries.retry,
