@@ -32,6 +32,7 @@ from idp_proxy.factors.renewal import renew
 from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
 from idp_proxy.operators import proposals
 from idp_proxy.reviewing.standing import change_of, stops_start
+from idp_proxy.store import reviews
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +56,7 @@ _WORKER_ANSWERS_S: Final = 60
 #: How long the telling of a double use may take before the next merge.
 _TELLING_S: Final = 30.0
 #: The matter of a policy that is not the one that was signed.
-_CHANGED: Final = "review:policy"
+_CHANGED: Final = "review:policy:"
 
 
 def serve(settings: Settings) -> None:
@@ -119,6 +120,7 @@ def _jobs(
     ]
     if len(settings.proxy.state_keys) > 1:
         jobs.append(upkeep.Job("factors", 86400, partial(_renew_factors, settings, store)))
+        jobs.append(upkeep.Job("marks", 86400, partial(_renew_marks, settings, store)))
     jobs.append(upkeep.Job("review", 300, partial(_tell_of_change, settings, upstreams, store)))
     jobs += [
         upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream.feed))
@@ -190,17 +192,27 @@ def _renew_factors(settings: Settings, store: SqlStore) -> str | None:
     return f"{renewed} second factors sealed by the first state key, {lost} that no key opens"
 
 
+def _renew_marks(settings: Settings, store: SqlStore) -> str | None:
+    """As with the factors: what people signed outlives the key that vouches for it."""
+    with store.writing() as connection:
+        renewed = reviews.renew(connection, settings.proxy.state_keys)
+    return f"{renewed} signatures and waivers marked by the first state key" if renewed else None
+
+
 def _tell_of_change(
     settings: Settings, upstreams: Mapping[str, ConfiguredUpstream], store: SqlStore
 ) -> str | None:
-    """Somebody signed a policy, and another one runs: everybody hears of it until it is signed."""
-    why = change_of(settings, upstreams, store, utc_now())
+    """Somebody signed a policy, and another one runs here: people hear of it until it is signed.
+    Each host speaks for itself: another one's files may be as they were signed.
+    """
+    host = settings.proxy.host
+    why, matter = change_of(settings, upstreams, store, utc_now()), f"{_CHANGED}{host}"
     notifier = lookout.open_notifier(settings, store)
     if why is None:
-        notifier.resolve(_CHANGED)
+        notifier.resolve(matter)
     else:
-        facts: dict[str, Fact] = {"rule": "review", "what": why}
-        notifier.raise_(Notice(Kind.FINDING, _CHANGED, facts, "idp-proxy review"))
+        facts: dict[str, Fact] = {"rule": "review", "what": f"on {host}: {why}"}
+        notifier.raise_(Notice(Kind.FINDING, matter, facts, "idp-proxy review"))
     notifier.close(_TELLING_S)
     return why
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from idp_proxy.decision.dissent import as_dissenter
 from idp_proxy.decision.eligibility import Candidate, Situation, why_ineligible
 from idp_proxy.decision.failover import decide
-from idp_proxy.decision.fleet import judge_fleet
+from idp_proxy.decision.fleet import barred_elsewhere, judge_fleet
 from idp_proxy.decision.health import Canary
 from idp_proxy.decision.membership import discords, why_outvoted
 from idp_proxy.store.base import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
     from typing import Protocol
 
@@ -88,7 +88,8 @@ def survey(store: WatchedStore, state: SwitchState, standards: Standards, now: d
     names = tuple(usable)
     fleet = judge_fleet(names, reports, canaries, standards.fresh, now)
     heard = [one for one in reports if one.host in fleet.seen]
-    situation = Situation(fleet, _candidates(store, usable, standards), standards.limits, now)
+    findings = _findings(standards, heard)
+    situation = Situation(fleet, _candidates(store, usable, findings), standards.limits, now)
     decision = as_dissenter(decide(state, situation), why_outvoted(standards.host, heard))
     found = discords(reports, standards.fresh, now)
     return Survey(now, state, situation, decision, reports, canaries, found)
@@ -106,11 +107,21 @@ def _configured_canaries(store: Sighted, standards: Standards) -> tuple[Canary, 
     return tuple(known.get(key, Canary(*key)) for key in sorted(standards.canaries))
 
 
+def _findings(standards: Standards, heard: Iterable[HostReport]) -> dict[str, tuple[str, ...]]:
+    """What bars each upstream: here, and at the hosts that were heard."""
+    found = dict(standards.findings())
+    for name, reasons in barred_elsewhere(heard, standards.host).items():
+        found[name] = (*found.get(name, ()), *reasons)
+    return found
+
+
 def _candidates(
-    store: WatchedStore, usable: Mapping[str, str | None], standards: Standards
+    store: WatchedStore,
+    usable: Mapping[str, str | None],
+    findings: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Candidate]:
     logins, rehearsals = store.proofs(), store.evidence(Evidence.REHEARSAL)
-    tests, findings = store.evidence(Evidence.FAILBACK_TEST), standards.findings()
+    tests = store.evidence(Evidence.FAILBACK_TEST)
     return {
         name: Candidate(
             why_unusable=why,

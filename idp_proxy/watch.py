@@ -162,7 +162,13 @@ class Watch:
     def turn(self) -> Turn:
         """Publish, read the fleet's reports, decide, act."""
         try:
-            self.store.publish(replace(self.observer.report(self.host), member=self.member))
+            self.store.publish(
+                replace(
+                    self.observer.report(self.host),
+                    member=self.member,
+                    barred=self.standards.findings(),
+                )
+            )
             now = self.store.clock()
             jumped, skew = self.clock.take(now), self.clock.skew(now)
             seen = survey(self.store, self.current(), self.standards, now)

@@ -25,7 +25,8 @@ class HostReport:
     """What a host publishes at every turn. `at` is the store's clock when it was written.
 
     `isolated` has the upstreams it cannot see, with the reason; `reference_answers` says whether
-    any neutral reference answered it of late; `member` what the host is made of.
+    any neutral reference answered it of late; `member` what the host is made of; `barred` what its
+    own files have against an upstream, in the eyes of the review.
     """
 
     host: str
@@ -34,6 +35,7 @@ class HostReport:
     isolated: Mapping[str, str] = field(default_factory=dict)
     reference_answers: bool = False
     member: Membership = field(default_factory=Membership)
+    barred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,17 @@ class Fleet:
     def few(self) -> bool:
         """Fewer than half of the registered hosts are fresh: they may be the part cut off."""
         return 2 * len(self.seen) < self.registered
+
+
+def barred_elsewhere(reports: Iterable[HostReport], host: str) -> Mapping[str, tuple[str, ...]]:
+    """By upstream, what the other hosts have against it: whoever switches there takes them along,
+    and their files may differ from this host's.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for one in reports:
+        for name, reasons in one.barred.items() if one.host != host else ():
+            found[name] = (*found.get(name, ()), *(f"on {one.host}: {why}" for why in reasons))
+    return found
 
 
 #: A report from the future by more than this is of another clock, and counts for nothing.

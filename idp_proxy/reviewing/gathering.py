@@ -36,10 +36,10 @@ from idp_proxy.decision.review import (
 )
 from idp_proxy.errors import UpstreamUnavailable
 from idp_proxy.operators import accounts
-from idp_proxy.store import base
+from idp_proxy.store import base, reviews
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -98,7 +98,7 @@ def gather(
             privileged=len(settings.roster.policy.privileged),
         ),
         operators_path=settings.operators_path,
-        store=None if store is None else _store(store),
+        store=None if store is None else _store(store, settings.proxy.state_keys, now),
         server=server,
         live=live,
     )
@@ -287,9 +287,10 @@ def _passed(store: SqlStore) -> dict[str, datetime]:
     return found
 
 
-def _store(store: SqlStore) -> StoreSeen:
+def _store(store: SqlStore, keys: Sequence[bytes], now: datetime) -> StoreSeen:
     with store.reading() as connection:
+        altered = reviews.altered(connection, now, keys)
         operators = len(accounts.everyone(connection))
         approvers = accounts.approvers_enabled(connection)
     imports = {run.source: run.completed_at for run in store.import_runs()}
-    return StoreSeen(imports, operators, approvers)
+    return StoreSeen(imports, operators, approvers, altered)

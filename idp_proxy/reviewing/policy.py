@@ -23,8 +23,7 @@ from cryptography.x509 import Certificate
 
 from idp_proxy.config import MetadataFile, SamlSettings
 from idp_proxy.config.settings import KeyPair
-from idp_proxy.decision.review import Policy
-from idp_proxy.decision.review.policy import UPSTREAM
+from idp_proxy.decision.review.policy import ORDER, UPSTREAM, lasting
 from idp_proxy.reviewing.gathering import metadata_of
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from idp_proxy.config import Settings
+    from idp_proxy.decision.review import Policy
     from idp_proxy.upstream.configured import ConfiguredUpstream
 
 #: What is this host's alone, or no policy.
@@ -39,6 +39,7 @@ _LEFT_OUT: Final = frozenset(
     {
         "path",
         "warnings",
+        "metrics",
         "store",
         "proxy.host",
         "proxy.listen",
@@ -48,13 +49,15 @@ _LEFT_OUT: Final = frozenset(
         "proxy.outbound",
     }
 )
+#: In front of what each upstream's words are worth, by its name.
+_BY_UPSTREAM: Final = "assurance.upstreams."
 
 
 def policy_of(
     settings: Settings, upstreams: Mapping[str, ConfiguredUpstream], now: datetime
 ) -> Policy:
     """Every field by its path."""
-    found = {"upstreams": ", ".join(one.name for one in settings.upstreams)}
+    found = {ORDER: ", ".join(one.name for one in settings.upstreams)}
     for field in fields(settings):
         if field.name in _LEFT_OUT:
             continue
@@ -64,7 +67,15 @@ def policy_of(
                 found.update(_believed(f"{UPSTREAM}{one.name}", one, upstreams[one.name], now))
             continue
         found.update(_flat(field.name, getattr(settings, field.name)))
-    return Policy(found)
+    return lasting({_at_its_upstream(path): value for path, value in found.items()})
+
+
+def _at_its_upstream(path: str) -> str:
+    """What is configured as one map of all upstreams, where the one that it is about stands."""
+    if not path.startswith(_BY_UPSTREAM):
+        return path
+    name, _, rest = path.removeprefix(_BY_UPSTREAM).partition(".")
+    return f"{UPSTREAM}{name}.assurance.{rest}"
 
 
 def _believed(
@@ -87,17 +98,24 @@ def _flat(at: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, KeyPair):
         yield f"{at}.certificate", _digest(value.certificate)
     elif is_dataclass(value):
-        for field in fields(value):
-            under, inner = f"{at}.{field.name}", getattr(value, field.name)
-            if field.repr:
-                yield from _flat(under, inner)
-            elif (told := _of_what_is_kept(inner)) is not None:
-                yield under, told
+        yield from _of_fields(at, value)
     elif isinstance(value, Mapping):
         for key in sorted(value, key=str):
             yield from _flat(f"{at}.{_word(key)}", value[key])
+    elif isinstance(value, tuple) and any(map(is_dataclass, value)):
+        for number, one in enumerate(value):
+            yield from _flat(f"{at}.{getattr(one, 'name', number)}", one)
     else:
         yield at, _word(value)
+
+
+def _of_fields(at: str, value: Any) -> Iterator[tuple[str, str]]:
+    for field in fields(value):
+        under, inner = f"{at}.{field.name}", getattr(value, field.name)
+        if field.repr:
+            yield from _flat(under, inner)
+        elif (told := _of_what_is_kept(inner)) is not None:
+            yield under, told
 
 
 def _of_what_is_kept(value: Any) -> str | None:
@@ -114,7 +132,7 @@ def _word(value: Any) -> str:
     if isinstance(value, enum.Enum):
         return str(value.value)
     if isinstance(value, timedelta):
-        return f"{value.total_seconds():g} s"
+        return f"{value.total_seconds():.15g} s"
     if isinstance(value, Path):
         return value.name
     if isinstance(value, frozenset | set):

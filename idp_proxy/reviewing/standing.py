@@ -43,8 +43,8 @@ class Standing:
             return self._known
         now = self.now()
         with self.store.reading() as connection:
-            signed = reviews.last_signed(connection)
-            waived = reviews.waivers(connection, now)
+            signed = reviews.last_signed(connection, self.settings.proxy.state_keys)
+            waived = reviews.waivers(connection, now, self.settings.proxy.state_keys)
         review = judge(gather(self.settings, self.upstreams, now), waived)
         self._known = bars(review, policy_of(self.settings, self.upstreams, now), signed)
         self._read_at = self.monotonic()
@@ -59,7 +59,7 @@ def change_of(
 ) -> str | None:
     """That what runs is not what was signed, in one line; None if it is. Raises `StoreError`."""
     with store.reading() as connection:
-        signed = reviews.last_signed(connection)
+        signed = reviews.last_signed(connection, settings.proxy.state_keys)
     return changed_since(signed, policy_of(settings, upstreams, now), now)
 
 

@@ -51,6 +51,7 @@ def report_record(report: HostReport) -> dict[str, Any]:
         "reference_answers": report.reference_answers,
         "preference": list(report.member.preference),
         "keys": list(report.member.keys),
+        "barred": {name: list(reasons) for name, reasons in report.barred.items()},
     }
 
 
@@ -64,6 +65,7 @@ def report_from(host: str, at: datetime, record: Mapping[str, Any]) -> HostRepor
         reference_answers=record["reference_answers"],
         # A host of an older version does not say what it is made of.
         member=Membership(tuple(record.get("preference", ())), tuple(record.get("keys", ()))),
+        barred={name: tuple(reasons) for name, reasons in record.get("barred", {}).items()},
     )
 
 

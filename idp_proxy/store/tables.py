@@ -250,6 +250,8 @@ review_signature = Table(
     # Every field by its path: what was signed can be held against what runs.
     Column("policy", JSON, nullable=False),
     Column("open_findings", Integer, nullable=False),
+    # None: kept by a release that made no marks.
+    Column("mark", LargeBinary(32), nullable=True),
 )
 
 review_waiver = Table(
@@ -263,6 +265,7 @@ review_waiver = Table(
     Column("reason", Text, nullable=False),
     Column("given_at", UtcDateTime, nullable=False),
     Column("ends_at", UtcDateTime, nullable=False),
+    Column("mark", LargeBinary(32), nullable=True),
 )
 
 password_try = Table(

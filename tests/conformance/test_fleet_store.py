@@ -67,6 +67,7 @@ def report(name: str = "proxy-1", track: Track = TRACK) -> HostReport:
         {"okta": "no reference"},
         reference_answers=True,
         member=Membership(("okta", "entra"), ("aa", "bb")),
+        barred={"entra": ("SP-08: AES-CBC", "it is not as Rita signed it")},
     )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from idp_proxy.decision.fleet import HostReport, judge_fleet
+from idp_proxy.decision.fleet import HostReport, barred_elsewhere, judge_fleet
 from idp_proxy.decision.health import Canary, Track, Verdict
 
 NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
@@ -30,6 +30,18 @@ def hosts(seen: str, isolated: str = "", at: datetime = NOW) -> list[HostReport]
         )
         for number, (sign, x) in enumerate(zip(seen, cut, strict=True))
     ]
+
+
+def test_what_another_host_has_against_an_upstream_bars_it_here_too() -> None:
+    reports = [
+        replace(one, barred={"okta": (f"why {number}",)} if number else {})
+        for number, one in enumerate(hosts("uuu"))
+    ]
+    assert barred_elsewhere(reports, "proxy-0") == {
+        "okta": ("on proxy-1: why 1", "on proxy-2: why 2")
+    }
+    assert barred_elsewhere(reports, "proxy-1") == {"okta": ("on proxy-2: why 2",)}
+    assert barred_elsewhere(reports[:1], "proxy-1") == {}
 
 
 def verdict(reports: list[HostReport], canaries: tuple[Canary, ...] = ()) -> Verdict:

@@ -196,6 +196,12 @@ TABLE: list[tuple[str, Evidence, Evidence]] = [
     ("fo_12_apart", standby(saml=SAML), directory()),
     ("fo_13_sessions_end", proxy(revokes_sessions=False), GOOD),
     ("fo_14_checkpoints", proxy(checkpoints=False), GOOD),
+    (
+        "fo_14_as_it_was_kept",
+        replace(GOOD, store=StoreSeen({"csv": NOW - DAY}, 3, 2, ("waiver 1a2b",))),
+        GOOD,
+    ),
+    ("fo_14_as_it_was_kept", replace(GOOD, store=StoreSeen({}, 0, 0, ("waiver 1a2b",))), UNSEEN),
     ("fo_14_told", proxy(channels=0), GOOD),
     ("fo_15_rehearsed", standby(proven_at=None), GOOD),
     ("fo_15_rehearsed", standby(proven_at=NOW - 2 * DAY), UNSEEN),

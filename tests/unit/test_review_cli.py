@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from idp_proxy import adapters
 from idp_proxy.cli.session import opened_store
@@ -14,6 +15,7 @@ from idp_proxy.reviewing.gathering import gather
 from idp_proxy.reviewing.policy import policy_of
 from idp_proxy.reviewing.standing import change_of
 from idp_proxy.store.schema import migrate
+from idp_proxy.store.tables import review_signature
 from tests.support.keys import rsa_pair
 from tests.support.upstream_metadata import upstream_metadata
 from tests.unit.at_the_terminal import Bench, Program
@@ -238,6 +240,29 @@ def test_what_was_signed_is_held_against_what_runs(bench: Bench) -> None:
     with opened_store(settings) as store:
         why = change_of(settings, adapters.open_upstreams(settings), store, NOW)
     assert "link_key" in str(why)
+
+
+def test_a_signature_that_was_altered_in_the_database_binds_nobody_and_is_told(
+    bench: Bench,
+) -> None:
+    """Whoever writes into the store makes another policy of what Rita signed: the one that runs."""
+    folder = bench.program.folder
+    folder.set("allow_aes_cbc = true\n", "")
+    bench.program.write()
+    bench("review", "sign", "--digest", digest(bench), "--name", "Rita")
+    folder.set('link_key = "NameID"', 'link_key = "mail"')
+    bench.program.write()
+    settings = folder.read()
+    runs = dict(policy(folder).fields)
+    with opened_store(settings) as store, store.writing() as connection:
+        connection.execute(update(review_signature).values(policy=runs))
+    assert "altered in the store" in barred(bench)[0]
+    shown = bench("review")
+    assert shown.code == 1
+    assert "FO-14" in shown.out
+    with opened_store(settings) as store:
+        why = change_of(settings, adapters.open_upstreams(settings), store, NOW)
+    assert "altered in the store" in str(why)
 
 
 def test_a_policy_with_a_blocking_finding_is_not_signed_and_a_stranger_signs_nothing(

@@ -48,8 +48,8 @@ def _report(settings: Settings, store: SqlStore | None, *, live: bool) -> Report
     waived: tuple[Waiver, ...] = ()
     if store is not None:
         with store.reading() as connection:
-            signed = reviews.last_signed(connection)
-            waived = reviews.waivers(connection, now)
+            signed = reviews.last_signed(connection, settings.proxy.state_keys)
+            waived = reviews.waivers(connection, now, settings.proxy.state_keys)
         if live:
             cadence = settings.failover.cadence
             seen_live = look_now(upstreams, cadence, store, clock, adapters.new_id)

@@ -83,7 +83,7 @@ def review(
 
 def _signed(settings: Settings, wanted: str) -> Signed:
     with opened_store(settings) as store, store.reading() as connection:
-        found = reviews.signed_as(connection, wanted)
+        found = reviews.signed_as(connection, wanted, settings.proxy.state_keys)
     if found is None:
         raise ConfigError([f"--since: nothing was signed as {wanted!r}"])
     return found

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from idp_proxy.cli.approving import Approved
+    from idp_proxy.config import Settings
     from idp_proxy.decision.approval import Person
     from idp_proxy.decision.proposal import Proposal
     from idp_proxy.reviewing.report import Report
@@ -71,7 +72,7 @@ def sign(
                 raise ApprovalRefused(
                     "a policy is signed by an operator with role security or approver (--as NAME)"
                 )
-            reviews.keep_signed(connection, signed)
+            reviews.keep_signed(connection, signed, settings.proxy.state_keys)
             AuditLog(settings.proxy.host).append(connection, event)
     typer.echo(f"signed as {signed.id} by {name}: {report.policy.digest}")
     typer.echo(shown_next("review", "--since", signed.id))
@@ -113,7 +114,7 @@ def waive(
         means = Means(as_name, override, password_from)
 
         def keep(connection: Connection, approved: Approved) -> None:
-            _keep(connection, settings.proxy.host, wish.target, checks, reason, approved)
+            _keep(connection, settings, wish.target, checks, reason, approved)
 
         outcome = request(settings, store, wish, means, effect=keep)
         if isinstance(outcome, Waiting):
@@ -135,7 +136,7 @@ def agree(
         rule, upstream, until = made.target.split(" ")
         _end_of(until)
         checks = _waivable(report, rule, "" if upstream == "-" else upstream)
-        _keep(connection, settings.proxy.host, made.target, checks, made.reason, approved)
+        _keep(connection, settings, made.target, checks, made.reason, approved)
 
     with opened_store(settings) as store:
         report = report_in(settings, store)
@@ -173,7 +174,7 @@ def _waivable(report: Report, rule: str, upstream: str) -> tuple[str, ...]:
 
 def _keep(
     connection: Connection,
-    host: str,
+    settings: Settings,
     target: str,
     checks: tuple[str, ...],
     reason: str,
@@ -184,7 +185,8 @@ def _keep(
     now = clock()
     subject = "" if upstream == "-" else upstream
     waiver = Waiver(new_id(), rule, subject, checks, approved.people, reason, now, _end_of(until))
-    reviews.keep_waiver(connection, waiver)
+    reviews.keep_waiver(connection, waiver, settings.proxy.state_keys)
     facts = {"rule": rule, "upstream": subject, "until": until, "reason": reason}
     facts["checks"] = " ".join(checks)
-    AuditLog(host).append(connection, Event("review_waived", approved.actor, now, facts=facts))
+    event = Event("review_waived", approved.actor, now, facts=facts)
+    AuditLog(settings.proxy.host).append(connection, event)

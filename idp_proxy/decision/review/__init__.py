@@ -27,7 +27,7 @@ from idp_proxy.decision.review.evidence import (
 )
 from idp_proxy.decision.review.findings import About, Finding, Rule, Severity
 from idp_proxy.decision.review.held import HELD
-from idp_proxy.decision.review.policy import Change, Policy, Signed, difference
+from idp_proxy.decision.review.policy import ORDER, Change, Policy, Signed, difference
 from idp_proxy.decision.review.waivers import Waiver, covering, end_problem, why_never
 
 if TYPE_CHECKING:
@@ -116,15 +116,26 @@ def bars(review: Review, policy: Policy, signed: Signed | None) -> Mapping[str, 
             found[one.subject] = (*found.get(one.subject, ()), f"{one.rule}: {one.evidence}")
     if signed is None:
         return found
-    for change in difference(signed.policy, policy):
-        why = f"it is not as {signed.name} signed it on {signed.at:%Y-%m-%d}: review --since"
-        if change.upstream and why not in found.get(change.upstream, ()):
-            found[change.upstream] = (*found.get(change.upstream, ()), why)
+    _, *standbys = policy.fields.get(ORDER, "").split(", ")
+    if not signed.genuine:
+        why = f"what {signed.name} signed was altered in the store: read, and sign again"
+        return {name: (*found.get(name, ()), why) for name in {*found, *standbys}}
+    changes = difference(signed.policy, policy)
+    why = (
+        f"it is not as {signed.name} signed it on {signed.at:%Y-%m-%d}: review --since {signed.id}"
+    )
+    for name in dict.fromkeys(name for one in changes for name in one.concerns(standbys)):
+        found[name] = (*found.get(name, ()), why)
     return found
 
 
 def changed_since(signed: Signed | None, policy: Policy, now: datetime) -> str | None:
     """That the running policy is not the one that was signed, in one line; None if it is."""
+    if signed is not None and not signed.genuine:
+        return (
+            f"what {signed.name} signed as {signed.id} was altered in the store, or the state key "
+            "under it is gone: read the policy, and sign it again"
+        )
     if signed is None or signed.policy.digest == policy.digest:
         return None
     paths = [change.path for change in difference(signed.policy, policy)]

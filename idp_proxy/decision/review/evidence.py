@@ -149,11 +149,14 @@ class RosterSeen:
 
 @dataclass(frozen=True, slots=True)
 class StoreSeen:
-    """What the store knows: the last complete import of each source, and who may approve."""
+    """What the store knows: the last complete import of each source, who may approve, and which
+    signatures and waivers are not as they were kept.
+    """
 
     imports: Mapping[str, datetime | None]
     operators: int
     approvers: int
+    altered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,17 @@ def fo_14_checkpoints(seen: Evidence) -> Iterator[Fault]:
         )
 
 
+def fo_14_as_it_was_kept(seen: Evidence) -> Iterator[Fault]:
+    """What people signed and waived is in the store as they left it."""
+    for what in () if seen.store is None else seen.store.altered:
+        yield Fault(
+            "",
+            f"{what} is not as it was kept: somebody wrote into the store, or the state key under "
+            "it is gone; it counts for nothing",
+            "idp-proxy verify-audit; then read the policy again, and sign or waive anew",
+        )
+
+
 def fo_14_told(seen: Evidence) -> Iterator[Fault]:
     """Somebody is told of a switch."""
     if not seen.proxy.channels:
@@ -240,6 +251,7 @@ RULES: Final = (
     Rule(Severity.CRITICAL, About.UPSTREAM, "SAML core 8.3.6; FO-12", BLOCKS, fo_12_apart),
     Rule(Severity.MEDIUM, About.POLICY, "SAML core 2.7.2; FO-13", TELLS, fo_13_sessions_end),
     Rule(Severity.MEDIUM, About.POLICY, _DESIGN, TELLS, fo_14_checkpoints),
+    Rule(Severity.HIGH, About.POLICY, _DESIGN, BLOCKS, fo_14_as_it_was_kept),
     Rule(Severity.MEDIUM, About.POLICY, _DESIGN, TELLS, fo_14_told),
     Rule(Severity.MEDIUM, About.TIME, _DESIGN, TELLS, fo_15_rehearsed),
     Rule(Severity.MEDIUM, About.POLICY, _DESIGN, TELLS, fo_15_rehearsal_age),

@@ -1,0 +1,305 @@
+"""The policy that is signed: its fields, its digest through releases, its marks, several hosts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import insert, update
+
+from idp_proxy.adapters import open_store, open_upstreams
+from idp_proxy.decision.review import (
+    Policy,
+    Review,
+    Signed,
+    Waiver,
+    bars,
+    changed_since,
+    difference,
+)
+from idp_proxy.decision.review.policy import LATER, lasting, pattern_of
+from idp_proxy.reviewing.policy import policy_of
+from idp_proxy.store import reviews
+from idp_proxy.store.schema import migrate
+from idp_proxy.store.tables import review_signature, review_waiver
+from tests.support.keys import rsa_pair
+from tests.support.upstream_metadata import upstream_metadata
+from tests.unit.config_folder import NOW, Folder, private_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from idp_proxy.store.sql import SqlStore
+
+#: Every field that release 0.1.0 knows, by its pattern. Until that release is out a new field comes
+#: in here, where it is in order of the alphabet. One that comes later comes into
+#: `decision.review.policy.LATER`, with what the proxy did before there was such a field.
+KNOWN = Path(__file__).with_name("policy_fields.txt")
+KEYS = (b"k" * 32, b"o" * 32)
+SOON = datetime(2026, 12, 1, 3, tzinfo=UTC)
+
+EVERYTHING = """
+[[upstream]]
+name = "ldap"
+kind = "ldap"
+failure_domains = ["cellar"]
+
+[upstream.directory]
+urls = ["ldaps://ldap.example.org"]
+bind_dn = "cn=proxy"
+bind_password = "file:keys/bind.pw"
+base = "dc=example"
+probe_user = "probe"
+
+[upstream.attributes]
+id = "employeeNumber"
+link_key = "employeeNumber"
+
+[[upstream.assurance.evidence]]
+attribute = "amr"
+value = "otp"
+level = "password"
+
+[[upstream.canary]]
+name = "clerk"
+kind = "bind"
+username = "canary"
+password = "file:keys/bind.pw"
+subject = "c-1"
+
+[[known_network]]
+name = "office"
+networks = ["203.0.113.0/24"]
+
+[roster]
+csv = "people.csv"
+mattermost = true
+
+[roster.ldap]
+upstream = "ldap"
+
+[roster.ldap.attributes]
+id = "employeeNumber"
+email = "mail"
+username = "uid"
+
+[failover]
+failback = "scheduled"
+windows = ["Sun 02:00-04:00"]
+
+[review.operators_path]
+way = "a modem"
+depends_on = ["mobile network"]
+tested_at = "2026-11-01"
+"""
+PARTY = """encrypt = true
+encryption_certificate = "keys/okta-sp.crt"
+converted_file = "converted"
+converted_key = "file:keys/converted.key"
+
+[service_provider.api]
+url = "https://chat.example.org"
+token = "file:keys/token"
+"""
+
+
+def policy(folder: Folder, text: str | None = None) -> Policy:
+    settings = (folder if text is None else replace(folder, text=text)).read()
+    return policy_of(settings, open_upstreams(settings), NOW)
+
+
+def everything(folder: Folder) -> Folder:
+    """Each section that there is."""
+    private_file(folder.path / "keys" / "bind.pw", b"a password")
+    private_file(folder.path / "keys" / "token", b"t" * 26)
+    private_file(folder.path / "keys" / "converted.key", bytes(range(32)))
+    (folder.path / "people.csv").touch()
+    metadata = upstream_metadata(rsa_pair("okta-idp"), entity_id="https://okta.example")
+    (folder.path / "okta.xml").write_bytes(metadata)
+    folder.set("encrypt = false\n", PARTY)
+    folder.text += EVERYTHING
+    return folder
+
+
+def test_no_field_comes_into_the_policy_that_would_change_what_was_signed(folder: Folder) -> None:
+    found = policy(everything(folder))
+    inner = (".attributes.", ".contexts.", ".metadata.sso.", ".canaries.", "known_networks.")
+    patterns = set()
+    for path in found.fields:
+        pattern = pattern_of(path)
+        for above in inner:
+            if (place := pattern.find(above)) >= 0:
+                kept = pattern[: place + len(above)]
+                rest = pattern.removeprefix(kept).partition(".")[2]
+                pattern = f"{kept}*.{rest}".removesuffix(".")
+        patterns.add(pattern)
+    known = set(KNOWN.read_text("utf-8").split())
+    new, gone = sorted(patterns - known - set(LATER)), sorted(known - patterns)
+    assert not new, f"new, see the comment at KNOWN: {' '.join(new)}"
+    assert not gone, f"whoever signed it sees a change, so take it out knowingly: {gone}"
+    assert "a password" not in json.dumps(dict(found.fields))
+
+
+@given(
+    signed=st.dictionaries(st.sampled_from("abc"), st.sampled_from("xy")),
+    later=st.dictionaries(
+        st.sampled_from(["new", "upstream.*.new", "upstream.*.sub.field"]), st.sampled_from("xy")
+    ),
+    value=st.sampled_from("xyz"),
+)
+def test_a_field_of_a_later_release_changes_the_digest_only_when_it_means_something_else(
+    signed: dict[str, str], later: dict[str, str], value: str
+) -> None:
+    before = lasting(signed, {})
+    added = {path.replace("*", "okta"): value for path in later}
+    after = lasting({**signed, **added}, later)
+    same = all(value == meant for meant in later.values())
+    assert (after.digest == before.digest) is same
+    assert (difference(before, after) == ()) is same
+    # Nor does it hide what was there before.
+    assert before.fields.items() <= after.fields.items()
+
+
+def test_a_default_that_changes_is_a_change_of_the_policy() -> None:
+    """The field came with 10 and is left out at 10; a later release makes 20 of it."""
+    later = {"upstream.*.limits.tries": "10"}
+    before = lasting({"a": "x", "upstream.okta.limits.tries": "10"}, later)
+    after = lasting({"a": "x", "upstream.okta.limits.tries": "20"}, later)
+    (change,) = difference(before, after)
+    assert (change.path, change.before, change.after) == ("upstream.okta.limits.tries", None, "20")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "barred"),
+    [
+        ('floor = "password"', 'floor = "password"\nmax_age_s = 604800', {"entra", "ldap"}),
+        ("workers = 2", "workers = 3", set()),
+        ('username = "canary"', 'username = "other"', {"ldap"}),
+        ('value = "otp"', 'value = "pwd"', {"ldap"}),
+        ('urls = ["ldaps://ldap.', 'urls = ["ldaps://dap.', {"ldap"}),
+        ('networks = ["203.0.113.0/24"]', 'networks = ["203.0.0.0/16"]', {"entra", "ldap"}),
+        ("mattermost = true", "mattermost = false", {"entra", "ldap"}),
+        (
+            "[service_provider.attributes]",
+            "[service_provider.attributes]\nx = 'first_name'",
+            {"entra", "ldap"},
+        ),
+        ("clock_skew_s = 120", "clock_skew_s = 180", {"okta"}),
+        ("help.example.org/sso", "help.example.org/other", set()),
+        ('way = "a modem"', 'way = "a pigeon"', set()),
+    ],
+)
+def test_nothing_switches_to_what_a_change_concerns(
+    folder: Folder, old: str, new: str, barred: set[str]
+) -> None:
+    signed = Signed("s1", "Rita", NOW, policy(everything(folder)), 0)
+    changed = policy(folder.set(old, new))
+    assert set(bars(Review((), ()), changed, signed)) == barred
+    assert (changed_since(signed, changed, NOW) is None) is (signed.policy == changed)
+
+
+def test_what_a_person_is_worth_at_an_upstream_stands_with_that_upstream(folder: Folder) -> None:
+    fields = policy(everything(folder)).fields
+    assert fields["upstream.ldap.assurance.evidence.0.value"] == "otp"
+    assert fields["upstream.ldap.hosts.0.encryption"] == "ldaps"
+    assert fields["upstream.ldap.canaries.clerk.subject"] == "c-1"
+
+
+@pytest.fixture
+def store(folder: Folder) -> Iterator[SqlStore]:
+    settings = folder.read()
+    migrate(settings.store.url)
+    opened = open_store(settings)
+    yield opened
+    opened.close()
+
+
+SIGNED = Signed("s1", "Rita", SOON, Policy({"upstreams": "okta, entra", "a": "x"}), 2)
+WAIVER = Waiver(
+    "w1",
+    "SP-08",
+    "entra",
+    ("sp_08_encryption",),
+    ("anna", "adam"),
+    "June",
+    SOON,
+    SOON + timedelta(9),
+)
+
+
+def keep(store: SqlStore) -> None:
+    with store.writing() as connection:
+        reviews.keep_signed(connection, SIGNED, KEYS[1:])
+        reviews.keep_waiver(connection, WAIVER, KEYS[1:])
+
+
+def test_what_was_signed_and_waived_comes_back_as_it_was(store: SqlStore) -> None:
+    keep(store)
+    with store.reading() as connection:
+        assert reviews.last_signed(connection, KEYS) == SIGNED
+        assert reviews.signed_as(connection, "s1", KEYS) == SIGNED
+        assert reviews.waivers(connection, SOON, KEYS) == (WAIVER,)
+        assert reviews.altered(connection, SOON, KEYS) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "waived"),
+    [
+        ({"name": "Mallory"}, {"ends_at": SOON + timedelta(900)}),
+        ({"policy": {"upstreams": "okta, entra", "a": "weak"}}, {"rule": "FO-15"}),
+        ({"open_findings": 0}, {"checks": ["sp_08_certificates"]}),
+        ({"at": SOON + timedelta(days=1)}, {"subject": "okta"}),
+        ({"id": "s2"}, {"people": ["mallory"]}),
+        ({"mark": b""}, {"mark": None}),
+        ({"mark": b"\0" * 32}, {"reason": "because"}),
+    ],
+)
+def test_who_can_write_the_database_signs_and_waives_nothing(
+    store: SqlStore, changes: dict[str, Any], waived: dict[str, Any]
+) -> None:
+    keep(store)
+    with store.writing() as connection:
+        connection.execute(update(review_signature).values(**changes))
+        connection.execute(update(review_waiver).values(**waived))
+    with store.reading() as connection:
+        found = reviews.last_signed(connection, KEYS)
+        assert found is not None
+        assert not found.genuine
+        assert reviews.waivers(connection, SOON, KEYS) == ()
+        assert len(reviews.altered(connection, SOON, KEYS)) == 2
+    barred = bars(Review((), ()), found.policy, found)
+    assert list(barred) == ["entra"]
+    assert "altered in the store" in barred["entra"][0]
+    assert "altered in the store" in str(changed_since(found, found.policy, NOW))
+
+
+def test_a_row_that_is_put_in_is_nobodys_and_one_table_vouches_for_no_other(
+    store: SqlStore,
+) -> None:
+    keep(store)
+    with store.writing() as connection:
+        row = {
+            "id": "w2", "rule": "SP-07", "subject": "", "checks": [], "people": ["anna", "adam"],
+            "reason": "x", "given_at": SOON, "ends_at": SOON + timedelta(9),
+        }  # fmt: skip
+        connection.execute(insert(review_waiver).values(**row, mark=b"m" * 32))
+    with store.reading() as connection:
+        assert [one.id for one in reviews.waivers(connection, SOON, KEYS)] == ["w1"]
+        assert reviews.altered(connection, SOON, KEYS) == ("waiver w2",)
+        assert reviews.altered(connection, SOON + timedelta(days=10), KEYS) == ()
+
+
+def test_an_old_state_key_may_go_once_its_marks_were_renewed(store: SqlStore) -> None:
+    keep(store)
+    with store.writing() as connection:
+        assert reviews.renew(connection, KEYS) == 2
+        assert reviews.renew(connection, KEYS) == 0
+    with store.reading() as connection:
+        assert reviews.last_signed(connection, KEYS[:1]) == SIGNED
+        assert reviews.last_signed(connection, KEYS[1:]) != SIGNED
