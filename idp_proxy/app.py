@@ -162,7 +162,7 @@ def build(
         )
         app.router.routes.append(
             directory_route(
-                settings, store, upstreams, login, rehearsals, factors, pages, style, now
+                settings, store, upstreams, login, rehearsals, factors, pages, style, now, monotonic
             )
         )
     app.router.routes.append(rehearse.route(rehearsals.journey, pages, rehearsals.style, threads))

@@ -34,6 +34,7 @@ def directory_route(
     pages: Pages,
     style: CookieStyle,
     now: Callable[[], datetime],
+    monotonic: Callable[[], float],
 ) -> Route:
     """The page of every directory, with the second step behind it."""
     # The import of its library is slow: who has no directory does not wait for it.
@@ -60,5 +61,6 @@ def directory_route(
             pages=pages,
             style=style,
             address=settings.proxy.public_url,
+            monotonic=monotonic,
         )
     )

@@ -21,6 +21,7 @@ from webauthn import (
     verify_authentication_response,
     verify_registration_response,
 )
+from webauthn.helpers import base64url_to_bytes, parse_client_data_json
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AuthenticatorSelectionCriteria,
@@ -105,14 +106,16 @@ class RelyingParty:
 
     def made(self, answer: str, challenge: bytes) -> tuple[Passkey, int]:
         """The passkey that a browser made, and its counter. Raises `NoPasskey`."""
+        credential = _read(answer)
         try:
             done = verify_registration_response(
-                credential=_read(answer),
+                credential=credential,
                 expected_challenge=challenge,
                 expected_rp_id=self.id,
                 expected_origin=self.origin,
                 require_user_verification=True,
             )
+            _demand_own_page(credential)
         except _UNFIT as error:
             raise NoPasskey(f"{type(error).__name__}: {error}") from error
         return Passkey(done.credential_id, done.credential_public_key), done.sign_count
@@ -134,9 +137,10 @@ class RelyingParty:
         Whether it counted on is for the caller, who can tell a copied passkey from a forgery: the
         library looks at the counter before the signature.
         """
+        credential = _read(answer)
         try:
             done = verify_authentication_response(
-                credential=_read(answer),
+                credential=credential,
                 expected_challenge=challenge,
                 expected_rp_id=self.id,
                 expected_origin=self.origin,
@@ -144,6 +148,7 @@ class RelyingParty:
                 credential_current_sign_count=0,
                 require_user_verification=True,
             )
+            _demand_own_page(credential)
         except _UNFIT as error:
             raise NoPasskey(f"{type(error).__name__}: {error}") from error
         return done.new_sign_count
@@ -167,6 +172,15 @@ def _read(answer: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise NoPasskey("the answer is no object")
     return found
+
+
+def _demand_own_page(credential: dict[str, Any]) -> None:
+    """Raises `NoPasskey` for what a frame in another site's page was answered: none of our pages is
+    shown in one (WebAuthn 7.1 and 7.2, `crossOrigin`), and the library leaves that to its user.
+    """
+    octets = base64url_to_bytes(credential["response"]["clientDataJSON"])
+    if parse_client_data_json(octets).cross_origin:
+        raise NoPasskey("answered in a frame of another site's page")
 
 
 def _descriptors(known: Iterable[Passkey]) -> list[PublicKeyCredentialDescriptor]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
-import math
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
@@ -24,11 +22,12 @@ from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT
 from idp_proxy.web.endings import ended
 from idp_proxy.web.intake import came_by, our_fields
 from idp_proxy.web.next_steps import Way
+from idp_proxy.web.pace import padded
 from idp_proxy.web.threads import JourneyThreads
 from idp_proxy.web.wording import choose_language
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
     from idp_proxy.web.pages import Pages
 
 _log = structlog.get_logger("idp_proxy.web")
-#: Every answer to a password takes a multiple of this: none tells how far it came.
-PADDED_TO_S: Final = 0.5
 #: Octets of the form.
 _LARGEST: Final = 8192
 #: Passwords that are tried at once by one worker, and that may wait for it. They have threads of
@@ -83,6 +80,7 @@ class DirectoryPages:
     pages: Pages
     style: CookieStyle
     address: str
+    monotonic: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +129,7 @@ class _Counter:
         fields = await our_fields(request, _LARGEST)
         if not hmac.compare_digest(fields.get("token", "").encode(), visit.token.encode()):
             raise LinkFollowed("the form is not of this browser's login")
-        return await _padded(self._tried(request, visit, fields))
+        return await padded(self._tried(request, visit, fields), self._wanted.monotonic)
 
     def _visit(self, request: Request, name: str) -> _Visit:
         """By the cookie that came; a login's comes first. Raises `LoginUnknown` without one."""
@@ -208,17 +206,6 @@ class _Counter:
         at, steps = subject.evidence.authn_instant, self._wanted.steps
         step = steps.rehearsal if visit.rehearsal else steps.login
         return step.begin(PasswordProven(visit.tid, visit.upstream, subject, at))
-
-
-async def _padded(answer: Awaitable[Response]) -> Response:
-    """The answer, or its error, at the next multiple of `PADDED_TO_S`."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    try:
-        return await answer
-    finally:
-        taken = loop.time() - began
-        await asyncio.sleep(max(1, math.ceil(taken / PADDED_TO_S)) * PADDED_TO_S - taken)
 
 
 def _cookies(held: Mapping[str, str], style: CookieStyle) -> Callable[[str], str | None]:

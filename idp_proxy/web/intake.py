@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _BODY_WITHIN_S: Final = 15
 _MOST_FIELDS: Final = 20
+#: Octets of a form of ours; the largest has the answer of a passkey.
+_OUR_FORM: Final = 65_536
 _FORM: Final = "application/x-www-form-urlencoded"
 #: What stands behind these is a secret until it was used.
 _OF_A_LINK: Final = re.compile(r"((?:rehearse|drill/join)/+).+", re.IGNORECASE | re.DOTALL)
@@ -56,7 +58,7 @@ def from_app(request: Request) -> bool:
     return "mattermost" in request.headers.get("user-agent", "").lower()
 
 
-async def demand_our_form(request: Request, most: int = MAX_FORM) -> bytes:
+async def demand_our_form(request: Request, most: int = _OUR_FORM) -> bytes:
     """What the form of our own page posted, and no other site's: a link is followed by a person.
 
     Every browser says so since 2023 (W3C Fetch Metadata); of an older one nothing is known. Raises
@@ -67,7 +69,7 @@ async def demand_our_form(request: Request, most: int = MAX_FORM) -> bytes:
     return await form_body(request, most)
 
 
-async def our_fields(request: Request, most: int = MAX_FORM) -> dict[str, str]:
+async def our_fields(request: Request, most: int = _OUR_FORM) -> dict[str, str]:
     """The fields of our own form, each once. Raises as `demand_our_form`, and `MalformedMessage`
     for a body that is no form of ours.
     """

@@ -285,6 +285,7 @@ def test_a_forged_answer_marks_no_passkey_as_copied() -> None:
         {"origin": "http://sso.example.org"},
         {"rp_id": "example.org"},
         {"type": "webauthn.create"},
+        {"crossOrigin": True},
         {"challenge": base64.urlsafe_b64encode(b"x" * 32).decode().rstrip("=")},
     ],
 )
