@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from idp_proxy.decision.second_factor import COPIED, Factor, Method, Tries
-from tests.unit.test_roster_cli import WHY, bench, known, person, settings, store
+from tests.unit.roster_bench import WHY, bench, known, person, settings, store
 
 if TYPE_CHECKING:
     from idp_proxy.store.sql import SqlStore

@@ -13,8 +13,8 @@ from idp_proxy.cli import standby_logins as command
 from idp_proxy.decision.standby_logins import StandbyLogin
 from idp_proxy.mattermost import MattermostApi
 from idp_proxy.store.standby_logins import standby_logins
+from tests.unit.roster_bench import bench, known, person, settings, store
 from tests.unit.test_mattermost_api import API, ME, SECTION, TOKEN, row
-from tests.unit.test_roster_cli import bench, known, person, settings, store
 
 if TYPE_CHECKING:
     from idp_proxy.store.sql import SqlStore

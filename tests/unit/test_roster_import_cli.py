@@ -1,4 +1,4 @@
-"""`roster ...` as a person types it: imports, what is odd, a forecast, and a word about one."""
+"""`roster import`, `confirm` and `export` as a person types them."""
 
 from __future__ import annotations
 
@@ -6,98 +6,23 @@ import json
 import re
 import stat
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from idp_proxy.adapters import open_store, open_switchboard, open_upstreams
 from idp_proxy.audit.log import rows
 from idp_proxy.cli import approving
 from idp_proxy.cli.roster import lists
-from idp_proxy.cli.roster.forecasting import _casting
-from idp_proxy.config import load
-from idp_proxy.decision.assurance import AssurancePolicy, UpstreamAssurance
-from idp_proxy.decision.roster import BY_OPERATOR, RosterRow
-from idp_proxy.decision.second_factor import Factor, Method
+from idp_proxy.decision.roster import BY_OPERATOR
 from idp_proxy.mattermost import User
-from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT, REFEDS_MFA
-from idp_proxy.upstream.saml import SamlUpstream
-from tests.unit.at_the_terminal import Bench, Program
-from tests.unit.test_config_directory import corp
+from tests.unit.roster_bench import WHY, bench, csv_of, known, person, settings, store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from idp_proxy.config import Settings
     from idp_proxy.store.sql import SqlStore
+    from tests.unit.at_the_terminal import Bench
     from tests.unit.config_folder import Folder
 
-__all__ = ["corp"]
-
-HEAD = "id,email,username,first_name"
-WHY = ("--reason", "a test")
-
-
-@pytest.fixture
-def bench(
-    folder: Folder,
-    empty_database: bytes,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Bench:
-    program = Program(folder, capsys)
-    program.write()
-    program.make_store(empty_database)
-    return Bench(program, monkeypatch)
-
-
-@pytest.fixture
-def settings(bench: Bench) -> Settings:
-    return load(bench.program.file)
-
-
-@pytest.fixture
-def store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqlStore]:
-    monkeypatch.setattr(SamlUpstream, "why_unusable", lambda *_: None)
-    opened = open_store(settings)
-    open_switchboard(opened, open_upstreams(settings)).current()
-    yield opened
-    opened.close()
-
-
-def person(bench: Bench, name: str, **other: Any) -> RosterRow:
-    said = {"id": f"e-{name}", "email": f"{name}@example.org", "username": name, "first_name": "X"}
-    usual: dict[str, Any] = {
-        "link_key": f"e-{name}",
-        "lookup_key": f"e-{name}",
-        "email": said["email"],
-        "username": name,
-        "attributes": said,
-        "source": "okta",
-        "confirmed_at": bench.now - timedelta(days=1),
-    }
-    return RosterRow(f"e-{name}", **usual | other)
-
-
-def known(store: SqlStore, *people: RosterRow) -> None:
-    with store.writing_people() as tx:
-        tx.save_people(people)
-
-
-def csv_of(folder: Folder, *names: str, head: str = HEAD) -> Path:
-    file = folder.path / "people.csv"
-    lines = [f"e-{name},{name}@example.org,{name},X" for name in names]
-    file.write_text("\n".join((head, *lines)) + "\n")
-    return file
-
-
-def outage(store: SqlStore, settings: Settings) -> None:
-    open_switchboard(store, open_upstreams(settings)).to("entra", "okta is down", "host:test")
-
-
-# --- import --------------------------------------------------------------------------------------
+__all__ = ["bench", "settings", "store"]
 
 
 def test_a_list_is_shown_first_and_then_imported(
@@ -300,179 +225,6 @@ def test_what_was_exported_is_the_same_when_it_is_imported(
     assert after["e-gone"].blocked
 
 
-# --- check and forecast --------------------------------------------------------------------------
-
-
-def test_a_check_says_what_is_odd_by_its_exit_code(
-    bench: Bench, store: SqlStore, folder: Folder
-) -> None:
-    assert "nothing is odd" in bench.program.ok("roster", "check").out
-    known(store, person(bench, "alice"), person(bench, "bob", email="ALICE@example.org"))
-    done = bench("roster", "check")
-    assert done.code == 3
-    assert "one email address" in done.out
-    file = str(csv_of(folder, "alice", "carol"))
-    done = bench("roster", "check", "--csv", file, "--json")
-    read = json.loads(done.out)
-    assert read["odd"][0]["people"] == ["e-alice", "e-bob"]
-    (one,) = read["lists"]
-    assert (one["people"], one["roster"], one["not_in_the_roster"], one["not_in_the_list"]) == (
-        2, 2, 1, 1,
-    )  # fmt: skip
-    assert one["examples"]["missing"] == ["e-bob"]
-    assert store.import_runs() == ()
-    assert "1 not in the roster" in bench("roster", "check", "--csv", file).out
-    bench.program.ok("roster", "import", "--csv", file, "--partial")
-    bench.program.ok("roster", "import", "--csv", file)
-    bench.now += timedelta(days=8)
-    done = bench("roster", "check")
-    assert done.code == 1
-    assert "FO-08: the last complete import by csv is 8 days old, allowed 7" in done.out
-
-
-def test_look_alikes_are_shown_so_that_they_can_be_told_apart(
-    bench: Bench, store: SqlStore
-) -> None:
-    known(store, person(bench, "paul"), person(bench, "p\u0430ul", email="x@example.org"))
-    done = bench("roster", "check")
-    assert done.code == 3
-    assert "'e-p\\u0430ul'" in done.out
-    assert "p\u0430ul" not in done.out
-
-
-def test_a_forecast_counts_lists_and_is_kept(bench: Bench, store: SqlStore) -> None:
-    known(
-        store,
-        person(bench, "alice"),
-        person(bench, "bob", confirmed_at=bench.now - timedelta(days=100)),
-        person(bench, "carol", blocks=frozenset({BY_OPERATOR})),
-    )
-    bench.program.ok("roster", "forecast", "--people")
-    assert "1 of 3 people would get in by entra" in bench.program.out
-    assert "person_unconfirmed  e-bob  bob" in bench.program.out
-    read = json.loads(bench("roster", "forecast", "--json").out)
-    assert read["refused"]["person_blocked"] == {
-        "count": 1, "people": [{"id": "e-carol", "username": "carol"}],
-    }  # fmt: skip
-    kept = store.forecast()
-    assert kept is not None
-    assert (kept.upstream, kept.people, kept.get_in) == ("entra", 3, 1)
-    assert dict(kept.refused) == {"person_unconfirmed": 1, "person_blocked": 1}
-    assert bench("roster", "forecast", "--upstream", "okta").code == 2
-    bench.program.ok("upstream", "disable", "entra", *WHY)
-    assert bench("roster", "forecast").code == 2
-    bench.program.ok("roster", "forecast", "--upstream", "entra")
-
-
-# --- one person ----------------------------------------------------------------------------------
-
-
-def test_a_person_is_blocked_and_let_in_again(bench: Bench, store: SqlStore) -> None:
-    known(store, person(bench, "alice", blocks=frozenset({"missing:csv"})))
-    bench.program.ok("roster", "block", "Alice@Example.org", *WHY)
-    row = store.person("e-alice")
-    assert row is not None
-    assert row.blocks == {"missing:csv", BY_OPERATOR}
-    done = bench("roster", "unblock", "alice", *WHY)
-    assert done.code == 0, done.err
-    assert "the next import blocks them again" in done.err
-    assert bench("roster", "unblock", "alice", *WHY).code == 1
-    assert store.person("e-alice") == person(bench, "alice")
-    with store.reading() as connection:
-        found = [row for row in rows(connection) if row.kind.startswith("person_")]
-    assert [row.kind for row in found] == ["person_blocked", "person_unblocked"]
-    assert all("alice" not in row.body for row in found)
-    assert found[0].content["person"] == found[1].content["person"] != "e-alice"
-
-
-def test_a_name_that_two_people_have_is_not_guessed_about(bench: Bench, store: SqlStore) -> None:
-    known(store, person(bench, "alice"), person(bench, "bob", username="alice"))
-    done = bench("roster", "block", "alice", *WHY)
-    assert done.code == 1
-    assert "could be any of these: e-alice, e-bob" in done.err
-    assert "called 'nobody'" in bench("roster", "block", "nobody", *WHY).err
-    bench.program.ok("roster", "block", "e-alice", *WHY)
-
-
-def test_an_approver_lets_somebody_in_for_one_outage(
-    bench: Bench, store: SqlStore, settings: Settings
-) -> None:
-    bench.staff()
-    old = bench.now - timedelta(days=100)
-    known(store, person(bench, "alice", confirmed_at=old))
-    words = ("roster", "admit", "alice", *WHY)
-    assert "okta serves: there is no outage" in bench(*words).err
-    outage(store, settings)
-    by_operator = bench(*words, "--as", "olga", typed=bench.signs_in("olga"))
-    assert by_operator.code == 1
-    assert "role approver" in by_operator.err
-    bench.uid = 0
-    assert "takes an override" in bench(*words).err
-    bench.now += timedelta(seconds=30)
-    done = bench(*words, "--as", "anna", typed=bench.signs_in("anna"))
-    assert done.code == 0, done.err
-    with store.transaction() as tx:
-        said = tx.admitted_by_hand("e-alice")
-        state = store.switch_state()
-    assert said is not None
-    assert state is not None
-    assert (said.actor, said.privileged) == ("operator:anna", False)
-    assert said.in_force(replace(state, left={}), "okta") is False
-    assert ("person_admitted", "operator:anna") in bench.audit()
-
-
-@pytest.mark.parametrize(
-    ("other", "said"),
-    [
-        ({"blocks": frozenset({BY_OPERATOR})}, "nobody admits who is blocked"),
-        ({"conflict": True}, "say whose key it is: roster resolve"),
-    ],
-)
-def test_an_approver_s_word_does_not_stand_in_for_everything(
-    bench: Bench, store: SqlStore, settings: Settings, other: dict[str, Any], said: str
-) -> None:
-    known(store, person(bench, "alice", **other))
-    outage(store, settings)
-    done = bench("roster", "admit", "alice", *WHY)
-    assert done.code == 1
-    assert said in done.err
-
-
-def test_an_administrator_is_admitted_only_in_so_many_words(
-    bench: Bench, store: SqlStore, settings: Settings, folder: Folder
-) -> None:
-    folder.text = folder.text.replace(
-        "signing_certificates = []",
-        'signing_certificates = []\nenable_admin_attribute = true\nadmin_attribute = "firstname=X"',
-    )
-    bench.program.write()
-    known(store, person(bench, "alice"))
-    outage(store, settings)
-    done = bench("roster", "admit", "alice", *WHY)
-    assert "FO-11: has role admin" in done.err
-    assert "--in-spite-of-role" in done.err
-    bench.program.ok("roster", "admit", "alice", "--in-spite-of-role", *WHY)
-
-
-def test_an_operator_says_whose_a_link_key_is(bench: Bench, store: SqlStore) -> None:
-    known(
-        store,
-        person(bench, "alice", link_key="K", lookup_key="k", conflict=True),
-        person(bench, "bob", link_key="k", lookup_key=None, conflict=True),
-        person(bench, "carol"),
-    )
-    assert bench("roster", "resolve", "carol", *WHY).code == 1
-    done = bench("roster", "resolve", "bob", *WHY)
-    assert done.code == 0, done.err
-    assert "without one now: e-alice" in done.out
-    found = {row.id: row for row in store.people_after("", 9)}
-    assert (found["e-bob"].lookup_key, found["e-bob"].conflict) == ("k", False)
-    assert (found["e-alice"].lookup_key, found["e-alice"].conflict) == (None, False)
-    assert bench("roster", "check").code == 3  # alice has no key
-    bench.program.ok("roster", "resolve", "alice", *WHY)
-    assert store.person_by_lookup_key("k") == replace(found["e-alice"], lookup_key="k")
-
-
 def test_no_person_stands_in_what_the_program_logs(
     bench: Bench, store: SqlStore, folder: Folder
 ) -> None:
@@ -482,33 +234,6 @@ def test_no_person_stands_in_what_the_program_logs(
     with store.reading() as connection:
         bodies = " ".join(row.body for row in rows(connection))
     assert "alice" not in bodies
-
-
-@pytest.mark.parametrize(
-    ("mapped", "enrolled", "below"),
-    [
-        ({PASSWORD_PROTECTED_TRANSPORT: "mfa"}, None, False),
-        ({REFEDS_MFA: "mfa"}, frozenset({"e-alice"}), False),
-        ({}, frozenset({"e-alice"}), True),
-    ],
-    ids=["a password is enough", "a second factor is asked for", "nothing is enough"],
-)
-def test_a_forecast_asks_what_the_floor_asks_of_a_directory(
-    corp: Folder,
-    bench: Bench,
-    store: SqlStore,
-    mapped: dict[str, str],
-    enrolled: frozenset[str] | None,
-    below: bool,
-) -> None:
-    with store.transaction() as tx:
-        tx.add_factors([Factor("f-1", "e-alice", Method.TOTP, bench.now, 1, b"sealed")])
-    maps = {"corp": UpstreamAssurance(mapped)}
-    policy = AssurancePolicy("okta", ("password", "mfa"), "mfa", upstreams=maps)
-    casting = _casting(replace(corp.read(), assurance=policy), store, "corp")
-    assert (casting.enrolled, casting.below_floor) == (enrolled, below)
-    entra = _casting(replace(corp.read(), assurance=policy), store, None)
-    assert (entra.upstream, entra.enrolled, entra.below_floor) == ("entra", None, True)
 
 
 @dataclass(frozen=True, slots=True)
