@@ -28,7 +28,7 @@ from idp_proxy.decision.roster import (
     why_refused,
 )
 from idp_proxy.errors import RosterRefused, StoreError
-from idp_proxy.store.people import ImportRun
+from idp_proxy.store.people import ImportRun, everybody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 #: People in one commit: logins wait for one no longer than they notice.
 PART: Final = 400
-_PAGE: Final = 2000
 _TRIES: Final = 3
 #: People of each kind that a plan names, for whoever looks at it.
 _MOST_NAMED: Final = 50
@@ -74,9 +73,9 @@ class RosterImport:
                     tally.count(before, landed)
                     if landed.effect is not Effect.CONFIRMED:
                         named.note(landed.effect.value, landed.rows)
-        for row in self.everybody():
+        for row in everybody(self.store):
             tally.rows += 1
-            tally.free += not row.blocked
+            tally.free += not row.blocked and not row.by_hand
             if not staged.names(row.id) and (after := unnamed(row, run)) is not None:
                 tally.blocked += not row.blocked
                 named.note("missing", (after,))
@@ -99,13 +98,6 @@ class RosterImport:
             self._end(mine)
             raise
         self._complete(mine, plan, actor, overridden=overridden)
-
-    def everybody(self) -> Iterator[RosterRow]:
-        """Every row of the roster, page by page."""
-        after = ""
-        while page := self.store.people_after(after, _PAGE):
-            yield from page
-            after = page[-1].id
 
     def _begin(self, run: Run) -> ImportRun:
         now = self.now()
@@ -149,7 +141,7 @@ class RosterImport:
     def _block(self, staged: Staged, run: Run, mine: ImportRun) -> None:
         """Block whom the list does not name; each is looked at again in the commit that does."""
         absent: list[str] = []
-        for row in self.everybody():
+        for row in everybody(self.store):
             if not staged.names(row.id) and unnamed(row, run) is not None:
                 absent.append(row.id)
             if len(absent) == PART:

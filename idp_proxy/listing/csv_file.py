@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import difflib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from idp_proxy.decision.roster import BY_HAND, Listed
 from idp_proxy.errors import ListRefused
 from idp_proxy.listing.base import Problems, listed_of
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from idp_proxy.decision.roster import Listed
     from idp_proxy.listing.base import Demands
 
 #: A column beside the canonical names: "true" for an account that may not be used any more.
@@ -41,6 +42,35 @@ def unguarded(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA) else cell
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """The text of a file, with or without a byte order mark. Raises `ListRefused`, also for what
+    turns out not to be text while it is read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except OSError as error:
+        raise ListRefused([f"{path}: cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        octet = f"{error.object[error.start]:#04x}"
+        raise ListRefused([f"{path}: not UTF-8 text ({octet}); save it as CSV UTF-8"]) from error
+
+
+def rows_of(file: TextIO, problems: Problems) -> Iterator[tuple[str, list[str]]]:
+    """Each row with its place, the head among them; blank lines are none. What is no proper CSV
+    ends it, and is a problem.
+    """
+    csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader(_lines(file), strict=True)
+    try:
+        for cells in reader:
+            if cells:
+                yield f"line {reader.line_num}", cells
+    except csv.Error as error:
+        problems.add(f"line {reader.line_num}", f"no proper CSV: {error}")
+
+
 def _lines(file: TextIO) -> Iterator[str]:
     """The lines, each bounded: a file without an end of line is not read into memory."""
     while line := file.readline(_LONGEST_LINE + 1):
@@ -63,30 +93,18 @@ class CsvFile:
     def people(self) -> Iterator[tuple[str, Listed]]:
         """See `base.PeopleList`. Whatever is wrong is told at the end, all of it at once."""
         problems = Problems(str(self.path))
-        try:
-            with self.path.open(encoding="utf-8-sig", newline="") as file:
-                yield from self._rows(file, problems)
-        except OSError as error:
-            raise ListRefused([f"{self.path}: cannot be read: {error.strerror}"]) from error
-        except UnicodeDecodeError as error:
-            octet = f"{error.object[error.start]:#04x}"
-            raise ListRefused(
-                [f"{self.path}: not UTF-8 text ({octet}); save it as CSV UTF-8"]
-            ) from error
+        with opened(self.path) as file:
+            yield from self._rows(file, problems)
         problems.demand_none()
 
     def _rows(self, file: TextIO, problems: Problems) -> Iterator[tuple[str, Listed]]:
-        csv.field_size_limit(_LONGEST_FIELD)
-        reader = csv.reader(_lines(file), strict=True)
-        try:
-            head = [name.strip() for name in next(reader, [])]
-            self._judge_head(head, problems)
-            for cells in reader:
-                place = f"line {reader.line_num}"
-                if cells and (found := self._person(place, head, cells, problems)) is not None:
-                    yield place, found
-        except csv.Error as error:
-            problems.add(f"line {reader.line_num}", f"no proper CSV: {error}")
+        rows = rows_of(file, problems)
+        _, cells = next(rows, ("line 1", []))
+        head = [name.strip() for name in cells]
+        self._judge_head(head, problems)
+        for place, cells in rows:
+            if (found := self._person(place, head, cells, problems)) is not None:
+                yield place, found
 
     def _judge_head(self, head: Sequence[str], problems: Problems) -> None:
         """Raises `ListRefused`: without its head nothing of the file can be understood."""
@@ -121,6 +139,8 @@ class CsvFile:
         values = {name: value for name, value in row.items() if name not in EXPORTED_ONLY}
         if not self._judged(place, values, problems):
             return None
+        if row.get("source") == BY_HAND:  # an admission is over, and no list vouches for its key
+            return Listed(values["id"], deactivated=deactivated, whole=False)
         return listed_of(values, deactivated=deactivated)
 
     def _judged(self, place: str, values: Mapping[str, str], problems: Problems) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from idp_proxy.decision.roster import Listed
+from idp_proxy.decision.roster import TOLD_ROLES, Listed
 from idp_proxy.errors import ListRefused
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ _SILENT = (
     "the server tells nobody's auth_data: the token must be a system administrator's, and the "
     "server of a version that tells it"
 )
-#: Roles that a login may give or take; the others say nothing about logins.
-_TOLD = frozenset({"system_admin", "system_guest"})
 
 
 class Account(Protocol):
@@ -92,7 +90,7 @@ class MattermostList:
             id=person,
             link_key=said.get(self.link_is),
             attributes=said,
-            roles=frozenset(account.roles) & _TOLD,
+            roles=frozenset(account.roles) & TOLD_ROLES,
             deactivated=account.delete_at != 0,
             whole=fine,
         )

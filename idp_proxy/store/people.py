@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from idp_proxy.store.base import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 #: How many people `named` gives at most.
 MOST_NAMED = 20
+_PAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +82,11 @@ class RosterStore(Protocol):
 
     def forecast(self) -> Forecast | None:
         """The last forecast."""
+
+
+def everybody(store: RosterStore) -> Iterator[RosterRow]:
+    """Every row of the roster, page by page: a million people are never in memory at once."""
+    after = ""
+    while page := store.people_after(after, _PAGE):
+        yield from page
+        after = page[-1].id

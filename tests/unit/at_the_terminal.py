@@ -35,6 +35,7 @@ _CLOCKS = (
     "overriding",
     "review.looking",
     "review.signing",
+    "roster.admitting",
     "roster.checking",
     "roster.forecasting",
     "roster.lists",

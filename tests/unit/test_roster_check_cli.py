@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from idp_proxy.cli.roster.forecasting import _casting
+from idp_proxy.cli.roster.forecasting import casting_of
 from idp_proxy.decision.assurance import AssurancePolicy, UpstreamAssurance
 from idp_proxy.decision.roster import BY_OPERATOR
 from idp_proxy.decision.second_factor import Factor, Method
@@ -107,7 +107,7 @@ def test_a_forecast_asks_what_the_floor_asks_of_a_directory(
         tx.add_factors([Factor("f-1", "e-alice", Method.TOTP, bench.now, 1, b"sealed")])
     maps = {"corp": UpstreamAssurance(mapped)}
     policy = AssurancePolicy("okta", ("password", "mfa"), "mfa", upstreams=maps)
-    casting = _casting(replace(corp.read(), assurance=policy), store, "corp")
+    casting = casting_of(replace(corp.read(), assurance=policy), store, "corp")
     assert (casting.enrolled, casting.below_floor) == (enrolled, below)
-    entra = _casting(replace(corp.read(), assurance=policy), store, None)
+    entra = casting_of(replace(corp.read(), assurance=policy), store, None)
     assert (entra.upstream, entra.enrolled, entra.below_floor) == ("entra", None, True)

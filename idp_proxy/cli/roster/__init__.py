@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import typer
 
+from idp_proxy.cli.roster.admitting import admit
 from idp_proxy.cli.roster.checking import check
 from idp_proxy.cli.roster.exporting import export
 from idp_proxy.cli.roster.forecasting import forecast
 from idp_proxy.cli.roster.importing import confirm, import_people
-from idp_proxy.cli.roster.people import admit, block, resolve, unblock
+from idp_proxy.cli.roster.people import block, resolve, unblock
 
 
 def register(program: typer.Typer) -> None:

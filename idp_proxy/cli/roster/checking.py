@@ -32,6 +32,7 @@ from idp_proxy.cli.session import (
 )
 from idp_proxy.decision.roster import Comparison, Effect, Look, Run, fo_08_sync_age
 from idp_proxy.listing.base import Staged
+from idp_proxy.store.people import everybody
 
 if TYPE_CHECKING:
     from idp_proxy.config import Settings
@@ -63,7 +64,7 @@ def check(
     with opened_store(settings) as store:
         work = journey(settings, store)
         old = _old_imports(settings, store)
-        odd = _odd(settings, work)
+        odd = _odd(settings, store)
         plans = () if wanted.nothing else _against(settings, work, wanted)
     open_work = odd or any(_drift(plan) for plan in plans)
     words = _next(old, odd)
@@ -87,13 +88,13 @@ def _old_imports(settings: Settings, store: SqlStore) -> tuple[str, ...]:
     return tuple(reason for reason in reasons if reason is not None)
 
 
-def _odd(settings: Settings, work: RosterImport) -> tuple[Odd, ...]:
+def _odd(settings: Settings, store: SqlStore) -> tuple[Odd, ...]:
     provider = settings.service_provider
     expected = frozenset(provider.attributes.values()) - provider.role_attributes
     comparison = Comparison(expected)
-    for row in work.everybody():
+    for row in everybody(store):
         comparison.first(row)
-    for row in work.everybody():
+    for row in everybody(store):
         comparison.second(row)
     return tuple(comparison.odd())
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idp_proxy.cli.roster.lists import journey
 from idp_proxy.cli.session import ConfigOption, opened_store, settings_of, shown_next, tell
 from idp_proxy.errors import RosterRefused
 from idp_proxy.listing.csv_file import guarded
+from idp_proxy.store.people import everybody
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,12 +39,11 @@ def export(
     settings = settings_of(config)
     names = [name for name in settings.upstreams[0].attributes if name != "link_key"]
     with opened_store(settings) as store:
-        everybody = journey(settings, store).everybody()
         if output is None:
-            _write(sys.stdout, names, everybody)
+            _write(sys.stdout, names, everybody(store))
         else:
             with _made(output) as file:
-                _write(file, names, everybody)
+                _write(file, names, everybody(store))
     if output is not None:
         tell(f"{output} names people: it is for its owner alone")
         typer.echo(shown_next("roster", "check"))
@@ -59,12 +58,12 @@ def _made(path: Path) -> TextIO:
     return os.fdopen(handle, "w", encoding="utf-8", newline="")
 
 
-def _write(file: TextIO, names: list[str], everybody: Iterable[RosterRow]) -> None:
+def _write(file: TextIO, names: list[str], rows: Iterable[RosterRow]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
         [*names, "link_key", "source", "confirmed_at", "imported_at", "conflict", "blocks", "roles"]
     )
-    for row in everybody:
+    for row in rows:
         own = {"id": row.id, "email": row.email, "username": row.username, **row.attributes}
         cells = [
             *(own.get(name, "") for name in names),

@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 
 from idp_proxy.cli.roster.checking import ascii_or_quoted
-from idp_proxy.cli.roster.lists import journey
 from idp_proxy.cli.session import (
     ConfigOption,
     JsonOption,
@@ -26,6 +25,7 @@ from idp_proxy.decision.roster import BELOW_FLOOR, NO_FACTOR, Casting
 from idp_proxy.decision.second_factor import Method
 from idp_proxy.errors import ConfigError
 from idp_proxy.saml.names import PASSWORD_PROTECTED_TRANSPORT, REFEDS_MFA
+from idp_proxy.store.people import everybody
 
 if TYPE_CHECKING:
     from idp_proxy.config import Settings
@@ -63,9 +63,9 @@ def forecast(
     """
     settings = settings_of(config)
     with opened_store(settings) as store:
-        casting = _casting(settings, store, upstream)
+        casting = casting_of(settings, store, upstream)
         kept_out: dict[str, list[RosterRow]] = {}
-        for row in journey(settings, store).everybody():
+        for row in everybody(store):
             if (reason := casting.add(row)) is not None:
                 listed = kept_out.setdefault(reason, [])
                 if people or as_json or len(listed) < _MOST_LISTED:
@@ -84,7 +84,7 @@ def forecast(
     typer.echo(shown_next("roster", "check"))
 
 
-def _casting(settings: Settings, store: SqlStore, named: str | None) -> Casting:
+def casting_of(settings: Settings, store: SqlStore, named: str | None) -> Casting:
     """Who is cast for the standby: what the floor asks of them there counts too (FO-04)."""
     name, policy = _standby(settings, store, named), settings.assurance
     (standby,) = (one for one in settings.upstreams if one.name == name)

@@ -87,18 +87,20 @@ def configured(settings: Settings) -> tuple[PeopleList, ...]:
 
 
 def _mattermost(settings: Settings) -> PeopleList:
-    """Its accounts, asked for when the list is read. A link key is known there only where it is
-    something that Mattermost stores.
-    """
-    attributes = settings.upstreams[0].attributes
-    link = settings.upstreams[0].link_attribute
+    """Its accounts, asked for when the list is read."""
 
     def accounts() -> Iterator[User]:
         with open_api(settings, "roster import --mattermost") as api:
             yield from api.users()
 
-    link_is = next((name for name in IDENTIFIERS if attributes[name] == link), "")
-    return MattermostList(accounts, demands(settings), link_is)
+    return MattermostList(accounts, demands(settings), link_is(settings))
+
+
+def link_is(settings: Settings) -> str:
+    """The canonical name that is the link key too: it is known to Mattermost. "" where none is."""
+    active = settings.upstreams[0]
+    link = active.link_attribute
+    return next((name for name in IDENTIFIERS if active.attributes[name] == link), "")
 
 
 def _directory(settings: Settings) -> PeopleList:

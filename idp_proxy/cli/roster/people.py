@@ -1,4 +1,4 @@
-"""`roster block`, `unblock`, `admit` and `resolve`: what an operator says about one person.
+"""`roster block`, `unblock` and `resolve`: what an operator says about one person.
 
 A person is named by id, link key, email address or user name. The audit knows them by pseudonym.
 """
@@ -15,7 +15,6 @@ from idp_proxy.audit.log import pseudonyms
 from idp_proxy.cli import terminal
 from idp_proxy.cli.approving import OverrideOption, ask
 from idp_proxy.cli.roster.checking import ascii_or_quoted
-from idp_proxy.cli.roster.lists import journey
 from idp_proxy.cli.session import (
     ConfigOption,
     ReasonOption,
@@ -27,18 +26,10 @@ from idp_proxy.cli.session import (
 )
 from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption
 from idp_proxy.decision.approval import Act
-from idp_proxy.decision.roster import (
-    BY_OPERATOR,
-    AdmittedByHand,
-    Question,
-    Refusal,
-    Refused,
-    judge_row,
-    lookup_key,
-    resolved,
-)
+from idp_proxy.decision.roster import BY_OPERATOR, lookup_key, resolved
 from idp_proxy.errors import RosterRefused
 from idp_proxy.operators.consent import Wish
+from idp_proxy.store.people import everybody
 
 if TYPE_CHECKING:
     from idp_proxy.config import Settings
@@ -100,42 +91,6 @@ def unblock(
     typer.echo(shown_next("roster", "forecast"))
 
 
-def admit(
-    who: PersonArgument,
-    reason: ReasonOption,
-    privileged: Annotated[
-        bool,
-        typer.Option(
-            "--in-spite-of-role",
-            help="An administrator or guest too; Mattermost takes an administrator's role away.",
-        ),
-    ] = False,
-    as_name: AsOption = None,
-    override: OverrideOption = None,
-    password_from: PasswordOption = None,
-    config: ConfigOption = None,
-) -> None:
-    """Let WHO in by a standby though nothing confirmed them of late, until this outage ends.
-
-    It takes an approver. Who is blocked, or shares a link key, stays out.
-    """
-    settings = settings_of(config)
-    means = Means(as_name, override, password_from)
-    with opened_store(settings) as store:
-        _demand_outage(settings, store)
-        row = one_person(store, who)
-        _demand_admissible(settings, row, privileged=privileged)
-        approved = approved_by(settings, store, Act.ADMIT_PERSON, row, reason, means)
-        with store.transaction() as tx:
-            _demand_outage(settings, store)
-            _demand_admissible(settings, _still(tx, row), privileged=privileged)
-            said = AdmittedByHand(row.id, clock(), approved, reason, privileged)
-            tx.admit_by_hand(said)
-            record(tx, "person_admitted", approved, row, reason, privileged=privileged)
-    typer.echo(f"{ascii_or_quoted(row.id)} is admitted until the active serves again")
-    typer.echo(shown_next("status"))
-
-
 def resolve(
     who: PersonArgument,
     reason: ReasonOption,
@@ -151,7 +106,9 @@ def resolve(
     means = Means(as_name, override, password_from)
     with opened_store(settings) as store:
         row = one_person(store, who)
-        rivals = _rivals(settings, store, row)
+        if row.by_hand:
+            raise RosterRefused("who was admitted by hand holds a link key against nobody")
+        rivals = _rivals(store, row)
         if not row.conflict and not rivals:
             raise RosterRefused(f"nobody else holds the link key of {ascii_or_quoted(row.id)}")
         approved = approved_by(settings, store, Act.RESOLVE_PERSON, row, reason, means)
@@ -171,8 +128,10 @@ def resolve(
     typer.echo(shown_next("roster", "check"))
 
 
-def one_person(store: SqlStore, who: str) -> RosterRow:
-    """The one person of this name. Raises `RosterRefused` for nobody, and for more than one."""
+def one_person(store: SqlStore, who: str, other_way: str = "") -> RosterRow:
+    """The one person of this name. Raises `RosterRefused` for nobody (with an `other_way` to go)
+    and for more than one.
+    """
     exact = store.person(who)
     if exact is not None:
         return exact
@@ -180,6 +139,7 @@ def one_person(store: SqlStore, who: str) -> RosterRow:
     if not found:
         raise RosterRefused(
             f"nobody in the roster is called {who!a}: the active never named them, nor any list"
+            f"{other_way}"
         )
     if len(found) > 1:
         ids = ", ".join(ascii_or_quoted(row.id) for row in found)
@@ -213,32 +173,12 @@ def record(
     tx.record(Event(kind, by, clock(), person=row.id, facts=facts))
 
 
-def _demand_outage(settings: Settings, store: SqlStore) -> None:
-    state, active = store.switch_state(), settings.upstreams[0].name
-    if state is None or state.serving == active:
-        raise RosterRefused(f"{active} serves: there is no outage to let anybody in for")
-
-
-def _demand_admissible(settings: Settings, row: RosterRow, *, privileged: bool) -> None:
-    """Raises `RosterRefused` for whatever an approver's word does not stand in for."""
-    said = AdmittedByHand(row.id, clock(), "", "", privileged)
-    verdict = judge_row(Question(row, settings.roster.policy, clock(), by_hand=said))
-    if not isinstance(verdict, Refused):
-        return
-    ways = {
-        Refusal.BLOCKED: "; nobody admits who is blocked: roster unblock, if that was wrong",
-        Refusal.CONFLICT: "; say whose key it is: roster resolve",
-        Refusal.PRIVILEGED: "; --in-spite-of-role admits them, and costs an administrator the role",
-    }
-    raise RosterRefused(f"{verdict.reason}{ways.get(verdict.refusal, '')}")
-
-
-def _rivals(settings: Settings, store: SqlStore, row: RosterRow) -> tuple[RosterRow, ...]:
+def _rivals(store: SqlStore, row: RosterRow) -> tuple[RosterRow, ...]:
     """Others who hold the link key of `row`, or claim it."""
     key = lookup_key(row.link_key)
     return tuple(
         one
-        for one in journey(settings, store).everybody()
+        for one in everybody(store)
         if one.id != row.id
         and (one.lookup_key == key or (one.conflict and lookup_key(one.link_key) == key))
     )

@@ -5,6 +5,13 @@ its subject is only a key into what the active said before. `learn` is what a ve
 at the active does to the roster; `judge_standby` what a standby's subject finds there.
 """
 
+from idp_proxy.decision.roster.by_hand import (
+    TOLD_ROLES,
+    Account,
+    row_of,
+    why_no_account,
+    why_taken,
+)
 from idp_proxy.decision.roster.forecast import BELOW_FLOOR, NO_FACTOR, Casting, Forecast
 from idp_proxy.decision.roster.imports import (
     GIVEN_UP_AFTER,
@@ -20,6 +27,7 @@ from idp_proxy.decision.roster.imports import (
 )
 from idp_proxy.decision.roster.looks import Comparison, Look, Odd
 from idp_proxy.decision.roster.rows import (
+    BY_HAND,
     BY_OPERATOR,
     DEACTIVATED,
     IMPORTED,
@@ -51,6 +59,7 @@ from idp_proxy.decision.roster.standby import (
 __all__ = [
     "ADMISSIBLE",
     "BELOW_FLOOR",
+    "BY_HAND",
     "BY_OPERATOR",
     "CHECKS",
     "DEACTIVATED",
@@ -58,6 +67,8 @@ __all__ = [
     "IMPORTED",
     "MISSING",
     "NO_FACTOR",
+    "TOLD_ROLES",
+    "Account",
     "Admitted",
     "AdmittedByHand",
     "Casting",
@@ -88,6 +99,9 @@ __all__ = [
     "lookup_key",
     "placed",
     "resolved",
+    "row_of",
     "unnamed",
+    "why_no_account",
     "why_refused",
+    "why_taken",
 ]

@@ -79,8 +79,10 @@ class Run:
     exhaustive: bool = True
 
     def owns(self, row: RosterRow) -> bool:
-        """Whether this import may say who somebody is: it did before, or it replaces."""
-        return self.replaces or row.source == f"{IMPORTED}{self.source}"
+        """Whether this import may say who somebody is: it did before, it replaces, or only an
+        approver's word stands there.
+        """
+        return self.replaces or row.by_hand or row.source == f"{IMPORTED}{self.source}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,11 @@ def land(
 
 
 def _confirmed(listed: Listed, known: RosterRow, kept: RosterRow, run: Run) -> Landed:
-    """What somebody else said stays; the list vouches for it where it is about the same key."""
+    """What somebody else said stays; the list vouches for it where it is about the same key. Of an
+    admission by hand a list without keys says nothing: it does not know whose the key is.
+    """
+    if known.by_hand:
+        return Landed((kept,), Effect.INCOMPLETE)
     if not _is_about_same_key(listed, known):
         return Landed((kept,), Effect.DIFFERS)
     effect = Effect.CONFIRMED if _agrees(listed, known) else Effect.DIFFERS
@@ -181,10 +187,11 @@ def _blocks(known: RosterRow, listed: Listed, run: Run) -> frozenset[str]:
 def unnamed(row: RosterRow, run: Run) -> RosterRow | None:
     """The row of somebody whom the list does not name, blocked for it; None if nothing changes.
 
-    Who logged in at the active after the list was read may be too new for it.
+    Who logged in at the active after the list was read may be too new for it; who was admitted by
+    hand never stood in one.
     """
     block = f"{MISSING}{run.source}"
-    if run.partial or not run.exhaustive or block in row.blocks:
+    if run.partial or not run.exhaustive or row.by_hand or block in row.blocks:
         return None
     if row.confirmed_at is not None and row.confirmed_at >= run.read_at:
         return None
@@ -193,7 +200,9 @@ def unnamed(row: RosterRow, run: Run) -> RosterRow | None:
 
 @dataclass(slots=True)
 class Tally:
-    """What an import does, counted. `rows` is the roster before it, `free` whom nobody blocked."""
+    """What an import does, counted. `rows` is the roster before it, `free` whom nobody blocked and
+    it could.
+    """
 
     effects: Counter[Effect] = field(default_factory=Counter)
     rows: int = 0
@@ -205,7 +214,9 @@ class Tally:
         """One person whom the list names."""
         self.effects[landed.effect] += 1
         after = landed.rows[-1] if landed.rows else None
-        if before is not None and after is not None and before.blocked != after.blocked:
+        if before is None or before.by_hand:
+            return
+        if after is not None and before.blocked != after.blocked:
             self.blocked += after.blocked
             self.unblocked += before.blocked
 

@@ -62,6 +62,10 @@ def drawn(text: str) -> str:
     return seen.translate(_DRAWN_AS).replace("rn", "m").replace("vv", "w")
 
 
+def _is_out(row: RosterRow) -> bool:
+    return row.blocked or row.by_hand
+
+
 def _compared(row: RosterRow) -> Iterator[tuple[Look, str]]:
     yield Look.SAME_ID, lookup_key(row.id)
     yield Look.SAME_EMAIL, lookup_key(row.email)
@@ -75,7 +79,7 @@ class Comparison:
     have come twice, the second who that was. So a million people need no million names in memory.
 
     `expected` are the canonical names that Mattermost is sent. Who is blocked gets in nowhere, and
-    is mistaken for nobody.
+    is mistaken for nobody; nor is who was once admitted by hand.
     """
 
     expected: Collection[str]
@@ -86,13 +90,13 @@ class Comparison:
 
     def first(self, row: RosterRow) -> None:
         """One row, in the first walk."""
-        for look, value in () if row.blocked else _compared(row):
+        for look, value in () if _is_out(row) else _compared(row):
             number = hash(value)
             (self._twice if number in self._seen[look] else self._seen)[look].add(number)
 
     def second(self, row: RosterRow) -> None:
         """One row, in the second walk."""
-        if row.blocked:
+        if _is_out(row):
             return
         for look, value in _compared(row):
             if hash(value) in self._twice[look]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: What every row that an import made has in front of the import's name, as its source.
 IMPORTED: Final = "import:"
+#: The source of a row that an approver's word made, for one outage (`by_hand`).
+BY_HAND: Final = "by hand"
 #: The block of an operator, which no import takes away.
 BY_OPERATOR: Final = "operator"
 #: In front of the import that says that the account is deactivated.
@@ -57,7 +59,14 @@ class RosterRow:
     @property
     def is_by_login(self) -> bool:
         """Whether the active itself said what stands here, in a login; else an import did."""
-        return not self.source.startswith(IMPORTED)
+        return not self.by_hand and not self.source.startswith(IMPORTED)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the row is an approver's word about an account, and nobody else's. It holds its
+        link key against nobody: neither the active nor a list said that the two belong together.
+        """
+        return self.source == BY_HAND
 
 
 def lookup_key(link_key: str) -> str:
@@ -119,7 +128,8 @@ def placed(
     key retires the old one. A key that another id holds marks both people as in conflict; the
     holder keeps it, so that the conflict stays visible to a look-up. A block stays, and so does a
     conflict about the same key: an operator ends them, not a login (FO-08, FO-09). So does what
-    imports knew of the person, as long as the key is the one that they vouched for.
+    imports knew of the person, as long as the key is the one that they vouched for. Who was
+    admitted by hand gives the key up: that was for one outage.
     """
     if known is not None:
         same_key = known.lookup_key == row.lookup_key
@@ -132,4 +142,6 @@ def placed(
         )
     if holder is None or holder.id == row.id:
         return (row,)
+    if holder.by_hand:
+        return (replace(holder, lookup_key=None), row)
     return (replace(holder, conflict=True), replace(row, lookup_key=None, conflict=True))
