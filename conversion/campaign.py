@@ -39,13 +39,14 @@ if TYPE_CHECKING:
 class Converted:
     """What `convert` did, and `counts`, the rows by state; `stopped` says why it ended early.
 
-    `moved` are people of this command who are at email and password now; `skipped` are people who
-    are not as they were planned, with the reason; `repaired` counts conversions that a concurrent
-    update of the server had undone.
+    `moved` are people of this command who are at email and password now; `waiting` those of the
+    plan who are not moved yet; `skipped` are people who are not as they were planned, with the
+    reason; `repaired` counts conversions that a concurrent update of the server had undone.
     """
 
     campaign: str
     moved: int = 0
+    waiting: int = 0
     repaired: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
@@ -65,13 +66,14 @@ class Manner:
     held against the list before the next, 0 for all at once; `plain` lets the server hash.
 
     `campaign` is the one that operators agreed to go on with, empty for a new one; None where
-    nobody had to agree.
+    nobody had to agree. `new_envelope`: the plan's own takes the place of the open campaign's.
     """
 
     pilot: int | None = None
     wave: int = 0
     plain: bool = False
     campaign: str | None = None
+    new_envelope: bool = False
 
 
 def convert(
@@ -85,7 +87,9 @@ def convert(
         threads = min(PLAIN_THREADS, bulk.limits.threads)
         bulk = replace(bulk, limits=replace(bulk.limits, threads=threads))
     with bulk.ledger.lock("convert", bulk.actor, bulk.clock()):
-        campaign, wanted = journaled(bulk, plan_digest, manner.campaign)
+        campaign, wanted = journaled(
+            bulk, plan_digest, manner.campaign, new_envelope=manner.new_envelope
+        )
         return _Conversion(bulk, campaign, wanted, Converted(campaign)).go(manner)
 
 
@@ -130,6 +134,7 @@ class _Conversion:
         told.not_in_file = refresh_converted_file(self._bulk, self._campaign)
         told.counts = ledger.counts(self._campaign)
         told.moved = sum(row.user_id in self._asked for row in self._rows(RowState.CONVERTED))
+        told.waiting = sum(1 for _ in self._waiting())
         if tally.fatal is not None:
             raise tally.fatal
 

@@ -282,7 +282,9 @@ def _conclude(bulk: Bulk, told: Homecoming, restoring: Restoring, tally: Tally |
     if tally is not None and tally.fatal is not None:
         raise tally.fatal
     if not told.open_rows and not told.strays:
-        bulk.ledger.close_campaign(told.campaign, bulk.clock())
+        at = bulk.clock()
+        event = AuditEvent("campaign_closed", bulk.actor, at, facts={"campaign": told.campaign})
+        bulk.ledger.close_campaign(told.campaign, at, event)
         told.closed = True
 
 

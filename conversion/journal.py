@@ -20,27 +20,31 @@ from idp_proxy.audit.chain import Event as AuditEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from conversion.bulk import Bulk
-    from conversion.decision.plan import Plan, Planned
-    from conversion.ledger.base import Change
+    from conversion.decision.plan import Envelope, Plan, Planned
+    from conversion.ledger.base import Change, Ledger
     from idp_proxy.audit.chain import Fact
 
 _ADDED_AT_ONCE: Final = 500
 _REPLANNED: Final = frozenset({RowState.SKIPPED, RowState.WITHDRAWN, RowState.VERIFIED})
 
 
-def journaled(bulk: Bulk, plan_digest: str, agreed: str | None = None) -> tuple[str, People]:
+def journaled(
+    bulk: Bulk, plan_digest: str, agreed: str | None = None, *, new_envelope: bool = False
+) -> tuple[str, People]:
     """The campaign in which this plan is carried out, and its people, each with a row on disk.
 
-    `agreed` is the campaign that operators agreed to, empty for a new one. Raises `PlanStale`,
-    `PlanUnsafe`, `ConsentRefused`, and what the ledger says. Nothing of the plan is held: from here
-    on the rows are the plan.
+    `agreed` is the campaign that operators agreed to, empty for a new one; `new_envelope` that the
+    plan's own envelope takes the place of an open campaign's. Raises `PlanStale`, `PlanUnsafe`,
+    `ConsentRefused`, and what the ledger says. Nothing of the plan is held: from here on the rows
+    are the plan.
     """
     plan = _usable_plan(bulk, plan_digest)
     _must_be_agreed(bulk, agreed)
     wanted = People(person.user_id for person in plan.people())
-    campaign = _campaign_for(bulk, plan, plan_digest, wanted)
+    campaign = _campaign_for(bulk, plan, plan_digest, new_envelope=new_envelope)
     _journal(bulk, campaign, plan, plan_digest)
     return campaign, wanted
 
@@ -63,27 +67,65 @@ def _must_be_agreed(bulk: Bulk, agreed: str | None) -> None:
         raise ConsentRefused(f"it was agreed {was}, and by now {so}: ask again; nobody was touched")
 
 
-def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str, planned: People) -> str:
+def beyond(
+    ledger: Ledger, campaign: Campaign, plan: Plan, now: datetime, envelope: Envelope | None = None
+) -> tuple[str, ...]:
+    """How carrying out `plan` leaves the envelope of the open campaign, or of `envelope` in its
+    place; whoever was moved before counts too.
+    """
+    planned = People(person.user_id for person in plan.people())
+    moved = sum(
+        row.state not in UNTOUCHED and row.user_id not in planned
+        for row in ledger.rows(campaign.id)
+    )
+    return breaches(envelope or parse_envelope(campaign.envelope), plan.people(), moved, now)
+
+
+def _campaign_for(bulk: Bulk, plan: Plan, plan_digest: str, *, new_envelope: bool) -> str:
     """The open campaign if the plan keeps to its envelope, else a new one with the plan's own."""
-    now = bulk.clock()
-    current = bulk.ledger.current_campaign()
-    envelope = plan.head.envelope if current is None else parse_envelope(current.envelope)
-    moved = 0
-    if current is not None:
-        rows = bulk.ledger.rows(current.id)
-        moved = sum(row.state not in UNTOUCHED and row.user_id not in planned for row in rows)
-    why = breaches(envelope, plan.people(), moved, now)
-    if why:
-        raise PlanUnsafe(why)
-    if current is not None:
-        return current.id
+    now, ledger = bulk.clock(), bulk.ledger
+    current, own = ledger.current_campaign(), plan.head.envelope
+    if current is None:
+        if why := breaches(own, plan.people(), 0, now):
+            raise PlanUnsafe(why)
+        return _opened(bulk, plan, plan_digest)
+    if why := beyond(ledger, current, plan, now, own if new_envelope else None):
+        way_out = (
+            "plan again with --at-most for the whole campaign: who was moved in it before counts"
+            if new_envelope
+            else "to go on all the same, confirm the plan's own envelope for it: --new-envelope"
+        )
+        raise PlanUnsafe([*why, way_out])
+    if new_envelope:
+        event = _envelope_event(bulk, "envelope_replaced", current.id, plan, plan_digest)
+        ledger.set_envelope(current.id, envelope_text(own), event)
+    return current.id
+
+
+def _opened(bulk: Bulk, plan: Plan, plan_digest: str) -> str:
     # Named after the plan, so that the plan which opened a campaign cannot open a second one.
     name = f"{plan.head.created_at:%Y%m%d-%H%M%S}-{plan_digest[:8]}"
+    event = _envelope_event(bulk, "campaign_opened", name, plan, plan_digest)
+    opened = Campaign(name, bulk.clock(), envelope_text(plan.head.envelope))
     try:
-        bulk.ledger.open_campaign(Campaign(name, now, envelope_text(plan.head.envelope)))
+        bulk.ledger.open_campaign(opened, event)
     except LedgerConflict as error:
         raise PlanStale(f"this plan was carried out before ({error.detail}): plan again") from error
     return name
+
+
+def _envelope_event(
+    bulk: Bulk, kind: str, campaign: str, plan: Plan, plan_digest: str
+) -> AuditEvent:
+    """Who confirmed which limits: the envelope itself stands in the plan of this digest."""
+    envelope = plan.head.envelope
+    facts: dict[str, Fact] = {
+        "campaign": campaign,
+        "plan": plan_digest,
+        "at_most": envelope.at_most,
+        "until": envelope.until.isoformat(),
+    }
+    return AuditEvent(kind, bulk.actor, bulk.clock(), facts=facts)
 
 
 def _journal(bulk: Bulk, campaign: str, plan: Plan, plan_digest: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from conversion.bulk import Bulk
     from conversion.decision.account import Account
     from conversion.ledger.base import InventoryRow
+    from idp_proxy.audit.chain import Fact
 
 _AT_ONCE = 500
 _BY_HAND = "found at email and password: moved by hand"
@@ -87,11 +88,13 @@ def _adopt(bulk: Bulk, told: Reconciled, accounts: Mapping[str, Account]) -> Non
 
 
 def _open_for(bulk: Bulk, people: int) -> str:
-    """A campaign that brings people back and in which nobody more may be moved."""
+    """A campaign that brings people back; who more may be moved, an envelope has to say first."""
     now = bulk.clock()
     envelope = Envelope(frozenset(), people, frozenset(), now)
     name = f"{now:%Y%m%d-%H%M%S}-reconciled"
-    bulk.ledger.open_campaign(Campaign(name, now, envelope_text(envelope)))
+    facts: dict[str, Fact] = {"campaign": name, "people": people}
+    event = AuditEvent("campaign_opened", bulk.actor, now, facts=facts)
+    bulk.ledger.open_campaign(Campaign(name, now, envelope_text(envelope)), event)
     return name
 
 

@@ -46,10 +46,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Where people stand, by user id, and how many are locked out when."""
+    """Where people stand, by user id, how many are locked out when, and when one of them last
+    logged in by SAML, as far as that session is still listed.
+    """
 
     standings: Mapping[str, Standing] = field(default_factory=dict)
     loads: tuple[Load, ...] = ()
+    last_saml_login: datetime | None = None
 
 
 def look_at_sessions(
@@ -65,20 +68,24 @@ def look_at_sessions(
     tally = Tally(question.now, question.minutes_a_call, question.horizons)
     standings: dict[str, Standing] = {}
 
-    def one(user_id: str) -> Triage:
+    last: datetime | None = None
+
+    def one(user_id: str) -> tuple[Triage, datetime | None]:
+        listed = server.sessions(user_id)
         sessions = [
-            Session(found.expires_at, found.last_activity_at, found.is_token)
-            for found in server.sessions(user_id)
+            Session(found.expires_at, found.last_activity_at, found.is_token) for found in listed
         ]
-        return triage(user_id, sessions, question.now, question.within, question.idle)
+        came = max((found.created_at for found in listed if found.is_saml), default=None)
+        return triage(user_id, sessions, question.now, question.within, question.idle), came
 
     with ThreadPoolExecutor(max_workers=question.threads) as pool:
         for first in range(0, len(ids), _AT_ONCE):
-            for found in pool.map(one, ids[first : first + _AT_ONCE]):
+            for found, came in pool.map(one, ids[first : first + _AT_ONCE]):
                 tally.count(found)
                 standings[found.user_id] = found.standing
+                last = came if last is None or (came is not None and came > last) else last
                 tell(len(standings), len(ids))
-    return Looks(standings, tally.loads())
+    return Looks(standings, tally.loads(), last)
 
 
 def idle_of(config: Mapping[str, Mapping[str, Any]]) -> timedelta | None:

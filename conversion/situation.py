@@ -95,6 +95,7 @@ def look_around(
         door=door_of(config),
         loads=looks.loads,
         out_now=tuple(sorted(out)),
+        last_saml_login=looks.last_saml_login,
         campaign=campaign_of(ledger, now, settings.campaign.deadlines),
     )
 

@@ -31,6 +31,7 @@ from conversion.cli.session import (
     shown_next,
     tell,
 )
+from conversion.converted_file import AT_PASSWORD
 from conversion.decision.lifecycle import INTENTS, RowState
 from conversion.errors import ConfigError
 from conversion.stored_plan import stored_plan
@@ -63,6 +64,13 @@ def convert(
         bool,
         typer.Option("--plain", help="Let the server hash: slow, and everybody gets a mail."),
     ] = False,
+    new_envelope: Annotated[
+        bool,
+        typer.Option(
+            "--new-envelope",
+            help="The plan's limits take the place of the open campaign's; who opens one, agrees.",
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_name: AsOption = "",
     confirm: ConfirmOption = "",
@@ -74,15 +82,19 @@ def convert(
 ) -> None:
     """Carry out a plan: its people log in with email and a password they set, until the return."""
     settings = settings_of(config)
-    _confirm(settings, plan_digest, pilot, yes=yes)
-    by, campaign = _consent(settings, plan_digest, Means(as_name, confirm, password_from, override))
+    manner = Manner(pilot, wave, plain, new_envelope=new_envelope)
+    _confirm(settings, plan_digest, manner, yes=yes)
+    means = Means(as_name, confirm, password_from, override)
+    by, campaign = _consent(settings, plan_digest, manner, means)
     with people() as step, opened_bulk(settings, step) as opened:
         bulk = replace(opened, actor=by or opened.actor)
         if plain:
             _warn_of_plain(bulk)
-        told = carry_out(bulk, plan_digest, manner=Manner(pilot, wave, plain, campaign))
+        told = carry_out(bulk, plan_digest, manner=replace(manner, campaign=campaign))
     complete = _is_complete(told, pilot)
-    words = ("now",) if complete else ("convert", "--plan", plan_digest)
+    # Its envelope is the campaign's by now.
+    again = _same_command(plan_digest, replace(manner, new_envelope=False))
+    words = ("now",) if complete else again
     if as_json:
         typer.echo(json.dumps(_converted_json(told) | {"next": command_line(*words)}, indent=2))
     else:
@@ -92,12 +104,23 @@ def convert(
         raise typer.Exit(EXIT_OPEN)
 
 
-def _consent(settings: Settings, plan_digest: str, means: Means) -> tuple[str, str | None]:
+def _same_command(plan_digest: str, manner: Manner) -> tuple[str, ...]:
+    """What was typed, for the line that is copied: a pilot must not become everybody by it."""
+    words = ["convert", "--plan", plan_digest]
+    words += ["--pilot", str(manner.pilot)] * (manner.pilot is not None)
+    words += ["--wave", str(manner.wave)] * (manner.wave > 0)
+    words += ["--plain"] * manner.plain + ["--new-envelope"] * manner.new_envelope
+    return tuple(words)
+
+
+def _consent(
+    settings: Settings, plan_digest: str, manner: Manner, means: Means
+) -> tuple[str, str | None]:
     """Who does it, for the audit, and in which campaign they agreed to it, empty for a new one;
     neither where no operators are configured.
 
     The first plan of a campaign confirms its envelope, by as many people as the rules of the
-    proxy's operators ask; later ones inside it take one person.
+    proxy's operators ask, and so does a new envelope; later plans inside it take one person.
     """
     if settings.operators is None:
         if means.as_name or means.confirm or means.override:
@@ -106,11 +129,12 @@ def _consent(settings: Settings, plan_digest: str, means: Means) -> tuple[str, s
     with opened_ledger(settings) as ledger:
         head = stored_plan(ledger, plan_digest).head
         current = ledger.current_campaign()
-    act = Act.CAMPAIGN_ENVELOPE if current is None else Act.CONVERT
+    confirms = current is None or manner.new_envelope
+    act = Act.CAMPAIGN_ENVELOPE if confirms else Act.CONVERT
     until = f"{head.envelope.until:%Y-%m-%d %H:%M} UTC"
     target = f"plan {plan_digest}: {head.people} people, at most {head.envelope.at_most} by {until}"
     wish = Wish(act, target, "a conversion, as planned")
-    yes = agreed(settings, wish, means, "convert", "--plan", plan_digest)
+    yes = agreed(settings, wish, means, *_same_command(plan_digest, manner))
     return yes.actor, "" if current is None else current.id
 
 
@@ -128,13 +152,13 @@ def _warn_of_plain(bulk: Bulk) -> None:
         )
 
 
-def _confirm(settings: Settings, digest: str, pilot: int | None, *, yes: bool) -> None:
+def _confirm(settings: Settings, digest: str, manner: Manner, *, yes: bool) -> None:
     """The envelope is confirmed by typing how many people are moved."""
     if yes:
         return
     with opened_ledger(settings) as ledger:
         count = stored_plan(ledger, digest).head.people
-    count = count if pilot is None else min(pilot, count)
+    count = count if manner.pilot is None else min(manner.pilot, count)
     question = f"{count} people leave SSO until the return. Type {count} to go on"
     try:
         answer = typer.prompt(question, err=True)
@@ -142,7 +166,7 @@ def _confirm(settings: Settings, digest: str, pilot: int | None, *, yes: bool) -
         answer = ""
     if answer.strip() != str(count):
         tell("error: not confirmed; nobody was touched (in a script: --yes)")
-        tell(shown_next("convert", "--plan", digest))
+        tell(shown_next(*_same_command(digest, manner)))
         raise typer.Exit(EXIT_REFUSED)
 
 
@@ -150,12 +174,17 @@ def _is_complete(told: Converted, pilot: int | None) -> bool:
     """Whether this command did all it was asked to; a good pilot leaves the others planned."""
     unsure = any(told.counts.get(state) for state in INTENTS)
     as_asked = pilot is not None and not told.problems
-    waiting = told.counts.get(RowState.PLANNED, 0) > 0 and not as_asked
-    return not (told.stopped or unsure or waiting)
+    return not (told.stopped or unsure or (told.waiting and not as_asked))
 
 
 def _show_converted(told: Converted) -> None:
-    typer.echo(f"campaign {told.campaign}: {told.moved} people are at email and password now")
+    away = sum(told.counts.get(state, 0) for state in AT_PASSWORD)
+    typer.echo(
+        f"campaign {told.campaign}: {away} people are at email and password now,"
+        f" {told.moved} of them by this command"
+    )
+    if told.waiting:
+        typer.echo(f"{told.waiting} of the plan are not moved yet")
     if told.repaired:
         typer.echo(f"{told.repaired} were converted anew: another change had undone it")
     for label, found in (("skipped", told.skipped), ("problem", told.problems)):
@@ -174,6 +203,7 @@ def _converted_json(told: Converted) -> dict[str, object]:
     return {
         "campaign": told.campaign,
         "moved": told.moved,
+        "waiting": told.waiting,
         "repaired": told.repaired,
         "skipped": dict(told.skipped),
         "problems": dict(told.problems),

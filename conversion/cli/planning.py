@@ -27,6 +27,7 @@ from conversion.decision.plan import Envelope, stale
 from conversion.decision.scope import Part, Scope
 from conversion.decision.triage import Standing
 from conversion.errors import ConfigError
+from conversion.journal import beyond
 from conversion.planning import OUT, Choice, Surroundings, draw_up
 from conversion.report import Format, render_plan, sheet_of
 from conversion.sessions import idle_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from conversion.bulk import Bulk
     from conversion.config import Settings
     from conversion.decision.plan import Plan
+    from conversion.ledger.base import Ledger
 
 _AtMost = Annotated[
     int | None, typer.Option(min=1, help="How many people the campaign may move at most.")
@@ -185,7 +187,7 @@ def plan(
         envelope = Envelope(scopes, at_most, excluded, ends)
         around = _surroundings(settings, bulk)
         draft = draw_up(bulk, choice, envelope, around, frozenset(accept or ()))
-        _print(draft.digest, draft.plan, form)
+        _print(bulk.ledger, draft.digest, draft.plan, form)
 
 
 def _surroundings(settings: Settings, bulk: Bulk) -> Surroundings:
@@ -227,12 +229,18 @@ def _excluded(bulk: Bulk, names: Iterable[str], operator: str, choice: Choice) -
 
 def _show_again(settings: Settings, digest: str, form: Format) -> None:
     with opened_ledger(settings) as ledger:
-        _print(digest, stored_plan(ledger, digest), form)
+        _print(ledger, digest, stored_plan(ledger, digest), form)
 
 
-def _print(digest: str, found: Plan, form: Format) -> None:
-    why = stale(found.head, clock())
+def _print(ledger: Ledger, digest: str, found: Plan, form: Format) -> None:
+    at = clock()
+    why = stale(found.head, at)
     words = ("convert", "--plan", digest) if why is None else ("plan", "--help")
+    campaign = ledger.current_campaign()
+    if why is None and campaign is not None and (leaves := beyond(ledger, campaign, found, at)):
+        tell("warning:", f"beyond what campaign {campaign.id} may do: {'; '.join(leaves)};")
+        tell("  --new-envelope puts this plan's limits in their place, as for a new campaign")
+        words = (*words, "--new-envelope")
     for piece in render_plan(sheet_of(digest, found), form, command_line(*words)):
         typer.echo(piece, nl=False)
     if why is not None:

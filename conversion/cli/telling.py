@@ -120,6 +120,9 @@ def _situation_json(found: Situation) -> dict[str, object]:
         "now": found.now.isoformat(),
         "sso_works": found.sso_works,
         "sso": found.sso,
+        "last_saml_login": None
+        if found.last_saml_login is None
+        else found.last_saml_login.isoformat(),
         "server": found.server,
         "release": found.release,
         "token": found.token,

@@ -75,10 +75,11 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What was learnt at `now`. `sso_works` None: nobody knows; `sso` says it in words.
+    """What was learnt at `now`. `sso_works` None: no proxy says so; `sso` says it in words.
 
     `server` and `token` say what is wrong, empty where all is well. `loads` is empty where the
-    sessions were not looked at; `out_now` are the user names of who is locked out now, in order.
+    sessions were not looked at; `out_now` are the user names of who is locked out now, in order;
+    `last_saml_login` is the youngest login by SSO that was seen.
     """
 
     now: datetime
@@ -94,14 +95,26 @@ class Situation:
     door: Door = field(default=Door())
     loads: tuple[Load, ...] = field(default=())
     out_now: tuple[str, ...] = field(default=())
+    last_saml_login: datetime | None = None
     campaign: OpenCampaign | None = None
+
+    @property
+    def seems_to_work(self) -> bool:
+        """Whether SSO works: by the proxy's word, else because somebody came in by it just now."""
+        if self.sso_works is not None or self.last_saml_login is None:
+            return self.sso_works is True
+        return self.now - self.last_saml_login <= _JUST_NOW
+
+
+#: A login by SSO that is not older shows that SSO works: as fresh as the proof of a return.
+_JUST_NOW: Final = timedelta(minutes=10)
 
 
 def lines(found: Situation) -> tuple[tuple[str, str], ...]:
     """Nine lines, each a subject and what is so; the tenth is `next_words`."""
     return (
         ("time", f"{found.now:%Y-%m-%d %H:%M} UTC"),
-        ("SSO", found.sso),
+        ("SSO", _sso(found)),
         ("server", found.server or f"answers; Mattermost {found.release}"),
         ("token", found.token or "good"),
         ("inventory", _inventory(found)),
@@ -114,20 +127,46 @@ def lines(found: Situation) -> tuple[tuple[str, str], ...]:
 
 def next_words(found: Situation) -> tuple[str, ...]:
     """The command that helps most now, without the program's name."""
-    out = found.loads[0].people if found.sso_works is False and found.loads else 0
+    works = found.seems_to_work
+    out = found.loads[0].people if found.loads and not works else 0
     if found.server or found.token or (out and found.door.shut):
         return ("preflight",)
     if found.inventory_age is None:
         return ("prepare",)
     campaign = found.campaign
-    if campaign is not None and campaign.left:
-        return ("return",) if found.sso_works else ("status",)
-    if campaign is not None and found.sso_works:
-        return ("verify",)
+    if campaign is not None and works:
+        return ("return",) if campaign.left else ("verify",)
     if out:
-        return ("plan", "--locked-out", "--at-most", str(out))
+        return ("plan", "--locked-out", "--at-most", str(_at_most(found)))
+    if campaign is not None and campaign.left:
+        return ("status",)
     stale = found.inventory_age > found.inventory_max_age
     return ("prepare",) if stale else ("preflight",)
+
+
+def _at_most(found: Situation) -> int:
+    """What a campaign may need as far as was looked ahead, who was moved in it before included."""
+    moved = 0 if found.campaign is None else found.campaign.moved
+    return moved + max(load.people for load in found.loads)
+
+
+def _sso(found: Situation) -> str:
+    last = found.last_saml_login
+    if found.sso_works is not None or not found.loads:
+        return found.sso
+    if last is None:
+        return f"{found.sso}; no login by SSO was seen: try one yourself, in a private window"
+    minutes = (found.now - last) / timedelta(minutes=1)
+    if found.seems_to_work:
+        return f"seems to work: somebody logged in by it {max(0, minutes):.0f} min ago"
+    ago = f"{minutes:.0f} min" if minutes < _HOURS_FROM else f"{minutes / 60:.0f} h"
+    return (
+        f"{found.sso}; the last login by SSO was {ago} ago: try one yourself, in a private window"
+    )
+
+
+#: From so many minutes on they are told as hours.
+_HOURS_FROM: Final = 120
 
 
 def _inventory(found: Situation) -> str:

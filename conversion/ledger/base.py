@@ -99,8 +99,14 @@ class Ledger(Protocol):
     def inventory(self) -> Iterator[InventoryRow]:
         """The inventory in order of user id, read in batches."""
 
-    def open_campaign(self, campaign: Campaign) -> None:
+    def open_campaign(self, campaign: Campaign, *events: Event) -> None:
         """Raises `LedgerConflict` while another campaign is open."""
+
+    def set_envelope(self, campaign: str, envelope: str, *events: Event) -> None:
+        """Put another envelope, as JSON, in the place of the open campaign's.
+
+        Raises `LedgerConflict` where it is not open.
+        """
 
     def current_campaign(self) -> Campaign | None:
         """The campaign that is open."""
@@ -108,7 +114,7 @@ class Ledger(Protocol):
     def last_campaign(self) -> Campaign | None:
         """The campaign that was opened last, closed ones too: what a report is about."""
 
-    def close_campaign(self, campaign: str, now: datetime) -> None:
+    def close_campaign(self, campaign: str, now: datetime, *events: Event) -> None:
         """Raises `LedgerConflict` while a row of it is open."""
 
     def put_plan(self, octets: Iterable[bytes], now: datetime) -> str:

@@ -18,7 +18,15 @@ from conversion.ledger.swap import swap
 from conversion.ledger.tables import VERSION, ledger_schema, person
 from conversion.ledger.tables import campaign as campaigns
 from conversion.ledger.tables import inventory as inventories
-from conversion.ledger.work import CLOSE, Work, campaign_done, close_done, person_done
+from conversion.ledger.work import (
+    CLOSE,
+    ENVELOPE,
+    Work,
+    campaign_done,
+    close_done,
+    envelope_done,
+    person_done,
+)
 from idp_proxy.audit.chain import Event
 from idp_proxy.audit.log import AuditLog, verify_log
 
@@ -122,7 +130,7 @@ class SqlLedger:
         """See `base.Ledger`."""
         return inventory.read(self.database)
 
-    def open_campaign(self, campaign: Campaign) -> None:
+    def open_campaign(self, campaign: Campaign, *events: Event) -> None:
         """See `base.Ledger`."""
         with self._work() as work:
             found = _current(work.connection)
@@ -138,6 +146,15 @@ class SqlLedger:
                 )
             work.connection.execute(insert(campaigns), campaign_record(campaign))
             work.note([campaign_done(campaign)])
+            work.event(*events)
+
+    def set_envelope(self, campaign: str, envelope: str, *events: Event) -> None:
+        """See `base.Ledger`."""
+        with self._work() as work:
+            _must_be_open(work.connection, campaign)
+            work.connection.execute(ENVELOPE, {"of_id": campaign, "to": envelope})
+            work.note([envelope_done(campaign, envelope)])
+            work.event(*events)
 
     def current_campaign(self) -> Campaign | None:
         """See `base.Ledger`."""
@@ -150,7 +167,7 @@ class SqlLedger:
             found = connection.execute(_LAST_CAMPAIGN).mappings().first()
         return None if found is None else campaign_from(found)
 
-    def close_campaign(self, campaign: str, now: datetime) -> None:
+    def close_campaign(self, campaign: str, now: datetime, *events: Event) -> None:
         """See `base.Ledger`."""
         with self._work() as work:
             _must_be_open(work.connection, campaign)
@@ -161,6 +178,7 @@ class SqlLedger:
                 raise LedgerConflict(f"campaign {campaign} has open rows: {said}")
             work.connection.execute(CLOSE, {"of_id": campaign, "to": now})
             work.note([close_done(campaign, now)])
+            work.event(*events)
 
     def put_plan(self, octets: Iterable[bytes], now: datetime) -> str:
         """See `base.Ledger`."""

@@ -48,6 +48,9 @@ _MOVE_END = (
 CLOSE = (
     update(campaign).where(campaign.c.id == bindparam("of_id")).values(closed_at=bindparam("to"))
 )
+ENVELOPE = (
+    update(campaign).where(campaign.c.id == bindparam("of_id")).values(envelope=bindparam("to"))
+)
 
 
 class Work:
@@ -121,6 +124,11 @@ def close_done(campaign_id: str, at: datetime) -> tuple[str, dict[str, Any]]:
     return "close", as_json({"id": campaign_id, "at": at})
 
 
+def envelope_done(campaign_id: str, envelope: str) -> tuple[str, dict[str, Any]]:
+    """A campaign has this envelope from now on."""
+    return "envelope", {"id": campaign_id, "envelope": envelope}
+
+
 def catch_up(connection: Connection, mirror: Mirror, audit: AuditLog, host: str) -> int:
     """Carry over what only the mirror has, drop its torn end; returns where the mirror ends.
 
@@ -172,10 +180,15 @@ def _carry_closes(connection: Connection, records: Sequence[dict[str, Any]]) -> 
     connection.execute(CLOSE, [{"of_id": one["id"], "to": one["at"]} for one in records])
 
 
+def _carry_envelopes(connection: Connection, records: Sequence[dict[str, Any]]) -> None:
+    connection.execute(ENVELOPE, [{"of_id": one["id"], "to": one["envelope"]} for one in records])
+
+
 _CARRY: Final[Mapping[str, Callable[[Connection, Sequence[dict[str, Any]]], None]]] = {
     "person": _carry_people,
     "campaign": _carry_campaigns,
     "close": _carry_closes,
+    "envelope": _carry_envelopes,
     "plan": plans.carry,
     "plan_part": plans.carry_parts,
     "inventory": inventory.carry,

@@ -55,11 +55,14 @@ STEPS: Final[Mapping[Language, Mapping[str, str]]] = {
 def brief_of(found: Situation, language: Language, update: datetime, owner: str = "") -> str:
     """The six lines; `update` is when there will be news (UTC), `owner` who gives them."""
     campaign = found.campaign or OpenCampaign("", found.now, None, {})
+    sso = True if found.seems_to_work else found.sso_works
+    # Nothing is promised to the management while nobody knows whether there is an outage.
+    words = next_words(found)
     stale = found.inventory_age is None or found.inventory_age > found.inventory_max_age
     text = templates.get_template(f"brief.{language.value}.txt").render(
         at=f"{found.now:%Y-%m-%d %H:%M}",
         reachable=not found.server,
-        sso=found.sso_works,
+        sso=sso,
         loads=[_load(load) for load in found.loads],
         people=found.people,
         moved=campaign.moved,
@@ -71,7 +74,7 @@ def brief_of(found: Situation, language: Language, update: datetime, owner: str 
         unknown=found.people - found.known,
         stale=stale,
         step=STEPS[language],
-        next=next_words(found)[0],
+        next="preflight" if words[0] == "plan" and sso is None else words[0],
         update=f"{update:%H:%M}",
         owner=one_line(owner),
     )

@@ -190,6 +190,16 @@ def test_one_campaign_at_a_time_and_no_name_twice(ledger: SqlLedger) -> None:
     assert ledger.current_campaign() == ledger.last_campaign() == later
 
 
+def test_an_open_campaign_takes_another_envelope_and_no_closed_one_does(place: Place) -> None:
+    ledger = filled(place.open(), 0)
+    ledger.set_envelope(CAMPAIGN.id, '{"at_most":80}', event(None, "envelope_replaced"))
+    assert ledger.current_campaign() == replace(CAMPAIGN, envelope='{"at_most":80}')
+    ledger.close_campaign(CAMPAIGN.id, NOW, event(None, "campaign_closed"))
+    with pytest.raises(LedgerConflict, match="not open"):
+        ledger.set_envelope(CAMPAIGN.id, "{}", event(None, "envelope_replaced"))
+    assert ledger.verify_audit().rows == 2
+
+
 def test_a_campaign_closes_only_when_nobody_is_open(ledger: SqlLedger) -> None:
     with pytest.raises(LedgerConflict, match="3 planned"):
         ledger.close_campaign(CAMPAIGN.id, NOW)

@@ -65,6 +65,7 @@ def ledger(place: Place) -> SqlLedger:
     found.put_plan([b"plan"], NOW)
     found.commit([intent(0), intent(1)])
     found.commit([done(0), change(2, S.PLANNED, S.SKIPPED, 2)])
+    found.set_envelope(CAMPAIGN.id, '{"at_most":60}')
     return found
 
 
@@ -441,7 +442,7 @@ def test_a_mirror_opened_by_hand_shows_its_groups(place: Place, ledger: SqlLedge
     mirror = Mirror(place.mirror)
     told = [name for _, group in mirror.groups(mirror.begin) for name, _ in group["operations"]]
     mirror.close()
-    assert told == ["campaign", *["person"] * 5, "plan_part", "plan", *["person"] * 4]
+    assert told == ["campaign", *["person"] * 5, "plan_part", "plan", *["person"] * 4, "envelope"]
     assert ledger.row(CAMPAIGN.id, row(0).user_id) == done(0).row
 
 

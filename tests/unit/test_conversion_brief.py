@@ -69,7 +69,7 @@ def test_six_lines_say_what_is_so_whom_it_hits_and_what_comes_next() -> None:
         "Help desk: about 1 hours of calls now, 31 within 24 hours, if everybody affected calls.",
         "To watch: nothing is overdue.",
         (
-            "Next: we wait for single sign-on, then everybody returns. Next news at 03:30 UTC,"
+            "Next: we give those who are locked out a password login. Next news at 03:30 UTC,"
             " from the identity team."
         ),
     ]
@@ -79,6 +79,8 @@ _CASES = [
     DOWN,
     replace(DOWN, sso_works=True),
     replace(DOWN, sso_works=None),
+    replace(DOWN, sso_works=None, last_saml_login=NOW - HOUR / 12),
+    replace(DOWN, loads=(), campaign=AWAY),
     replace(DOWN, server="DOES NOT ANSWER", people=0, known=0, loads=()),
     replace(DOWN, loads=()),
     replace(DOWN, known=1000),
@@ -125,6 +127,15 @@ def test_what_was_not_looked_at_is_not_told_as_a_figure() -> None:
     said = english(replace(DOWN, loads=()))
     assert said[1] == "Affected: how many cannot log in was not looked at."
     assert said[3] == "Help desk: the load was not estimated."
+
+
+def test_nothing_is_promised_while_nobody_knows_whether_there_is_an_outage() -> None:
+    unknown = replace(DOWN, sso_works=None)
+    assert next_words(unknown)[0] == "plan"
+    assert "is not known yet" in english(unknown)[0]
+    assert english(unknown)[5].startswith("Next: we check and mend what stands in the way.")
+    came = replace(unknown, last_saml_login=NOW - HOUR / 12)
+    assert english(came)[0].endswith("Single sign-on to Mattermost works.")
 
 
 def test_every_command_that_now_proposes_has_words_in_each_language() -> None:

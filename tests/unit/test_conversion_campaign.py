@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 import bcrypt
 import pytest
+from sqlalchemy import select
 
 from conversion.bulk import Limits, Progress
-from conversion.campaign import convert
+from conversion.campaign import Manner, convert
 from conversion.decision.lifecycle import RowState
-from conversion.decision.plan import Envelope
+from conversion.decision.plan import Envelope, parse_envelope
 from conversion.errors import LedgerBusy, PlanStale, PlanUnsafe, Unauthorized
 from conversion.homecoming import return_people
 from conversion.passwords import COST, hash_of_an_unknown_password
 from conversion.planning import OUT, Choice, Surroundings, draw_up
+from conversion.reconciliation import reconcile
+from idp_proxy.audit.tables import audit_row
 from tests.support.conversion_stage import ANSWERED, Stage
 from tests.support.mattermost_api import Fault, Kind, RateLimit
 
@@ -146,8 +149,51 @@ def test_a_later_plan_must_keep_to_the_envelope(stage: Stage) -> None:
     assert convert(stage.bulk, plan).campaign == campaign.id
     stage.sleep(12 * 3600)
     late = stage.plan("user000003", until=stage.now() + timedelta(days=9))
-    with pytest.raises(PlanUnsafe, match="envelope ended"):
+    with pytest.raises(PlanUnsafe, match=r"envelope ended.*\n.*--new-envelope"):
         convert(stage.bulk, late)
+    assert stage.states() == {RowState.CONVERTED: 2}
+
+
+def test_an_outage_that_outlasts_its_envelope_goes_on_in_a_new_one(stage: Stage) -> None:
+    stage.convert("user000001")
+    campaign = stage.ledger.current_campaign()
+    assert campaign is not None
+    stage.sleep(13 * 3600)
+    until = stage.now() + timedelta(hours=5)
+    anew = Manner(new_envelope=True)
+    with pytest.raises(PlanUnsafe, match=r"2 people, and the envelope allows 1\n.*whole campaign"):
+        convert(stage.bulk, stage.plan("user000002", until=until, at_most=1), manner=anew)
+    assert stage.ledger.current_campaign() == campaign
+    assert convert(
+        stage.bulk, stage.plan("user000002", until=until, at_most=2), manner=anew
+    ).campaign == campaign.id  # fmt: skip
+    widened = stage.ledger.current_campaign()
+    assert widened is not None
+    assert (widened.id, parse_envelope(widened.envelope).until) == (campaign.id, until)
+    with pytest.raises(PlanUnsafe, match="3 people, and the envelope allows 2"):
+        convert(stage.bulk, stage.plan("user000003", until=until))
+    with stage.ledger.database.reading() as connection:
+        kinds = list(connection.execute(select(audit_row.c.kind)).scalars())
+    assert kinds.count("campaign_opened") == kinds.count("envelope_replaced") == 1
+
+
+def test_after_changes_by_hand_more_people_can_be_moved_in_an_envelope_that_is_confirmed(
+    stage: Stage,
+) -> None:
+    stage.server.put_password(stage.user("user000004").id, "by hand")
+    opened = reconcile(stage.bulk).campaign
+    plan = stage.plan("user000001")
+    with pytest.raises(PlanUnsafe, match="--new-envelope"):
+        convert(stage.bulk, plan)
+    assert convert(stage.bulk, plan, manner=Manner(new_envelope=True)).campaign == opened
+    assert return_people(stage.bulk, stage.orders()).closed
+    assert stage.bindings() == stage.before
+
+
+def test_who_waits_for_another_plan_does_not_wait_for_this_one(stage: Stage) -> None:
+    assert convert(stage.bulk, stage.plan("user000001", "user000002"), pilot=1).waiting == 1
+    done = convert(stage.bulk, stage.plan("user000003"))
+    assert (done.waiting, done.counts[RowState.PLANNED]) == (0, 1)
 
 
 def test_a_plan_larger_than_its_envelope_is_never_stored(stage: Stage) -> None:

@@ -271,7 +271,7 @@ def test_the_management_gets_six_lines_in_its_language(night: Night) -> None:
     assert night.run("brief") == 0
     assert len(night.out.splitlines()) == 6
     assert "10 of 10 people cannot log in now" in night.out
-    assert night.next() == ["preflight"]
+    assert night.next() == ["plan", "--locked-out", "--at-most", "10"]
     convert(night, "--user", "user000001")
     assert night.run("brief", "--language", "de", "--no-sessions") == 3
     assert len(night.out.splitlines()) == 6
@@ -499,6 +499,23 @@ def test_a_plan_is_confirmed_by_the_number_of_people(
     monkeypatch.setattr("typer.prompt", lambda _text, **_rest: "2")
     assert night.run("convert", "--plan", digest) == 0
     assert night.on_saml() == 8
+
+
+def test_a_plan_beyond_the_campaign_is_told_and_goes_on_in_a_new_envelope(night: Night) -> None:
+    night.run("prepare")
+    digest = planned(night, "--user", "user000001", at_most=1)
+    assert night.run("convert", "--plan", digest, "--yes") == 0
+    digest = planned(night, "--user", "user000002", at_most=2)
+    assert "2 people, and the envelope allows 1" in night.err
+    assert night.next() == ["convert", "--plan", digest, "--new-envelope"]
+    assert night.run("convert", "--plan", digest, "--yes") == 1
+    assert "--new-envelope" in night.err
+    assert night.on_saml() == 9
+    assert night.run("convert", "--plan", digest, "--new-envelope", "--yes") == 0, night.err
+    assert "2 people are at email and password now, 1 of them by this command" in night.out
+    # Inside it, a plan needs nothing more.
+    assert night.run("plan", "--show", digest) == 0
+    assert night.next() == ["convert", "--plan", digest]
 
 
 def test_a_pilot_is_converted_first_and_the_plan_goes_on(night: Night) -> None:

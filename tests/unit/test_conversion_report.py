@@ -207,7 +207,9 @@ CALM = Situation(
     release="11.0.0",
 )
 DOWN = replace(CALM, sso_works=False, sso="IS DOWN", loads=LOADS)
-DOWN_PLAN = ("plan", "--locked-out", "--at-most", "40")
+DOWN_PLAN = ("plan", "--locked-out", "--at-most", "90")
+JUST_NOW, LONG_AGO = NOW - timedelta(minutes=9), NOW - timedelta(hours=5)
+ALONE = replace(DOWN, sso_works=None, sso="nobody knows")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,15 @@ DOWN_PLAN = ("plan", "--locked-out", "--at-most", "40")
         (replace(DOWN, door=Door(by_email=False, by_name=False)), ("preflight",)),
         (replace(DOWN, door=Door(by_email=False, by_name=True)), DOWN_PLAN),
         (replace(DOWN, loads=()), ("preflight",)),
-        (replace(DOWN, campaign=OPENED), ("status",)),
+        # More are locked out than were moved: the campaign goes on, and counts who was moved.
+        (replace(DOWN, campaign=OPENED), ("plan", "--locked-out", "--at-most", "94")),
+        (replace(DOWN, campaign=OPENED, loads=()), ("status",)),
+        # Without a proxy, people's own logins tell.
+        (ALONE, DOWN_PLAN),
+        (replace(ALONE, last_saml_login=LONG_AGO), DOWN_PLAN),
+        (replace(ALONE, last_saml_login=JUST_NOW), ("preflight",)),
+        (replace(ALONE, last_saml_login=JUST_NOW, campaign=OPENED), ("return",)),
+        (replace(DOWN, last_saml_login=JUST_NOW), DOWN_PLAN),
         (replace(CALM, campaign=OPENED), ("return",)),
         (replace(CALM, sso_works=None, campaign=OPENED), ("status",)),
         (replace(CALM, campaign=replace(OPENED, counts={S.SKIPPED: 2})), ("verify",)),
@@ -233,6 +243,26 @@ def test_now_ends_with_the_command_that_helps_most(
 ) -> None:
     assert next_words(found) == words
     assert len(lines(found)) == 9
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (DOWN, "IS DOWN"),
+        (ALONE, "nobody knows; no login by SSO was seen: try one yourself"),
+        (replace(ALONE, loads=()), "nobody knows"),
+        (replace(ALONE, last_saml_login=JUST_NOW), "seems to work: somebody logged in by it 9 min"),
+        (replace(ALONE, last_saml_login=LONG_AGO), "nobody knows; the last login by SSO was 5 h"),
+        (
+            replace(ALONE, last_saml_login=NOW - timedelta(minutes=11)),
+            "nobody knows; the last login by SSO was 11 min ago: try one yourself",
+        ),
+    ],
+)
+def test_without_a_proxy_now_tells_when_somebody_last_came_in_by_sso(
+    found: Situation, said: str
+) -> None:
+    assert dict(lines(found))["SSO"].startswith(said)
 
 
 def test_now_tells_who_is_locked_out_and_what_it_costs() -> None:
