@@ -176,17 +176,23 @@ class _Return:
             self._told.withdrawn += len(changes)
 
     def _pilot(self, restoring: Restoring) -> Tally | None:
-        """Bring the pilot back, unless one is back already."""
+        """Bring the pilot back. Is it back already, volunteers who are named join it: one of them
+        will log in where nobody of the others can be reached.
+        """
         accounts = restoring.accounts
-        if any(True for _ in self._pilots()):
-            return None
         first, size = self._orders.first, self._orders.pilot
+        if any(True for _ in self._pilots()):
+            if not first:
+                return None
+            size = 0
         able = (one for one in self._returnable() if _can_log_in(accounts, one))
         volunteers = [one for one in able if one in first] if first else []
         able = (one for one in self._returnable() if _can_log_in(accounts, one))
         others = (one for one in able if one not in first)
         ids = People([*volunteers, *islice(others, max(0, size - len(volunteers)))])
         del accounts, able, others
+        if not ids:
+            return None
         began = self._bulk.clock().isoformat()
         tally = restoring.bring_back(ids, {PILOT: "yes", BEGAN: began})
         # Before anybody is told to log in by SSO, the proxy must let them.

@@ -26,6 +26,7 @@ from conversion.cli.session import (
     tell,
 )
 from conversion.errors import ConfigError
+from conversion.naming import ids_of, names_of
 from conversion.writing_off import subjects, write_off
 from idp_proxy.operators import Act, Wish
 
@@ -47,7 +48,7 @@ def register(program: typer.Typer) -> None:
 
 
 def give_up(
-    user_id: Annotated[list[str], typer.Argument(help="Whom to give up, by user id.")],
+    user: Annotated[list[str], typer.Argument(help="Whom to give up, by user name or id.")],
     as_name: Annotated[str, typer.Option("--as", metavar="NAME", help="Who you are: an operator.")],
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="Why they stay at a password; it is recorded.")
@@ -66,7 +67,7 @@ def give_up(
     if len(reason) > LONGEST_REASON or not reason.isprintable():
         raise ConfigError([f"--reason: one line of at most {LONGEST_REASON} characters"])
     with opened_ledger(settings) as ledger:
-        given_up = subjects(ledger, user_id)
+        given_up = subjects(ledger, ids_of(ledger, user, "write-off"))
         people = [row.user_id for row in given_up.rows]
         wish = Wish(Act.WRITTEN_OFF, given_up.target, reason.strip())
         means = Means(as_name, confirm, password_from, override)
@@ -76,7 +77,8 @@ def give_up(
         written = len(people) - len(lost)
         typer.echo(f"{written} people are written off, by {yes.actor}: {yes.reason}")
         for row in lost:
-            typer.echo(f"problem: {row.user_id}: somebody else changed the row; it stays")
+            name = names_of(ledger, [row.user_id])[row.user_id]
+            typer.echo(f"problem: {name}: somebody else changed the row; it stays")
         _notify(settings, ledger, given_up.campaign, written, at)
     typer.echo(shown_next("verify"))
     if lost:

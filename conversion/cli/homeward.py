@@ -24,11 +24,13 @@ from conversion.cli.session import (
 from conversion.decision.lifecycle import RowState
 from conversion.homecoming import Homecoming, Orders, return_people
 from conversion.homecoming import verify as look_again
+from conversion.naming import ids_of, names_of, printable
 from conversion.reconciliation import reconcile as adopt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from conversion.bulk import Bulk
     from conversion.reconciliation import Reconciled
 
 _SHOWN = 20
@@ -44,7 +46,8 @@ def register(program: typer.Typer) -> None:
 def bring_back(
     pilot: Annotated[int | None, typer.Option(min=1, help="How many go ahead of the rest.")] = None,
     first: Annotated[
-        list[str] | None, typer.Option(help="A volunteer for the pilot, by user id; repeatedly.")
+        list[str] | None,
+        typer.Option(help="A volunteer for the pilot, by user name or id; repeatedly."),
     ] = None,
     wave: Annotated[
         int, typer.Option(min=0, help="How many of the rest go at a time; 0 for all at once.")
@@ -62,7 +65,7 @@ def bring_back(
     ] = False,
     decide: Annotated[
         list[str] | None,
-        typer.Option(help="Somebody in conflict whose way back you judged right, by user id."),
+        typer.Option(help="Somebody in conflict whose way back you judged right, by name or id."),
     ] = None,
     config: ConfigOption = None,
     *,
@@ -71,20 +74,21 @@ def bring_back(
     """Bring everybody back: proof that SSO works, a pilot, a login of theirs, and the rest."""
     settings = settings_of(config)
     campaign = settings.campaign
-    orders = Orders(
-        operator=campaign.operator_user,
-        proxy_works=proxy_status.ask(campaign.proxy_status).works,
-        pilot=campaign.pilot if pilot is None else pilot,
-        first=frozenset(first or ()),
-        wave=wave,
-        email_fallback=email_fallback,
-        no_wait_reason=no_wait_for_login.strip(),
-        login_wait=timedelta(minutes=wait_min),
-        decided=frozenset(decide or ()),
-    )
     with people() as step, opened_bulk(settings, step) as bulk:
+        orders = Orders(
+            operator=campaign.operator_user,
+            proxy_works=proxy_status.ask(campaign.proxy_status).works,
+            pilot=campaign.pilot if pilot is None else pilot,
+            first=ids_of(bulk.ledger, first or (), "--first"),
+            wave=wave,
+            email_fallback=email_fallback,
+            no_wait_reason=no_wait_for_login.strip(),
+            login_wait=timedelta(minutes=wait_min),
+            decided=ids_of(bulk.ledger, decide or (), "--decide"),
+        )
         told = return_people(bulk, orders)
-    _finish(told, as_json=as_json)
+        names = _names(bulk, told)
+    _finish(told, names, as_json=as_json)
 
 
 def verify(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
@@ -93,16 +97,26 @@ def verify(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     with people() as step, opened_bulk(settings, step) as bulk:
         told = look_again(bulk)
         audit = audit_in_words(settings, bulk.ledger)
+        names = _names(bulk, told)
     tell(audit)
-    _finish(told, as_json=as_json)
+    _finish(told, names, as_json=as_json)
 
 
-def _finish(told: Homecoming, *, as_json: bool) -> None:
+def _names(bulk: Bulk, told: Homecoming) -> Mapping[str, str]:
+    """The user names of all whom the answer shows."""
+    shown = [user_id for user_id, _ in told.problems[:_SHOWN]]
+    shown += [remark.user_id for remark in told.remarks[:_SHOWN]]
+    for ids in (told.waiting, told.held_back, told.strays, told.not_in_file):
+        shown += ids[:_SHOWN]
+    return names_of(bulk.ledger, shown)
+
+
+def _finish(told: Homecoming, names: Mapping[str, str], *, as_json: bool) -> None:
     words = _after(told)
     if as_json:
         typer.echo(json.dumps(_homecoming_json(told) | {"next": command_line(*words)}, indent=2))
     else:
-        _show(told)
+        _show(told, names)
         typer.echo(shown_next(*words))
     if not told.closed:
         raise typer.Exit(EXIT_OPEN)
@@ -118,7 +132,7 @@ def _after(told: Homecoming) -> tuple[str, ...]:
     return ("return",)
 
 
-def _show(told: Homecoming) -> None:
+def _show(told: Homecoming, names: Mapping[str, str]) -> None:
     if told.proof is not None:
         typer.echo(f"proof: {told.proof.text}")
     typer.echo(f"campaign {told.campaign}: {told.verified} people proven to be back")
@@ -126,10 +140,22 @@ def _show(told: Homecoming) -> None:
         typer.echo(f"{told.withdrawn} were planned and never touched: withdrawn")
     if told.repaired:
         typer.echo(f"{told.repaired} were brought back anew: another change had undone it")
-    for user_id, why in told.problems[:_SHOWN]:
-        typer.echo(f"problem: {user_id}: {why}")
-    for remark in told.remarks[:_SHOWN]:
-        typer.echo(f"remark: {remark.user_id}: {remark.says}")
+    said = [(remark.user_id, remark.says) for remark in told.remarks]
+    for label, found in (("problem", told.problems), ("remark", said)):
+        for user_id, why in found[:_SHOWN]:
+            typer.echo(f"{label}: {names[user_id]}: {printable(why)}")
+        if len(found) > _SHOWN:
+            typer.echo(f"{label}: and {len(found) - _SHOWN} more; see report")
+    _show_groups(told, names)
+    if told.stopped:
+        typer.echo(f"STOPPED: {told.stopped}")
+    if told.closed:
+        typer.echo("0 left: the campaign is closed")
+    else:
+        typer.echo(f"{told.open_rows} people are open: {_states(told.counts)}")
+
+
+def _show_groups(told: Homecoming, names: Mapping[str, str]) -> None:
     for label, ids in (
         ("waiting: ask one of the pilot to log in by SSO", told.waiting),
         ("held back: no way back but the email", told.held_back),
@@ -138,13 +164,7 @@ def _show(told: Homecoming) -> None:
     ):
         if ids:
             more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
-            typer.echo(f"{label}: {', '.join(ids[:_SHOWN])}{more}")
-    if told.stopped:
-        typer.echo(f"STOPPED: {told.stopped}")
-    if told.closed:
-        typer.echo("0 left: the campaign is closed")
-    else:
-        typer.echo(f"{told.open_rows} people are open: {_states(told.counts)}")
+            typer.echo(f"{label}: {', '.join(names[one] for one in ids[:_SHOWN])}{more}")
 
 
 def _states(counts: Mapping[RowState, int]) -> str:

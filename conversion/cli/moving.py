@@ -34,10 +34,13 @@ from conversion.cli.session import (
 from conversion.converted_file import AT_PASSWORD
 from conversion.decision.lifecycle import INTENTS, RowState
 from conversion.errors import ConfigError
+from conversion.naming import names_of, printable
 from conversion.stored_plan import stored_plan
 from idp_proxy.operators import Act, Wish
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from conversion.bulk import Bulk
     from conversion.campaign import Converted
     from conversion.config import Settings
@@ -91,6 +94,8 @@ def convert(
         if plain:
             _warn_of_plain(bulk)
         told = carry_out(bulk, plan_digest, manner=replace(manner, campaign=campaign))
+        some = [user_id for user_id, _ in (*told.skipped[:_SHOWN], *told.problems[:_SHOWN])]
+        names = names_of(bulk.ledger, some)
     complete = _is_complete(told, pilot)
     # Its envelope is the campaign's by now.
     again = _same_command(plan_digest, replace(manner, new_envelope=False))
@@ -98,7 +103,7 @@ def convert(
     if as_json:
         typer.echo(json.dumps(_converted_json(told) | {"next": command_line(*words)}, indent=2))
     else:
-        _show_converted(told)
+        _show_converted(told, names)
         typer.echo(shown_next(*words))
     if not complete:
         raise typer.Exit(EXIT_OPEN)
@@ -177,7 +182,7 @@ def _is_complete(told: Converted, pilot: int | None) -> bool:
     return not (told.stopped or unsure or (told.waiting and not as_asked))
 
 
-def _show_converted(told: Converted) -> None:
+def _show_converted(told: Converted, names: Mapping[str, str]) -> None:
     away = sum(told.counts.get(state, 0) for state in AT_PASSWORD)
     typer.echo(
         f"campaign {told.campaign}: {away} people are at email and password now,"
@@ -189,7 +194,7 @@ def _show_converted(told: Converted) -> None:
         typer.echo(f"{told.repaired} were converted anew: another change had undone it")
     for label, found in (("skipped", told.skipped), ("problem", told.problems)):
         for user_id, why in found[:_SHOWN]:
-            typer.echo(f"{label}: {user_id}: {why}")
+            typer.echo(f"{label}: {names[user_id]}: {printable(why)}")
         if len(found) > _SHOWN:
             typer.echo(f"{label}: and {len(found) - _SHOWN} more; see report")
     if told.not_in_file:

@@ -153,7 +153,9 @@ def test_the_whole_story_from_prepare_to_report(night: Night) -> None:
     assert "waiting: ask one of the pilot to log in by SSO" in night.out
     assert night.on_saml() == 3
     pilot = night.out.partition("log in by SSO: ")[2].split(",")[0].split()[0]
-    night.server.give_session(pilot, is_saml=True)
+    found = night.server.users.find("username", pilot)
+    assert found is not None, pilot
+    night.server.give_session(found.id, is_saml=True)
     assert night.run("return") == 0, night.out + night.err
     assert "0 left: the campaign is closed" in night.out
     assert night.next() == ["report"]
@@ -416,7 +418,10 @@ def test_a_duplicate_is_told_and_comes_back_by_a_persons_decision(night: Night) 
     assert night.run("return", "--no-wait-for-login", "one") == 3
     assert "1 conflict" in night.out
     night.server.change(twin.id, auth_data="nameid-twin")
-    assert night.run("return", "--decide", night.person(1), "--no-wait-for-login", "one") == 0
+    assert "problem: user000001: the binding is held by the account twin" in night.out
+    assert night.run("return", "--decide", "user00000l") == 2
+    assert "--decide: nobody in the inventory has the user name or id 'user00000l'" in night.err
+    assert night.run("return", "--decide", "user000001", "--no-wait-for-login", "one") == 0
     assert night.server.users[night.person(1)].auth_data == "nameid-user000001"
 
 

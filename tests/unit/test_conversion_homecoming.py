@@ -174,6 +174,20 @@ def test_a_quick_return_takes_no_session_of_before_for_a_login(stage: Stage) -> 
     assert len(told.waiting) == 2
 
 
+def test_a_volunteer_joins_a_pilot_of_whom_nobody_can_be_reached(stage: Stage) -> None:
+    stage.convert()
+    orders = stage.orders(no_wait_reason="", pilot=2)
+    assert len(return_people(stage.bulk, orders).waiting) == 2
+    volunteer = stage.user("user000009")
+    joined = replace(orders, first=frozenset({volunteer.id}))
+    told = return_people(stage.bulk, joined)
+    assert (told.verified, len(told.waiting)) == (1, 3)
+    # The same line again moves nobody more.
+    assert return_people(stage.bulk, joined).verified == 0
+    stage.server.saml_login(f"nameid-{volunteer.username}", volunteer.email, volunteer.username)
+    assert return_people(stage.bulk, stage.orders(no_wait_reason="")).closed
+
+
 def test_volunteers_go_first_and_who_cannot_log_in_does_not(stage: Stage) -> None:
     stage.convert()
     stage.server.change(stage.user("user000000").id, delete_at=7)

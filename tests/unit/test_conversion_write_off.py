@@ -315,7 +315,7 @@ def test_the_campaign_ends_without_whoever_two_operators_gave_up(
 
     agreeing = ("--confirm", proposal, "--as", "bob", "--password-from", "env:OPERATOR_PASSWORD")
     code(monkeypatch)
-    assert night.run("write-off", night.person(1), *agreeing) == 0, night.err
+    assert night.run("write-off", "user000001", *agreeing) == 0, night.err
     assert "1 people are written off, by operator:ann (confirmed by operator:bob)" in night.out
     assert len(pager.messages) == 1
 
