@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from idp_proxy.audit.log import AuditLog
@@ -17,6 +17,7 @@ from idp_proxy.decision.membership import Membership
 from idp_proxy.reviewing.standing import Standing
 from idp_proxy.seal import KeyRing, fingerprints
 from idp_proxy.store import kept_state
+from idp_proxy.store.host_id import host_id
 from idp_proxy.store.kept_state import KeptState
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.sql import SqlStore
@@ -142,9 +143,21 @@ def open_standards(
 
 
 def membership(settings: Settings) -> Membership:
-    """What this host is made of, as far as hosts must be alike."""
-    names = tuple(upstream.name for upstream in settings.upstreams)
-    return Membership(names, fingerprints(settings.proxy.state_keys))
+    """What this host is made of, as far as hosts must be alike, and who it is. Raises
+    `StoreError`.
+    """
+    return Membership(
+        preference=tuple(upstream.name for upstream in settings.upstreams),
+        keys=fingerprints(settings.proxy.state_keys),
+        installation=host_id(settings.proxy.data_dir),
+        run=_this_run(),
+    )
+
+
+@cache
+def _this_run() -> str:
+    """This process, in the reports of its host."""
+    return new_id()
 
 
 def usable_at(upstreams: Mapping[str, ConfiguredUpstream], at: datetime) -> dict[str, str | None]:

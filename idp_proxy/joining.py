@@ -98,6 +98,7 @@ def _join(settings: Settings, upstreams: Mapping[str, ConfiguredUpstream], store
     What it sees it will say soon; until then it has seen nothing.
     """
     open_switchboard(store, upstreams).current()
-    store.publish(HostReport(settings.proxy.host, utc_now(), {}, member=membership(settings)))
+    report = HostReport(settings.proxy.host, utc_now(), {}, member=membership(settings))
+    store.publish(report, begins=True)
     if is_shared(settings):
         keep_state(store, open_kept_state(settings))

@@ -23,14 +23,21 @@ SILENT_AFTER: Final = timedelta(minutes=5)
 _RUNS: Final = timedelta(minutes=1)
 
 
+#: A host reports every few seconds: one that was heard within this has its name.
+_HAS_ITS_NAME: Final = timedelta(seconds=20)
+
+
 @dataclass(frozen=True, slots=True)
 class Membership:
     """What a host is made of. `preference` has its upstreams in order; `keys` the fingerprints of
-    its state keys, the first of which seals. Empty where a host did not say.
+    its state keys, the first of which seals. `installation` is the machine's own folder, `run` the
+    process that reports. Empty where a host did not say.
     """
 
     preference: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    installation: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,24 @@ def why_outvoted(host: str, reports: Iterable[HostReport]) -> str | None:
     if 2 * agreeing > len(known):
         return None
     return f"only {agreeing} of {len(known)} hosts prefer the upstreams as {host} does"
+
+
+def why_name_is_taken(
+    known: HostReport, own: HostReport, now: datetime, *, begins: bool
+) -> str | None:
+    """Why `own` may not report in place of `known`, which has the same name: somebody else reports
+    under it. None where it is this process, or one that `begins` where another one ended.
+    """
+    mine, theirs = own.member, known.member
+    same = not mine.run or not theirs.run or mine.run == theirs.run
+    follows = begins and mine.installation == theirs.installation
+    if same or follows or now - known.at > _HAS_ITS_NAME:
+        return None
+    return (
+        f"somebody else runs as host {own.host}, and was heard at {known.at:%H:%M:%S} UTC: every "
+        "machine needs a [proxy] host and a data_dir of its own; was this one only set up anew, "
+        f"start it again in {_HAS_ITS_NAME.total_seconds():.0f} seconds"
+    )
 
 
 def may_be_forgotten(report: HostReport, now: datetime) -> bool:

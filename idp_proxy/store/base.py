@@ -159,10 +159,11 @@ class FleetStore(Protocol):
     def clock(self) -> datetime:
         """Now, by the clock that all hosts share: the database server's; with SQLite the host's."""
 
-    def publish(self, report: HostReport) -> None:
+    def publish(self, report: HostReport, *, begins: bool = False) -> None:
         """Replace what `report.host` reported before; `report.at` is set to the store's clock.
 
-        The first report registers the host. Raises `StoreError` when the store is for one host
+        The first report registers the host; a process whose first one it is `begins`. Raises
+        `StoreError` when somebody else reports under this name, and when the store is for one host
         only (SQLite) and another one has reported within the last ten minutes.
         """
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from idp_proxy.decision.membership import why_name_is_taken
 from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.errors import StoreError
 from idp_proxy.store.fleet_records import canary_from, report_from, report_record, track_record
@@ -61,12 +62,13 @@ class SqlFleet:
         with self._database.reading() as connection:
             return clock(connection)
 
-    def publish(self, report: HostReport) -> None:
+    def publish(self, report: HostReport, *, begins: bool = False) -> None:
         """See `store.base.FleetStore`."""
         with self._database.writing() as connection:
             now = clock(connection)
             if connection.dialect.name == "sqlite":
                 _demand_alone(connection, report.host, now)
+            _demand_own_name(connection, report, now, begins=begins)
             new = _INSERT[connection.dialect.name](host).values(
                 name=report.host, at=now, report=report_record(report)
             )
@@ -194,6 +196,19 @@ class SqlFleet:
         """See `store.base.FleetStore`."""
         with self._database.writing(patient=True) as connection:
             return connection.execute(delete(traffic).where(traffic.c.minute < before)).rowcount
+
+
+def _demand_own_name(
+    connection: Connection, report: HostReport, now: datetime, *, begins: bool
+) -> None:
+    """Two hosts of one name would overwrite each other's report, and count as one."""
+    of_name = select(host).where(host.c.name == report.host).with_for_update()
+    known = connection.execute(of_name).first()
+    if known is None:
+        return
+    former = report_from(known.name, known.at, known.report)
+    if (why := why_name_is_taken(former, report, now, begins=begins)) is not None:
+        raise StoreError(why)
 
 
 def _demand_alone(connection: Connection, name: str, now: datetime) -> None:

@@ -51,6 +51,8 @@ def report_record(report: HostReport) -> dict[str, Any]:
         "reference_answers": report.reference_answers,
         "preference": list(report.member.preference),
         "keys": list(report.member.keys),
+        "installation": report.member.installation,
+        "run": report.member.run,
         "barred": {name: list(reasons) for name, reasons in report.barred.items()},
     }
 
@@ -64,7 +66,12 @@ def report_from(host: str, at: datetime, record: Mapping[str, Any]) -> HostRepor
         isolated=record["isolated"],
         reference_answers=record["reference_answers"],
         # A host of an older version does not say what it is made of.
-        member=Membership(tuple(record.get("preference", ())), tuple(record.get("keys", ()))),
+        member=Membership(
+            preference=tuple(record.get("preference", ())),
+            keys=tuple(record.get("keys", ())),
+            installation=record.get("installation", ""),
+            run=record.get("run", ""),
+        ),
         barred={name: tuple(reasons) for name, reasons in record.get("barred", {}).items()},
     )
 

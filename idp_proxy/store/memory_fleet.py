@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from idp_proxy.decision.health import Canary
+from idp_proxy.decision.membership import why_name_is_taken
+from idp_proxy.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,10 +41,15 @@ class MemoryFleet:
         """See `store.base.FleetStore`."""
         return self._now()
 
-    def publish(self, report: HostReport) -> None:
+    def publish(self, report: HostReport, *, begins: bool = False) -> None:
         """See `store.base.FleetStore`."""
         with self._telling:
-            self._told.reports[report.host] = replace(report, at=self._now())
+            known, now = self._told.reports.get(report.host), self._now()
+            if known is not None:
+                why = why_name_is_taken(known, report, now, begins=begins)
+                if why is not None:
+                    raise StoreError(why)
+            self._told.reports[report.host] = replace(report, at=now)
 
     def reports(self) -> tuple[HostReport, ...]:
         """See `store.base.FleetStore`."""

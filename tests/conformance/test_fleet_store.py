@@ -66,7 +66,7 @@ def report(name: str = "proxy-1", track: Track = TRACK) -> HostReport:
         {"okta": track},
         {"okta": "no reference"},
         reference_answers=True,
-        member=Membership(("okta", "entra"), ("aa", "bb")),
+        member=Membership(("okta", "entra"), ("aa", "bb"), "here", "r1"),
         barred={"entra": ("SP-08: AES-CBC", "it is not as Rita signed it")},
     )
 
@@ -85,6 +85,22 @@ def test_a_report_comes_back_as_it_was_with_the_store_s_time_and_replaces_the_la
     (known,) = fleet.reports()
     assert abs(known.at - fleet.clock()) < SOON
     assert replace(known, at=THEN) == report()
+
+
+def test_of_two_hosts_of_one_name_the_one_that_came_later_is_refused(fleet: FleetStore) -> None:
+    first = report()
+    second = replace(first, member=replace(first.member, installation="there", run="r2"))
+    fleet.publish(first, begins=True)
+    for begins in (True, False):
+        with pytest.raises(StoreError, match="somebody else runs as host proxy-1"):
+            fleet.publish(second, begins=begins)
+    fleet.publish(first)
+    again = replace(first, member=replace(first.member, run="r3"))
+    fleet.publish(again, begins=True)  # started anew on the same machine
+    with pytest.raises(StoreError, match="somebody else"):
+        fleet.publish(first)
+    (known,) = fleet.reports()
+    assert known.member.run == "r3"
 
 
 def test_sqlite_is_for_one_host_and_the_refusal_says_what_to_do(sqlite: SqlStore) -> None:

@@ -11,7 +11,13 @@ from idp_proxy.decision.dissent import as_dissenter
 from idp_proxy.decision.eligibility import FailoverLimits
 from idp_proxy.decision.failover import Action, Alarm, Decision, after
 from idp_proxy.decision.fleet import HostReport
-from idp_proxy.decision.membership import Membership, discords, may_be_forgotten, why_outvoted
+from idp_proxy.decision.membership import (
+    Membership,
+    discords,
+    may_be_forgotten,
+    why_name_is_taken,
+    why_outvoted,
+)
 from idp_proxy.decision.switching import first_state
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -108,3 +114,33 @@ def test_an_outvoted_host_acts_on_nothing(action: Action, target: str | None, le
     if action is not left:
         assert found.reason == "okta is down; but only 1 of 3 hosts"
         assert (found.alarm is Alarm.OUTAGE) is (left is Action.PROPOSE)
+
+
+MINE = replace(USUAL, installation="here", run="r1")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ago", "begins", "taken"),
+    [
+        pytest.param(MINE, 0, False, False, id="this process"),
+        pytest.param(USUAL, 0, False, False, id="an older version does not say"),
+        pytest.param(replace(MINE, run="r0"), 0, True, False, id="the one before, on this machine"),
+        pytest.param(replace(MINE, run="r0"), 0, False, True, id="a copy of this machine"),
+        pytest.param(replace(MINE, run="r0"), 21, False, False, id="a copy that fell silent"),
+        pytest.param(
+            replace(MINE, run="r0", installation="there"), 19, True, True, id="another machine"
+        ),
+        pytest.param(
+            replace(MINE, run="r0", installation="there"), 21, True, False, id="one set up anew"
+        ),
+    ],
+)
+def test_a_name_is_of_one_host(theirs: Membership, ago: int, *, begins: bool, taken: bool) -> None:
+    (known,) = reports(theirs, ago=timedelta(seconds=ago))
+    (own,) = reports(MINE)
+    why = why_name_is_taken(known, own, NOW, begins=begins)
+    assert (why is not None) is taken
+    if why is not None:
+        assert "somebody else runs as host sso1" in why
+        assert "needs a [proxy] host and a data_dir of its own" in why
+    assert why_name_is_taken(known, replace(own, member=USUAL), NOW, begins=begins) is None

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from structlog.testing import capture_logs
 
-from idp_proxy import joining
+from idp_proxy import adapters, joining
 from idp_proxy.adapters import open_kept_state, open_store, open_upstreams
 from idp_proxy.decision.fleet import HostReport
 from idp_proxy.errors import StoreAway, StoreError
 from idp_proxy.joining import join, keep_state
 from idp_proxy.store import schema
+from idp_proxy.store.host_id import host_id
 from tests.conformance.rooms import state
 
 if TYPE_CHECKING:
@@ -79,6 +80,24 @@ def test_a_second_host_on_one_sqlite_file_does_not_start(settings: Settings) -> 
     with pytest.raises(StoreError, match=r"sso2 uses this SQLite store too.*PostgreSQL"):
         join(settings, open_upstreams(settings))
     first.store.close()
+
+
+def test_a_second_machine_of_this_name_does_not_start_and_this_one_starts_again(
+    settings: Settings, joined: Joining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (known,) = joined.store.reports()
+    monkeypatch.setattr(adapters, "_this_run", lambda: "another process")
+    join(settings, open_upstreams(settings)).store.close()
+    monkeypatch.setattr(adapters, "_this_run", lambda: "another machine")
+    (settings.proxy.data_dir / "host-id").write_text("no id")
+    with pytest.raises(StoreError, match="somebody else runs as host sso1"):
+        join(settings, open_upstreams(settings))
+    made = host_id(settings.proxy.data_dir)
+    assert made == host_id(settings.proxy.data_dir) != known.member.installation
+    (settings.proxy.data_dir / "host-id").unlink()
+    (settings.proxy.data_dir / "host-id").mkdir()
+    with pytest.raises(StoreError, match="host-id"):
+        host_id(settings.proxy.data_dir)
 
 
 def test_without_the_store_a_host_starts_by_what_it_was_told_and_joins_later(
