@@ -6,9 +6,6 @@ list is none: whatever fails after the first page ends the import.
 
 from __future__ import annotations
 
-import base64
-import socket
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +13,9 @@ from idp_proxy.config import Outbound
 from idp_proxy.decision.roster import Listed
 from idp_proxy.errors import ListRefused
 from idp_proxy.listing.base import listed_of
-from idp_proxy.upstream.dialling import Dialler
+from idp_proxy.upstream.dialling import Dialler, system_resolve
 from idp_proxy.upstream.ldap import Deadline, HostFailed, conversing
+from idp_proxy.upstream.ldap_values import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 #: Octets of a whole list: a few KiB for each of a few million people.
 _MOST_OCTETS: Final = 8 * 1024**3
-_GUID: Final = "objectguid"
-_GUID_OCTETS: Final = 16
 #: Attributes by which directories say that an account may not be used, and how.
 _DISABLED: Final[dict[str, Callable[[str], bool]]] = {
     "userAccountControl": lambda value: value.isdecimal() and bool(int(value) & 2),
@@ -137,15 +133,7 @@ class DirectoryList:
             return ""
         if len(values) > 1:
             return None
-        (value,) = values
-        if attribute.lower() == _GUID and len(value) == _GUID_OCTETS:
-            if self.wanted.guid == "base64":
-                return base64.b64encode(value).decode("ascii")
-            return str(uuid.UUID(bytes_le=bytes(value)))
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return None
+        return text_of(attribute, bytes(values[0]), self.wanted.guid)
 
     def _whole(self, values: Mapping[str, str | None]) -> bool:
         """Whether a row can be made of it, as of a login. Who has no role has no value there."""
@@ -161,7 +149,6 @@ def _text(value: bytes) -> str:
 
 def _addresses(host: DirectoryHost) -> list[str]:
     try:
-        found = socket.getaddrinfo(host.host, host.port, type=socket.SOCK_STREAM)
+        return system_resolve(host.host, host.port)
     except (OSError, ValueError) as error:
         raise HostFailed(f"name does not resolve: {host.host}") from error
-    return list(dict.fromkeys(str(one[4][0]) for one in found))

@@ -200,10 +200,11 @@ class DirectoryLogins:
         return tuple(dict.fromkeys(name for name in self._settings.attributes.values() if name))
 
     def _values(self, entry: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+        """What has no reading is "", which identifies nobody (SP-10)."""
         raw = {name.lower(): values for name, values in entry["raw_attributes"].items()}
         return {
             name: tuple(
-                text_of(name, bytes(value), self._settings.guid)
+                text_of(name, bytes(value), self._settings.guid) or ""
                 for value in raw.get(name.lower(), ())
             )
             for name in self._asked()

@@ -13,9 +13,9 @@ _GUID: Final = "objectguid"
 _GUID_OCTETS: Final = 16
 
 
-def text_of(attribute: str, value: bytes, guid: Literal["uuid", "base64"]) -> str:
-    """The value as text. Active Directory's objectGUID is 16 octets, written as `guid` says; what
-    is no UTF-8 reads as "", which identifies nobody (SP-10).
+def text_of(attribute: str, value: bytes, guid: Literal["uuid", "base64"]) -> str | None:
+    """The value as text; None for what has no reading. Active Directory's objectGUID is 16 octets,
+    written as `guid` says: a login and a list of people write one person's alike.
     """
     if attribute.lower() == _GUID and len(value) == _GUID_OCTETS:
         if guid == "base64":
@@ -24,4 +24,4 @@ def text_of(attribute: str, value: bytes, guid: Literal["uuid", "base64"]) -> st
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
-        return ""
+        return None
