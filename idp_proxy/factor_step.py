@@ -135,7 +135,7 @@ class FactorStep(Generic[Ended_co]):
         """The end of the login, or why this code does not count."""
         proven = self._proven(asked)
         person = self._person(proven)
-        return self._ended(asked, proven, self.proving.code(person, code, self.now()))
+        return self._ended(asked, proven, person, self.proving.code(person, code, self.now()))
 
     def by_passkey(self, asked: Asked, kept: str, answer: str) -> Ended_co | Why:
         """As `by_code`, for what the browser answered to the page's challenge."""
@@ -147,9 +147,11 @@ class FactorStep(Generic[Ended_co]):
         if challenge is None:
             raise errors.LoginUnknown("the passkey's question is not of this login")
         found = self.proving.passkey(person, answer, challenge, self.now())
-        return self._ended(asked, proven, found)
+        return self._ended(asked, proven, person, found)
 
-    def _ended(self, asked: Asked, proven: PasswordProven, found: Method | Why) -> Ended_co | Why:
+    def _ended(
+        self, asked: Asked, proven: PasswordProven, person: str, found: Method | Why
+    ) -> Ended_co | Why:
         if found is Why.LOCKED:
             raise errors.SecondFactorLocked("codes of this person are locked")
         if found is Why.NONE:
@@ -163,7 +165,8 @@ class FactorStep(Generic[Ended_co]):
             authn_instant=self.now(),
             attributes={**subject.evidence.attributes, FACTOR: (found.value,)},
         )
-        proof = replace(subject, evidence=evidence)
+        # Whom the link key names when the login is committed is held against whose factor it was.
+        proof = replace(subject, evidence=evidence, factor_of=person)
         return self.logins.prove(asked.upstream, asked.tid, proof, asked.cookie_of)
 
     def _proven(self, asked: Asked) -> PasswordProven:

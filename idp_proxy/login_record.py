@@ -23,6 +23,7 @@ from idp_proxy.decision.roster import (
     learn,
     lookup_key,
 )
+from idp_proxy.decision.second_factor import fo_09_same_person
 from idp_proxy.decision.standby_logins import StandbyLogin
 from idp_proxy.saml.authn_request import MAX_AGE
 from idp_proxy.store.base import UsedId
@@ -188,6 +189,8 @@ class LoginRecord:
             verdict = judge_standby(subject, holder, self.roster_policy, now, said)
         if isinstance(verdict, Refused):
             return _REFUSALS[verdict.refusal](verdict.reason)
+        if (why := fo_09_same_person(subject.factor_of, verdict.row.id)) is not None:
+            return errors.PersonChanged(why)
         identity = identity_of(verdict.row.attributes, self.withheld_from_standby)
         return self._unless_converted(identity, ())
 

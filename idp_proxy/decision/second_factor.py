@@ -164,6 +164,15 @@ def why_not_another(method: Method, factors: Sequence[Factor]) -> str | None:
     return None
 
 
+def fo_09_same_person(factor_of: str | None, let_in: str) -> str | None:
+    """Why who showed the second factor (None: none was shown) is not who is let in: between the two
+    the link key may have gone from one person to another (FO-09).
+    """
+    if factor_of is None or factor_of == let_in:
+        return None
+    return "FO-09: the link key went to somebody else after the second factor was shown"
+
+
 def gone_with(factor_id: str, factors: Sequence[Factor]) -> tuple[str, ...]:
     """What is removed when a person removes this one: with the last one, the recovery codes too.
 

@@ -37,12 +37,14 @@ class Subject:
     `attributes` holds one value for each canonical name that the upstream's configuration maps and
     the answer carried. From the active, `id`, `email` and `username` are always among them; of a
     standby only `link_key` counts: what every upstream knows of a person, as this one gave it.
+    `factor_of` is the id of the person whose second factor was shown with it, None where none was.
     """
 
     upstream: str
     link_key: str
     attributes: Mapping[str, str]
     evidence: Evidence
+    factor_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

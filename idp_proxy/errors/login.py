@@ -110,6 +110,14 @@ class PersonPrivileged(LoginRefused):
     rule = "FO-11"
 
 
+class PersonChanged(LoginRefused):
+    """The link key went from one person to another during the login (FO-09)."""
+
+    code = "person_changed"
+    public = "Your account was changed while you were logging in."
+    rule = "FO-09"
+
+
 class AssuranceTooLow(LoginRefused):
     """The person was authenticated more weakly than is asked for here (FO-04)."""
 

@@ -21,6 +21,7 @@ from idp_proxy.decision.second_factor import (
     Method,
     Offer,
     Tries,
+    fo_09_same_person,
     gone_with,
     has_any,
     in_time,
@@ -168,3 +169,13 @@ def test_with_the_last_one_the_recovery_codes_go_too(
 def test_what_is_too_old_or_of_the_future_does_not_count(age: int, fits: bool) -> None:
     at = NOW - timedelta(seconds=age)
     assert in_time(at, timedelta(minutes=5), timedelta(seconds=120), NOW) is fits
+
+
+@pytest.mark.parametrize(
+    ("factor_of", "let_in", "fits"),
+    [(None, "e-1", True), ("e-1", "e-1", True), ("e-1", "e-2", False), ("e-1", "E-1", False)],
+)
+def test_fo_09_who_is_let_in_is_whose_factor_was_shown(
+    factor_of: str | None, let_in: str, fits: bool
+) -> None:
+    assert (fo_09_same_person(factor_of, let_in) is None) is fits

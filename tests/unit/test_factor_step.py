@@ -198,6 +198,7 @@ def test_a_right_code_ends_the_login_as_more_than_a_password(step: Step) -> None
     assert subject.evidence.authn_instant == step.now
     assert subject.evidence.attributes == {"shown": ("a", "b"), "factor": ("totp",)}
     assert (subject.link_key, subject.upstream) == ("EMP-1", "corp")
+    assert subject.factor_of == "ann"
 
 
 def test_a_recovery_code_and_a_passkey_do_too_and_are_told_apart(step: Step) -> None:
