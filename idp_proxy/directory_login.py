@@ -24,6 +24,7 @@ from idp_proxy.decision.password_limits import (
     allows,
     cleared,
     given_back,
+    of_one_account,
     spelled,
     taken,
 )
@@ -116,10 +117,12 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """A try that was taken: what it is given back to, and what is cleared when it was right."""
+    """A try that was taken: what it is given back to, and what is cleared when it was right: the
+    person's counts as they were then.
+    """
 
     shared: Mapping[bytes, Budget]
-    person: Sequence[bytes]
+    person: Mapping[bytes, Count]
     home: bytes
 
 
@@ -158,12 +161,12 @@ class DirectoryLogin:
         try:
             state = self.directory.prove(found.name, password)
         except UpstreamUnavailable:
-            self._give_back(tried, {})
+            self._give_back(tried, right=False)
             raise
         if not state.proves or found.name is None:
             return NotProven(state.value if found.name else f"{found.entries} entries")
         now = self.now()
-        self._give_back(tried, {**cleared(tried.person, now), tried.home: Count(1.0, now)})
+        self._give_back(tried, right=True)
         return self.directory.subject(found, now)
 
     def _take(
@@ -180,31 +183,39 @@ class DirectoryLogin:
             counts = tx.password_counts({*shared, at_home, elsewhere, home}, now)
             lives = place.known is not None or _lives(counts[home], now)
             person = at_home if lives else elsewhere
+            account = of_one_account(counts, (at_home, elsewhere), limits.kept, now)
             budgets = {
                 key: budget
                 for key, budget in shared.items()
                 if not (lives and budget.scope is Scope.ELSEWHERE)
             }
             budgets[person] = limits.of_person(at_home=lives)
-            new = taken(budgets, counts, now)
+            new = taken(budgets, {**counts, **account}, now)
             if isinstance(new, Exhausted):
                 return new
-            tx.save_password_counts(new, now + self._lasts)
+            tx.save_password_counts({**account, **new}, now + self._lasts)
         del budgets[person]
-        return _Try(budgets, (at_home, elsewhere), home)
+        account[person] = new[person]
+        return _Try(budgets, account, home)
 
-    def _give_back(self, tried: _Try, new: Mapping[bytes, Count]) -> None:
-        """What was taken from all, and `new` in place of what is known of the person."""
+    def _give_back(self, tried: _Try, *, right: bool) -> None:
+        """What was taken from all; of the person only when the password was `right`: what a
+        directory that broke off has counted is not known.
+        """
         now = self.now()
         with self.store.transaction() as tx:
-            counts = tx.password_counts({*tried.shared, *new}, now)
-            tx.save_password_counts(given_back(tried.shared, counts, now), now + self._lasts)
-            tx.save_password_counts(new, now + AT_HOME_FOR)
+            counts = tx.password_counts({*tried.shared, *tried.person, tried.home}, now)
+            new = given_back(tried.shared, counts, now)
+            if right:
+                new |= cleared(tried.person, counts)
+            tx.save_password_counts(new, now + self._lasts)
+            if right:
+                tx.save_password_counts({tried.home: Count(1.0, now)}, now + AT_HOME_FOR)
 
     @property
     def _lasts(self) -> timedelta:
         limits = self.directory.limits
-        return max(limits.lockout_window, limits.window)
+        return max(limits.kept, limits.window)
 
     def _shared(self, place: _Source) -> dict[bytes, Budget]:
         """What a try is taken from whoever it is for."""

@@ -51,6 +51,8 @@ _INSTEAD: Final = {
 }
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
 _MOST_HOSTS: Final = 5
+#: By how much the clocks of the proxy's hosts may differ.
+_CLOCKS: Final = timedelta(minutes=2)
 _LONGEST: Final = 1024
 #: Stands for a user name while a filter is judged; no filter has it by chance.
 _MARK: Final = "the-name-of-a-user"
@@ -94,6 +96,8 @@ def read_directory(
         limits=PasswordLimits(
             lockout_after=own.lockout_after,
             lockout_window=timedelta(seconds=own.lockout_window_s),
+            # A try may wait for each host before the one that takes it.
+            late=timedelta(seconds=own.timeout_s * len(hosts)) + _CLOCKS,
             per_source=own.failures_per_source,
             elsewhere=own.failures_elsewhere,
         ),

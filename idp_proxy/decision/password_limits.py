@@ -3,7 +3,8 @@
 A directory locks an account after some failures. Two strikes below that we ask it nothing more for
 this person, so that nobody can lock an account through us. Of these tries one half is kept for
 where the person is at home: a source from which they logged in before, or a known network. Whoever
-fails from elsewhere, from however many addresses, cannot use it up.
+fails from elsewhere, from however many addresses, cannot use it up. The directory has one count for
+both halves, and forgets it when the last failure of all is a window ago: so do we, and not earlier.
 
 Each source has a budget of failures. Everything that is at home nowhere shares one more: one
 password for a thousand people from a thousand addresses is a failure each, and stands out only
@@ -71,11 +72,13 @@ class Exhausted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasswordLimits:
     """`lockout_after` and `lockout_window` are the directory's own; the rest is ours. `elsewhere`
-    is for all sources together that nobody is at home at.
+    is for all sources together that nobody is at home at. By `late` the directory may count a
+    failure later than we do: what reaching it may take, and the difference of clocks.
     """
 
     lockout_after: int = 10
     lockout_window: timedelta = timedelta(minutes=30)
+    late: timedelta = timedelta(minutes=3)
     per_source: int = 20
     elsewhere: int = 200
     window: timedelta = timedelta(minutes=15)
@@ -86,7 +89,12 @@ class PasswordLimits:
         half = whole // 2
         scope = Scope.PERSON_AT_HOME if at_home else Scope.PERSON_ELSEWHERE
         most = whole - half if at_home else half
-        return Budget(scope, most, self.lockout_window, drains=False)
+        return Budget(scope, most, self.kept, drains=False)
+
+    @property
+    def kept(self) -> timedelta:
+        """How long a person's failures count: until the directory has surely forgotten them."""
+        return self.lockout_window + self.late
 
     def of_source(self) -> Budget:
         """For one address (IPv4) or one site (IPv6 /64)."""
@@ -152,9 +160,27 @@ def given_back(
     return found
 
 
-def cleared(keys: Sequence[bytes], now: datetime) -> dict[bytes, Count]:
-    """What the directory does on a right password: it counts from nothing again."""
-    return {key: Count(0.0, now) for key in keys}
+def of_one_account(
+    counts: Mapping[bytes, Count], keys: Sequence[bytes], kept: timedelta, now: datetime
+) -> dict[bytes, Count]:
+    """A person's counts, from home and from elsewhere, as the directory counts: all of them since
+    the last failure, wherever that was. Each for itself would be forgiven while the directory's
+    own goes on, and the halves would add up to more than its lockout.
+    """
+    last = max((counts[key].at for key in keys if counts[key].failures > 0), default=now)
+    if now - last >= kept:
+        return {key: Count(0.0, now) for key in keys}
+    return {key: Count(counts[key].failures, last) for key in keys}
+
+
+def cleared(taken: Mapping[bytes, Count], counts: Mapping[bytes, Count]) -> dict[bytes, Count]:
+    """What the directory does on a right password: it counts from nothing again. What others tried
+    since it was `taken` may have come behind it, and still counts.
+    """
+    return {
+        key: Count(max(0.0, counts[key].failures - before.failures), counts[key].at)
+        for key, before in taken.items()
+    }
 
 
 def _latest(known: Count | None, now: datetime) -> datetime:

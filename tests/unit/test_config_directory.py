@@ -9,6 +9,7 @@ import pytest
 
 from idp_proxy.adapters import open_probes, open_references, open_upstreams
 from idp_proxy.config import DirectoryHost, DirectorySettings, Encrypted, Outbound
+from idp_proxy.decision.password_limits import PasswordLimits
 from idp_proxy.store.schema import migrate
 from tests.support.keys import tls_pair
 from tests.unit.at_the_terminal import Program
@@ -67,6 +68,7 @@ def test_a_directory_is_read(corp: Folder) -> None:
         connect_timeout=timedelta(seconds=2),
         timeout=timedelta(seconds=5),
         base_url="https://sso.example.org/upstream/corp",
+        limits=PasswordLimits(late=timedelta(seconds=2 * 5 + 120)),
     )
     assert SECRET not in repr(found)
 

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idp_proxy.config.networks import KnownNetwork
@@ -92,7 +92,11 @@ def test_spellings_that_a_directory_does_not_tell_apart_are_one() -> None:
 
 
 class World:
-    """A directory of many people, and the clock."""
+    """A directory of many people that counts failures as Active Directory does, and the clock.
+
+    `counted` has each person's failures in a row and when the last one was; `late` is what the
+    directory's own clock lies behind when it counts.
+    """
 
     name = "corp"
 
@@ -101,6 +105,9 @@ class World:
         self.at = NOW
         self.binds: dict[str, int] = {}
         self.gone = False
+        self.late = timedelta(0)
+        self.counted: dict[str, tuple[int, datetime]] = {}
+        self.most_counted = 0
 
     def find(self, typed: str) -> Found:
         known = typed.lower()
@@ -111,7 +118,17 @@ class World:
             raise UpstreamUnavailable("gone")
         self.binds[str(name)] = self.binds.get(str(name), 0) + 1
         right = name is not None and password == f"secret of {name}"
+        self.count(str(name), right=right)
         return AccountState.RIGHT if right else AccountState.WRONG
+
+    def count(self, name: str, *, right: bool) -> None:
+        """badPwdCount and badPasswordTime (MS-SAMR 3.1.1.8.9): one count, wherever it came from."""
+        at = self.at + self.late
+        failures, last = self.counted.get(name, (0, at))
+        if right or at - last >= self.limits.lockout_window:
+            failures = 0
+        self.counted[name] = (0 if right else failures + 1, at)
+        self.most_counted = max(self.most_counted, self.counted[name][0])
 
     def subject(self, found: Found, at: datetime) -> Subject:
         return Subject("corp", str(found.name), {}, Evidence(at, "urn:password", ()))
@@ -192,8 +209,69 @@ def test_no_mix_of_places_reaches_the_lockout_of_the_directory() -> None:
         for place in ("192.0.2.9", "203.0.113.7", f"198.51.100.{number}", f"2001:db8:{number}::1"):
             login.attempt("u1", "guess", place)
     assert world.binds["uid=u1"] == 4
-    world.at += timedelta(minutes=31)
+    world.at += timedelta(minutes=33)
     assert isinstance(login.attempt("u1", right("u1"), "198.51.100.77"), Subject)
+
+
+_TRY = st.tuples(
+    st.sampled_from(["192.0.2.9", "203.0.113.7", "198.51.100.1", "2001:db8:7::1"]),
+    st.sampled_from([0, 1, 10, 28, 29, 30, 31, 32, 33, 40]),
+    st.booleans(),
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(_TRY, max_size=60), st.integers(4, 12), st.integers(0, 11))
+def test_no_timing_of_failures_reaches_the_lockout_of_the_directory(
+    steps: list[tuple[str, int, bool]], lockout: int, once_right: int
+) -> None:
+    """The directory has one count for both halves of a person's tries, and counts later than we do
+    by up to `late`: neither may make room for more.
+    """
+    world = World(PasswordLimits(lockout_after=lockout))
+    login = world.login(OFFICE)
+    login.attempt("u1", right("u1"), "192.0.2.9")
+    for number, (place, minutes, late) in enumerate(steps):
+        world.at += timedelta(minutes=minutes)
+        world.late = world.limits.late if late else timedelta(0)
+        login.attempt("u1", right("u1") if number == once_right else "guess", place)
+        assert world.most_counted <= lockout - 2
+
+
+def test_failures_elsewhere_keep_those_at_home_and_all_are_forgiven_together() -> None:
+    world = World()
+    login = world.login(OFFICE)
+    for place, minutes in (("203.0.113.7", 0), ("198.51.100.1", 25)):
+        world.at += timedelta(minutes=minutes)
+        for _ in range(9):
+            login.attempt("u1", "guess", place)
+    assert world.binds["uid=u1"] == 8
+    world.at += timedelta(minutes=32)
+    login.attempt("u1", right("u1"), "203.0.113.7")
+    assert world.binds["uid=u1"] == 8
+    world.at += timedelta(minutes=1)
+    login.attempt("u1", "guess", "198.51.100.1")
+    assert isinstance(login.attempt("u1", right("u1"), "203.0.113.7"), Subject)
+
+
+def test_what_was_tried_beside_a_right_password_still_counts() -> None:
+    """A directory may have counted it behind the right one, which began before it."""
+    world = World()
+    login = world.login(OFFICE)
+
+    def meanwhile(name: str | None, password: str) -> AccountState:
+        if password == right("u1"):
+            for _ in range(3):
+                login.attempt("u1", "guess", "198.51.100.1")
+        return World.prove(world, name, password)
+
+    login.attempt("u1", "guess", "198.51.100.1")
+    world.prove = meanwhile  # type: ignore[method-assign] # the moment between asking and answer
+    assert isinstance(login.attempt("u1", right("u1"), "203.0.113.7"), Subject)
+    world.binds.clear()
+    for _ in range(9):
+        login.attempt("u1", "guess", "198.51.100.1")
+    assert world.binds["uid=u1"] == 1
 
 
 def test_one_person_s_mistakes_lock_nobody_else_out() -> None:
