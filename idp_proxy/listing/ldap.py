@@ -14,7 +14,8 @@ from idp_proxy.decision.roster import Listed
 from idp_proxy.errors import ListRefused
 from idp_proxy.listing.base import listed_of
 from idp_proxy.upstream.dialling import Dialler, system_resolve
-from idp_proxy.upstream.ldap import Deadline, HostFailed, conversing
+from idp_proxy.upstream.ldap import conversing
+from idp_proxy.upstream.ldap_stream import Deadline, HostFailed
 from idp_proxy.upstream.ldap_values import text_of
 
 if TYPE_CHECKING:

@@ -112,9 +112,20 @@ class Dialler:
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Where `host` is. Raises `NameUnresolved`."""
-        loop = asyncio.get_running_loop()
+        return await asyncio.wrap_future(self._threads.submit(self._found, host, port))
+
+    def addresses_within(self, host: str, port: int, seconds: float) -> list[str]:
+        """As `addresses`, for a thread that waits so long. Raises `TimeoutError` behind it."""
+        asked = self._threads.submit(self._found, host, port)
         try:
-            found = await loop.run_in_executor(self._threads, self._resolve, host, port)
+            return asked.result(seconds)
+        except TimeoutError:
+            asked.cancel()
+            raise
+
+    def _found(self, host: str, port: int) -> list[str]:
+        try:
+            found = self._resolve(host, port)
         except (OSError, ValueError) as error:
             raise NameUnresolved(f"name does not resolve: {host}") from error
         if not found:

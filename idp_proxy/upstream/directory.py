@@ -24,7 +24,8 @@ from idp_proxy.upstream.base import Redirect
 from idp_proxy.upstream.bind_gate import BindGate
 from idp_proxy.upstream.dialling import Dialler, NameUnresolved
 from idp_proxy.upstream.directory_logins import DirectoryLogins
-from idp_proxy.upstream.ldap import Deadline, HostFailed, HostRefused, conversing
+from idp_proxy.upstream.ldap import conversing
+from idp_proxy.upstream.ldap_stream import Deadline, HostFailed, HostRefused
 from idp_proxy.upstream.probing import Expiry, Probed
 from idp_proxy.upstream.subject_mapping import AttributeMap, subject_of_entry
 
@@ -142,8 +143,7 @@ class DirectoryProbe:
     ) -> None:
         self._settings = settings
         self._dialler = dialler
-        self._clock = clock
-        self._gates = {host: BindGate(settings.hosts) for host in settings.hosts}
+        self._gates = {host: BindGate(settings, clock) for host in settings.hosts}
         self._threads = ThreadPoolExecutor(_LOOKS_AT_ONCE * len(settings.hosts), "probe-ldap")
 
     @property
@@ -201,23 +201,13 @@ class DirectoryProbe:
         try:
             with conversing(host, addresses, context, connect, deadline) as talk:
                 expiry = _expiry(host, talk.certificate)
-                self._bind(talk, self._gates[host])
+                self._gates[host].bind(talk, deadline)
                 self._find(talk)
         except HostRefused as error:
             return _Seen(host, Outcome.REFUSED, str(error), expiry)
         except HostFailed as error:
             return _Seen(host, Outcome.BROKEN, str(error), expiry)
         return _Seen(host, Outcome.PASSED, "", expiry)
-
-    def _bind(self, talk: Conversation, gate: BindGate) -> None:
-        gate.demand(self._clock())
-        try:
-            talk.bind(self._settings.bind_dn, self._settings.bind_password)
-        except HostRefused as error:
-            why = f"refuses the account {self._settings.bind_dn}: {error}"
-            gate.shut(why, self._clock())
-            raise HostRefused(why) from error
-        gate.open()
 
     def _find(self, talk: Conversation) -> None:
         """Exactly one entry, with the attribute that says who somebody is."""

@@ -20,16 +20,10 @@ from idp_proxy.config import Outbound
 from idp_proxy.errors import UpstreamUnavailable
 from idp_proxy.upstream.base import Found
 from idp_proxy.upstream.bind_gate import BindGate
-from idp_proxy.upstream.dialling import Dialler, system_resolve
-from idp_proxy.upstream.ldap import (
-    Deadline,
-    HostFailed,
-    HostRefused,
-    TooMany,
-    begin_conversation,
-    conversing,
-)
+from idp_proxy.upstream.dialling import Dialler, NameUnresolved, system_resolve
+from idp_proxy.upstream.ldap import begin_conversation, conversing
 from idp_proxy.upstream.ldap_account import AccountState
+from idp_proxy.upstream.ldap_stream import Deadline, HostFailed, HostRefused, TooMany
 from idp_proxy.upstream.ldap_values import text_of
 
 if TYPE_CHECKING:
@@ -100,10 +94,9 @@ class DirectoryLogins:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._resolve = resolve
         self._clock = clock
-        self._dialler = Dialler(Outbound(tls_ca=settings.tls_ca))
-        self._hosts = [_Host(host, BindGate(settings.hosts)) for host in settings.hosts]
+        self._dialler = Dialler(Outbound(tls_ca=settings.tls_ca), resolve)
+        self._hosts = [_Host(host, BindGate(settings, clock)) for host in settings.hosts]
 
     def find(self, typed: str) -> Found:
         """The one entry for what was typed (LDAP-03). Raises `UpstreamUnavailable`."""
@@ -168,21 +161,11 @@ class DirectoryLogins:
                 pass
         talk = begin_conversation(*self._way(one, deadline))
         try:
-            self._bind(one, talk)
+            one.gate.bind(talk, deadline)
         except BaseException:
             talk.close()
             raise
         return self._searched(one, talk, written)
-
-    def _bind(self, one: _Host, talk: Conversation) -> None:
-        one.gate.demand(self._clock())
-        try:
-            talk.bind(self._settings.bind_dn, self._settings.bind_password)
-        except HostRefused as error:
-            why = f"refuses the account {self._settings.bind_dn}: {error}"
-            one.gate.shut(why, self._clock())
-            raise HostRefused(why) from error
-        one.gate.open()
 
     def _searched(self, one: _Host, talk: Conversation, written: str) -> Found:
         wanted = self._settings
@@ -192,7 +175,8 @@ class DirectoryLogins:
             talk.close()
             raise
         one.keep(talk, self._clock())
-        if len(entries) != 1:
+        if len(entries) != 1 or not entries[0]["dn"]:
+            # An entry without a name could be bound as by nobody, or by everybody.
             return Found(None, {}, len(entries))
         return Found(str(entries[0]["dn"]), self._values(entries[0]), 1)
 
@@ -231,8 +215,14 @@ class DirectoryLogins:
         except OSError as error:
             raise HostFailed(f"tls_ca cannot be read: {error.strerror}") from error
         try:
-            addresses = self._resolve(one.host.host, one.host.port)
-        except (OSError, ValueError) as error:
-            raise HostFailed(f"name does not resolve: {one.host.host}") from error
+            addresses = self._dialler.addresses_within(
+                one.host.host, one.host.port, deadline.left()
+            )
+        except NameUnresolved as error:
+            raise HostFailed(str(error)) from error
+        except TimeoutError as error:
+            raise HostFailed(
+                f"name does not resolve within {deadline.whole:g} s: {one.host.host}"
+            ) from error
         connect = self._settings.connect_timeout.total_seconds()
-        return one.host, addresses[:4], context, connect, deadline
+        return one.host, addresses, context, connect, deadline

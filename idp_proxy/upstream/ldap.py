@@ -9,19 +9,14 @@ Nothing here follows a referral: it would take the password to another server.
 
 from __future__ import annotations
 
-import socket
 import ssl
-import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ldap3 import DEREF_NEVER, NONE, SAFE_SYNC, SIMPLE, SUBTREE, Connection, Server
 from ldap3.core import results
-from ldap3.core.exceptions import LDAPException, LDAPSessionTerminatedByServerError
 
 from idp_proxy.config import Encrypted
-from idp_proxy.upstream.dialling import tls_problem
 from idp_proxy.upstream.ldap_account import (
     POLICY,
     REFUSED_AT_BIND,
@@ -29,7 +24,15 @@ from idp_proxy.upstream.ldap_account import (
     account_state,
     told,
 )
-from idp_proxy.upstream.looking import explained_tls
+from idp_proxy.upstream.ldap_stream import (
+    Deadline,
+    HostFailed,
+    HostRefused,
+    Stream,
+    TooMany,
+    connected,
+    explained,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,89 +51,10 @@ _MOST_OCTETS: Final = 1024 * 1024
 _ENTRY: Final = "searchResEntry"
 
 
-class HostFailed(Exception):
-    """A host could not be used; the text says why, for people, and holds nothing that was sent."""
-
-
-class TooMany(HostFailed):
-    """The host works, and finds more entries than there may be."""
-
-
-class HostRefused(HostFailed):
-    """The host works, and refuses whoever asks: an authentication that failed (FO-02)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """The end of everything asked of one host, by the monotonic clock; `whole` is for people."""
-
-    at: float
-    whole: float
-
-    @classmethod
-    def within(cls, seconds: float) -> Deadline:
-        """The one that ends so many seconds from now."""
-        return cls(time.monotonic() + seconds, seconds)
-
-    def left(self) -> float:
-        """The seconds that are left. Raises `TimeoutError` when there are none."""
-        left = self.at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
-
-
-class _Stream:
-    """A connected socket that keeps the deadline: to answer an octet at a time gains nothing."""
-
-    def __init__(self, connected: socket.socket, deadline: Deadline, most: int) -> None:
-        self.socket = connected
-        self._most = most
-        self.failure: Exception | None = None
-        self.whole = deadline.whole
-        self._deadline = deadline
-        self._read = 0
-
-    def recv(self, size: int) -> bytes:
-        octets = self._bounded(lambda: self.socket.recv(size))
-        self._read += len(octets)
-        if self._read > self._most:
-            self.failure = HostFailed(f"answers with more than {self._most} octets")
-            raise OSError
-        return octets
-
-    def sendall(self, octets: bytes) -> None:
-        self._bounded(lambda: self.socket.sendall(octets))
-
-    def encrypt(self, context: ssl.SSLContext, host: str) -> None:
-        """Put TLS over it. The context verifies the certificate and that it is of `host`."""
-        self.socket.settimeout(self._deadline.left())
-        self.socket = context.wrap_socket(self.socket, server_hostname=host)
-
-    def renew(self, deadline: Deadline) -> None:
-        """Count anew, by another deadline."""
-        self._deadline, self.whole, self._read = deadline, deadline.whole, 0
-
-    def shutdown(self, how: int) -> None:
-        self.socket.shutdown(how)
-
-    def close(self) -> None:
-        self.socket.close()
-
-    def _bounded(self, act: Callable[[], T]) -> T:
-        """ldap3 makes an error of its own of what the socket raises: the true one is kept."""
-        try:
-            self.socket.settimeout(self._deadline.left())
-            return act()
-        except Exception as error:
-            self.failure = self.failure or error
-            raise
-
-
 class Conversation:
     """An open connection to one host, for one thread. Whatever it raises is `HostFailed`."""
 
-    def __init__(self, stream: _Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._connection = _speaking_over(stream)
 
@@ -178,7 +102,13 @@ class Conversation:
         # As octets: ldap3 would prepare a text (RFC 4013), and fail at some real passwords.
         self._connection.user, self._connection.password = name, password.encode()
         self._connection.authentication = SIMPLE
-        answer = self._ask(lambda: self._connection.bind(read_server_info=False, controls=controls))
+        try:
+            answer = self._ask(
+                lambda: self._connection.bind(read_server_info=False, controls=controls)
+            )
+        finally:
+            # Nothing binds again by itself, and a connection that is kept holds no password.
+            self._connection.password = None
         found: Mapping[str, Any] = answer[1]
         return found
 
@@ -190,19 +120,7 @@ class Conversation:
         self, base: str, written: str, attributes: Sequence[str], *, most: int
     ) -> list[dict[str, Any]]:
         """The entries below `base` that the filter `written` finds, at most `most`."""
-        _, result, found, _ = self._ask(
-            lambda: self._connection.search(
-                base,
-                written,
-                search_scope=SUBTREE,
-                dereference_aliases=DEREF_NEVER,
-                attributes=list(attributes),
-                size_limit=most,
-            )
-        )
-        if result["result"] == results.RESULT_INSUFFICIENT_ACCESS_RIGHTS:
-            raise HostRefused(told(result))
-        entries = [entry for entry in found or () if entry["type"] == _ENTRY]
+        result, entries = self._searched(base, written, attributes, size_limit=most)
         if result["result"] == results.RESULT_SIZE_LIMIT_EXCEEDED and len(entries) >= most:
             raise TooMany(told(result))
         if result["result"] != results.RESULT_SUCCESS:
@@ -215,6 +133,24 @@ class Conversation:
         """As `search`, but `size` entries at a time (RFC 2696): with the cookie of the next page,
         which is empty behind the last one. `b""` begins.
         """
+        result, entries = self._searched(
+            base,
+            written,
+            attributes,
+            paged_size=size,
+            paged_cookie=cookie or None,
+            paged_criticality=True,
+        )
+        if result["result"] != results.RESULT_SUCCESS:
+            raise HostFailed(told(result))
+        control = (result.get("controls") or {}).get(_PAGED, {})
+        following = control.get("value", {}).get("cookie") or b""
+        return entries, bytes(following)
+
+    def _searched(
+        self, base: str, written: str, attributes: Sequence[str], **how: Any
+    ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+        """The result, and the entries without the referrals that stood among them."""
         _, result, found, _ = self._ask(
             lambda: self._connection.search(
                 base,
@@ -222,18 +158,12 @@ class Conversation:
                 search_scope=SUBTREE,
                 dereference_aliases=DEREF_NEVER,
                 attributes=list(attributes),
-                paged_size=size,
-                paged_cookie=cookie or None,
-                paged_criticality=True,
+                **how,
             )
         )
         if result["result"] == results.RESULT_INSUFFICIENT_ACCESS_RIGHTS:
             raise HostRefused(told(result))
-        if result["result"] != results.RESULT_SUCCESS:
-            raise HostFailed(told(result))
-        control = (result.get("controls") or {}).get(_PAGED, {})
-        following = control.get("value", {}).get("cookie") or b""
-        return [entry for entry in found or () if entry["type"] == _ENTRY], bytes(following)
+        return result, [entry for entry in found or () if entry["type"] == _ENTRY]
 
     def close(self) -> None:
         """Say goodbye, if that is still possible, and close the socket in any case."""
@@ -247,10 +177,10 @@ class Conversation:
             return act()
         except Exception as error:
             # ldap3 raises whatever its decoder stumbles over: a peer that talks nonsense.
-            raise _explained(self._stream.failure or error, self._stream.whole) from error
+            raise explained(self._stream.failure or error, self._stream.whole) from error
 
 
-def _speaking_over(stream: _Stream) -> Connection:
+def _speaking_over(stream: Stream) -> Connection:
     """ldap3, over a socket that it neither opens nor opens again."""
     connection = Connection(
         Server("127.0.0.1", get_info=NONE),  # never asked for: the socket is open
@@ -304,7 +234,7 @@ def begin_conversation(
     most: int = _MOST_OCTETS,
 ) -> Conversation:
     """As `conversing`; who has it closes it. Raises `HostFailed`, with nothing left open."""
-    stream = _Stream(_connected(host, addresses, connect, deadline), deadline, most)
+    stream = Stream(connected(host, addresses, connect, deadline), deadline, most)
     try:
         if host.encryption is Encrypted.LDAPS:
             stream.encrypt(context, host.host)
@@ -313,36 +243,5 @@ def begin_conversation(
             talk.start_tls(context, host.host)
     except Exception as error:
         stream.close()
-        raise _explained(error, stream.whole) from error
+        raise explained(error, stream.whole) from error
     return talk
-
-
-def _connected(
-    host: DirectoryHost, addresses: Sequence[str], connect: float, deadline: Deadline
-) -> socket.socket:
-    refused = HostFailed("its name has no address")
-    for address in addresses:
-        try:
-            within = min(connect, deadline.left())
-            return socket.create_connection((address, host.port), timeout=within)
-        except TimeoutError:
-            refused = HostFailed(f"takes no connection within {connect:g} s")
-        except OSError:
-            refused = HostFailed("takes no connection")
-    raise refused
-
-
-def _explained(error: Exception, whole: float) -> HostFailed:
-    """What went wrong, in words for people."""
-    if isinstance(error, HostFailed):
-        return error
-    if isinstance(error, TimeoutError):
-        return HostFailed(f"no answer within {whole:g} s")
-    if (tls := tls_problem(error)) is not None:
-        return HostFailed(explained_tls(tls))
-    if isinstance(error, LDAPSessionTerminatedByServerError):
-        return HostFailed("closes the connection without an answer")
-    # Its errors of the network are OSErrors too; a true one of the socket was no LDAPException.
-    if isinstance(error, OSError) and not isinstance(error, LDAPException):
-        return HostFailed("breaks the connection")
-    return HostFailed(f"answers no proper LDAP: {type(error).__name__}")

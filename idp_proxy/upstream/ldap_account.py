@@ -45,6 +45,7 @@ REFUSED_AT_BIND: Final = frozenset(
         results.RESULT_INAPPROPRIATE_AUTHENTICATION,
         results.RESULT_INVALID_CREDENTIALS,
         results.RESULT_INSUFFICIENT_ACCESS_RIGHTS,
+        results.RESULT_NO_SUCH_OBJECT,
         results.RESULT_UNWILLING_TO_PERFORM,
     }
 )
@@ -82,6 +83,7 @@ _BY_SUBCODE: Final = {
     "531": AccountState.NOT_HERE,
     "532": AccountState.EXPIRED,
     "533": AccountState.DISABLED,
+    "569": AccountState.REFUSED,
     "701": AccountState.ACCOUNT_EXPIRED,
     "773": AccountState.MUST_CHANGE,
     "775": AccountState.LOCKED,
@@ -97,6 +99,9 @@ _SAID: Final = {
 }
 _BY_CODE: Final = {
     results.RESULT_INVALID_CREDENTIALS: AccountState.WRONG,
+    # Some say so of an entry that is not there: as an error of the directory it would show who is.
+    results.RESULT_NO_SUCH_OBJECT: AccountState.WRONG,
+    results.RESULT_INVALID_DN_SYNTAX: AccountState.WRONG,
     results.RESULT_INAPPROPRIATE_AUTHENTICATION: AccountState.NO_PASSWORD,
     # 389 Directory Server: locked after failures, and inactivated.
     results.RESULT_CONSTRAINT_VIOLATION: AccountState.LOCKED,

@@ -19,7 +19,8 @@ from idp_proxy.listing.base import Demands
 from idp_proxy.listing.ldap import DirectoryList
 from idp_proxy.upstream.dialling import Dialler
 from idp_proxy.upstream.directory import DirectoryUpstream
-from idp_proxy.upstream.ldap import Conversation, Deadline, HostFailed, HostRefused, conversing
+from idp_proxy.upstream.ldap import Conversation, conversing
+from idp_proxy.upstream.ldap_stream import Deadline, HostFailed, HostRefused
 from tests.active_directory.samba import (
     BASE,
     MOST_REFUSALS,

@@ -13,7 +13,7 @@ from idp_proxy.decision.roster import lookup_key
 from idp_proxy.decision.second_factor import Factor, Method
 from idp_proxy.factors.proving import Proving
 from idp_proxy.factors.sealing import key_ring, sealed
-from idp_proxy.web import directory_login as page_module
+from idp_proxy.web import pace
 from tests.flows.stage import demand_refusal
 from tests.flows.test_directory_login import Visitor, corp, serving
 from tests.support.people import ALICE, BOB
@@ -37,7 +37,7 @@ WORTH = '[upstream.assurance.contexts]\n"https://refeds.org/profile/mfa" = "mfa"
 @pytest.fixture
 def stage(set_up: Builder, corp: PeopleDirectory, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """A directory whose password alone does not do; Alice has a code."""
-    monkeypatch.setattr(page_module, "PADDED_TO_S", 0.01)
+    monkeypatch.setattr(pace, "PADDED_TO_S", 0.01)
     stage = serving(set_up, corp, more=LEVELS, behind=WORTH)
     person, ring = ALICE.employee_number, key_ring(stage.settings.proxy.state_keys)
     shut = sealed(ring, person, Method.TOTP, SECRET.encode())

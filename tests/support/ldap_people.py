@@ -44,15 +44,15 @@ class Entry:
 
 @dataclass(slots=True)
 class PeopleDirectory:
-    """What runs. `binds` are the names that were bound as, `passwords` never kept; `before_bind`
-    is called first at each of them.
+    """What runs. `binds` are the names that were bound as, `searched_as` those that searched;
+    `passwords` are never kept. `before_bind` is called first at each bind.
     """
 
     entries: list[Entry]
     lockout: int = 10
     port: int = 0
     binds: list[str] = field(default_factory=list)
-    searches: int = 0
+    searched_as: list[str] = field(default_factory=list)
     connections: int = 0
     before_bind: Callable[[str], None] = lambda _name: None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -96,13 +96,18 @@ def _serve(directory: PeopleDirectory, link: Any, context: ssl.SSLContext | None
     directory.connections += 1
     connected = link if context is None else context.wrap_socket(link, server_side=True)
     with connected:
+        bound = ""
         while True:
             asked, _ = decoder.decode(_received(connected), asn1Spec=LDAPMessage())
             number, what = int(asked["messageID"]), asked["protocolOp"]
             if what.getName() == "unbindRequest":
                 return
-            answer = _bound if what.getName() == "bindRequest" else _searched
-            connected.sendall(answer(directory, number, what.getComponent()))
+            if what.getName() == "bindRequest":
+                bound = str(what.getComponent()["name"])
+                connected.sendall(_bound(directory, number, what.getComponent()))
+            else:
+                directory.searched_as.append(bound)
+                connected.sendall(_searched(directory, number, what.getComponent()))
 
 
 def _received(link: Any) -> bytes:
@@ -150,7 +155,6 @@ def _with_policy(number: int, code: int, said: str, error: int | None) -> bytes:
 
 
 def _searched(directory: PeopleDirectory, number: int, asked: Any) -> bytes:
-    directory.searches += 1
     most = int(asked["sizeLimit"])
     found = [one for one in directory.entries if _matches(asked["filter"], one)]
     octets = b"".join(message(number, _entry(one)) for one in found[:most])

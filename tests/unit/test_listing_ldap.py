@@ -14,7 +14,7 @@ from idp_proxy.errors import ListRefused
 from idp_proxy.listing import ldap
 from idp_proxy.listing.base import Demands
 from idp_proxy.listing.ldap import DirectoryList
-from idp_proxy.upstream.ldap import HostFailed, HostRefused
+from idp_proxy.upstream.ldap_stream import HostFailed, HostRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

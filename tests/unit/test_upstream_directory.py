@@ -20,7 +20,8 @@ from idp_proxy.errors import UpstreamUnavailable
 from idp_proxy.upstream.base import Ask, Pending, Redirect
 from idp_proxy.upstream.dialling import Dialler
 from idp_proxy.upstream.directory import DirectoryProbe, DirectoryUpstream
-from idp_proxy.upstream.ldap import Deadline, HostFailed, HostRefused, conversing
+from idp_proxy.upstream.ldap import conversing
+from idp_proxy.upstream.ldap_stream import Deadline, HostFailed, HostRefused
 from tests.support.keys import self_signed, tls_pair
 from tests.support.ldap_double import (
     BIND,
@@ -40,7 +41,7 @@ from tests.support.ldap_double import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from idp_proxy.upstream.probing import Probed
@@ -82,13 +83,14 @@ class Room:
         *doubles: Directory,
         host: str = "localhost",
         encryption: Encrypted | None = Encrypted.LDAPS,
+        clock: Callable[[], float] = time.monotonic,
         **changes: Any,
     ) -> DirectoryProbe:
         """A probe that trusts the usual certificate of a double."""
         trusted = tls_pair("localhost", "127.0.0.1").write(self.folder, "trusted")[1]
         hosts = tuple(DirectoryHost(host, double.port, encryption) for double in doubles)
         settings = replace(SETTINGS, hosts=hosts, **changes)
-        return DirectoryProbe(settings, Dialler(Outbound(tls_ca=trusted), here))
+        return DirectoryProbe(settings, Dialler(Outbound(tls_ca=trusted), here), clock)
 
 
 def here(host: str, port: int) -> list[str]:
@@ -363,9 +365,8 @@ def test_rights_that_were_taken_away_are_no_outage_either(room: Room) -> None:
 def test_the_probe_is_not_who_locks_the_account(room: Room) -> None:
     """After a refusal the host is watched, and not asked to bind until the pause is over."""
     double = room.directory({BIND: says(49)})
-    probe = room.probe(double)
     later = 0.0
-    probe._clock = lambda: later
+    probe = room.probe(double, clock=lambda: later)
     first = look(probe)
     assert [look(probe) for _ in range(3)] == [first] * 3
     assert double.asked.count(BIND) == 1
