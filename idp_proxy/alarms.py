@@ -117,12 +117,13 @@ def _of_hosts(seen: Survey) -> Iterator[Notice]:
 
 
 def _of_switch(state: SwitchState, now: datetime) -> Iterator[Notice]:
-    """A switch by the watch. Every host tells it as it reads the state: the one that switched may
-    have died in between, or never have heard that its commit came through.
+    """Logins went elsewhere, by the watch or by a person. Every host tells it as it reads the
+    state: the one that switched may have died in between, or never have heard that its commit came
+    through; and a command tells nobody.
     """
     origin = next((name for name, left in state.left.items() if left.at == state.since), None)
-    by_watch = state.actor.startswith("watch:") and state.mode is Mode.AUTO
-    if origin is None or not by_watch or now - state.since > _SWITCH_IS_NEWS:
+    # The cause of a state that latched since is that of the latch.
+    if origin is None or state.mode is Mode.LATCHED or now - state.since > _SWITCH_IS_NEWS:
         return
     facts = {"origin": origin, "target": state.serving, "cause": state.cause}
     yield Notice(Kind.SWITCHED, f"switched:{state.since.isoformat()}", facts, _STATUS)

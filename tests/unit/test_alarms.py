@@ -87,6 +87,14 @@ def test_an_automatic_switch_says_from_where_to_where_and_why() -> None:
     assert "no answer" in str(notice.facts["cause"])
 
 
+@pytest.mark.parametrize("mode", [Mode.HELD, Mode.AUTO], ids=["switch to", "failback"])
+def test_a_switch_by_a_person_is_told_too(mode: Mode) -> None:
+    """Who switched stands in the audit; that logins went elsewhere concerns everybody on call."""
+    by_hand = switched(actor="operator:eve", cause="incident 4711", mode=mode)
+    notice = told(turn(by_hand))[Kind.SWITCHED]
+    assert notice.facts == {"origin": "okta", "target": "entra", "cause": "incident 4711"}
+
+
 def switched(**changes: Any) -> SwitchState:
     left = {"okta": Left(NOW, Departure.FAILOVER)}
     by_watch = {"actor": "watch:proxy-1", "cause": "okta is down: no answer", "since": NOW}
@@ -102,7 +110,6 @@ def test_a_switch_is_told_by_every_host_that_reads_of_it_for_a_while() -> None:
     long_ago = NOW - timedelta(minutes=11)
     left = {"okta": Left(long_ago, Departure.FAILOVER)}
     for quiet in (
-        switched(actor="host:eve"),
         switched(mode=Mode.LATCHED),
         switched(left={}),
         switched(since=long_ago, left=left),
