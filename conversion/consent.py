@@ -133,6 +133,7 @@ class Desk:
         used = countdown.override
         with self._turn(used.act, now) as connection:
             verdict = consent.decide(connection, used.act, used.people, override=True)
+            overrides.use(connection, used)
         return Agreed(verdict.people, countdown.reason, used.id)
 
     def stop(self, countdown: Countdown, now: datetime) -> None:

@@ -7,6 +7,7 @@ process, and a worker that dies is replaced.
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -37,7 +38,7 @@ from idp_proxy.store import reviews
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from idp_proxy.config.settings import Checkpoints, Settings
+    from idp_proxy.config.settings import Checkpoints, Listen, Settings
     from idp_proxy.decision.notices import Fact
     from idp_proxy.joining import Joining
     from idp_proxy.store.base import Spool, Store
@@ -62,14 +63,15 @@ _CHANGED: Final = "review:policy:"
 def serve(settings: Settings) -> None:
     """Run the proxy until it is told to stop: database, housekeeping, watch, workers.
 
-    Raises `ConfigError` when our own keys or listeners are not as they must be, `StoreError` when
-    the store cannot be brought up to date, or is away and this host has no
+    Raises `ConfigError` when our own keys or listeners are not as they must be, or the address is
+    taken, `StoreError` when the store cannot be brought up to date, or is away and this host has no
     state to start by.
     """
     logs.configure()
     upstreams = open_upstreams(settings)
     if stops := stops_start(settings, upstreams, utc_now()):
         raise ConfigError(stops)
+    demand_address(settings.proxy.listen)
     joined = join(settings, upstreams)
     store = joined.store
     stop_upkeep = upkeep.start(
@@ -106,6 +108,24 @@ def serve(settings: Settings) -> None:
         stop_watch()
         stop_upkeep.set()
         store.close()
+
+
+def demand_address(listen: Listen) -> None:
+    """Raises `ConfigError` where nobody can listen at this address.
+
+    Asked before anything else: a `serve` that is started beside another one would watch, and speak
+    for this host, until its workers find that they have no address.
+    """
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            # As the web server does: connections that ended a moment ago are no obstacle.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((listen.host, listen.port))
+    except OSError as error:
+        what = f"proxy.listen: nobody can listen at {listen.host}:{listen.port}: {error.strerror}"
+        who = f"ss -ltnp 'sport = :{listen.port}'"
+        raise ConfigError([f"{what}; who does already: {who}"]) from error
 
 
 def _jobs(

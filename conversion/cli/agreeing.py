@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -105,11 +105,13 @@ def _counted_down(settings: Settings, desk: Desk, countdown: Countdown) -> Agree
                 tell(f"in {left} s; Ctrl-C stops it")
             pause(1.0)
         return desk.finish(countdown, clock())
-    except (KeyboardInterrupt, ConsentRefused) as error:
+    except KeyboardInterrupt:
         desk.stop(countdown, clock())
-        if isinstance(error, ConsentRefused):
-            raise
         raise ConsentRefused(f"override {used.id} was stopped; nothing was done") from None
+    except ConsentRefused:
+        with suppress(ConsentRefused):  # somebody else may have stopped it
+            desk.stop(countdown, clock())
+        raise
 
 
 def _alarm(settings: Settings, override_id: str, what: str, reason: str) -> None:

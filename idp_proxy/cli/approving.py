@@ -10,7 +10,7 @@ which calls `confirm`.
 from __future__ import annotations
 
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TypeAlias
 
@@ -245,7 +245,8 @@ class _Desk:
             self._stop(used)
             raise ApprovalRefused(f"override {used.id} was stopped; nothing was done") from None
         except ApprovalRefused:
-            self._stop(used)
+            with suppress(ApprovalRefused):  # somebody else may have stopped it
+                self._stop(used)
             raise
 
     def _act(self, used: Override, epoch: int | None, effect: Effect | None) -> Approved:
@@ -253,6 +254,7 @@ class _Desk:
             raise ApprovalRefused("somebody switched during the countdown; nothing was done")
         with self.writing() as connection:
             verdict = consent.decide(connection, used.act, used.people, override=True)
+            overrides.use(connection, used)
             approved = Approved(verdict.people, epoch, used.id)
             if effect is not None:
                 effect(connection, approved)

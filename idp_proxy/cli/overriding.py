@@ -1,4 +1,4 @@
-"""`override list` and `override review`: what one person did alone, and who looked at it since."""
+"""`override list`, `stop` and `review`: what one person does alone, and who looked at it since."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from rich.table import Table
 
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.cli import terminal
+from idp_proxy.cli.approving import ask
 from idp_proxy.cli.session import (
     ConfigOption,
     JsonOption,
+    ReasonOption,
     clock,
     command_line,
     opened_store,
@@ -21,15 +23,20 @@ from idp_proxy.cli.session import (
     shown_next,
 )
 from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption, signed_in
+from idp_proxy.decision.approval import Act
 from idp_proxy.operators import accounts, attempts, overrides
 from idp_proxy.operators.accounts import actor_of
+from idp_proxy.operators.consent import Wish
 from idp_proxy.operators.overrides import Override, OverrideState
+
+_IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The override.")]
 
 
 def register(program: typer.Typer) -> None:
     """Add this group to `program`."""
     group = typer.Typer(help="What one person did alone.", no_args_is_help=True)
     group.command("list")(list_overrides)
+    group.command("stop")(stop)
     group.command("review")(review)
     program.add_typer(group, name="override")
 
@@ -40,7 +47,7 @@ def list_overrides(config: ConfigOption = None, *, as_json: JsonOption = False) 
     with opened_store(settings) as store, store.reading() as connection:
         found = overrides.everything(connection)
     waiting = [one for one in found if one.state is OverrideState.OPEN]
-    words = ("override", "review", waiting[-1].id) if waiting else ("status",)
+    words = _next(found)
     if as_json:
         listed = [_as_json(one) for one in found]
         typer.echo(json.dumps({"overrides": listed, "next": command_line(*words)}, indent=2))
@@ -51,8 +58,40 @@ def list_overrides(config: ConfigOption = None, *, as_json: JsonOption = False) 
     typer.echo(shown_next(*words))
 
 
+def _next(found: tuple[Override, ...]) -> tuple[str, ...]:
+    """What is most urgent: a countdown first, then the review that waits the longest."""
+    first = {one.state: one.id for one in found}
+    if (counting := first.get(OverrideState.COUNTING)) is not None:
+        return ("override", "stop", counting, "--reason", "nobody agreed to this")
+    if (waiting := first.get(OverrideState.OPEN)) is not None:
+        return ("override", "review", waiting)
+    return ("status",)
+
+
+def stop(
+    override_id: _IdArgument,
+    reason: ReasonOption,
+    as_name: AsOption = None,
+    password_from: PasswordOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Stop the countdown of an override, whoever began it: then nothing is done."""
+    settings = settings_of(config)
+    why = terminal.one_line(reason, "--reason")
+    with opened_store(settings) as store:
+        wish = Wish(Act.STOP_OVERRIDE, override_id, why)
+        approved = ask(settings, store, wish, Means(as_name, None, password_from))
+        with store.writing() as connection:
+            attempts.take_turn(connection, clock())
+            record = AuditLog(settings.proxy.host).append
+            found = overrides.demand(connection, override_id)
+            overrides.stop(connection, found, approved.people[0], clock(), record, why)
+    typer.echo(f"override {override_id} is stopped: {found.act} {found.target} was not done")
+    typer.echo(shown_next("override", "list"))
+
+
 def review(
-    override_id: Annotated[str, typer.Argument(metavar="ID", help="The override.")],
+    override_id: _IdArgument,
     note: Annotated[str, typer.Option("--note", help="What you found, in one line.")],
     as_name: AsOption = None,
     password_from: PasswordOption = None,

@@ -188,8 +188,13 @@ def release(
 
 
 def _act(desk: _Desk, wish: Wish, approved: Approved) -> None:
-    """Do what was agreed, at the epoch for which it was agreed, and say what is true then."""
+    """Do what was agreed, at the epoch for which it was agreed, and say what is true then.
+
+    Consent takes minutes, and a countdown one: who may take over is looked at once more.
+    """
     board, actor, epoch = desk.board, approved.actor, approved.epoch
+    if wish.act in {Act.SWITCH, Act.FAILBACK} and wish.target != board.current().serving:
+        _demand_eligible(desk.survey(), wish.target)
     if wish.act is Act.FAILBACK:
         state = board.fail_back(wish.target, wish.reason, actor, epoch=epoch)
     elif wish.act is Act.RELEASE:

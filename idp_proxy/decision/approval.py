@@ -67,6 +67,7 @@ class Act(enum.StrEnum):
     WRITTEN_OFF = "written_off"
     CAMPAIGN_ENVELOPE = "campaign_envelope"
     FORGET_HOST = "forget_host"
+    STOP_OVERRIDE = "stop_override"
     REVOKE_SESSIONS = "revoke_sessions"
     BELOW_FLOOR = "below_floor"
     BLOCKED_PERSON = "blocked_person"
@@ -109,6 +110,7 @@ RULES: Final[Mapping[Act, Rule]] = MappingProxyType(
         Act.CONVERT: _ALONE,
         Act.CUTOVER_BACK: _ALONE,
         Act.FORGET_HOST: _ALONE,
+        Act.STOP_OVERRIDE: _ALONE_TO_PROTECT,
         Act.REVOKE_SESSIONS: _ALONE_TO_PROTECT,
         Act.SWITCH: _BY_APPROVALS,
         Act.FAILBACK: _BY_APPROVALS,

@@ -1,9 +1,9 @@
-"""Overrides as they are kept: each one stays open until somebody else has reviewed it."""
+"""Overrides as they are kept: a countdown that may be stopped, then open until it is reviewed."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
 
 class OverrideState(enum.StrEnum):
-    """An open one was used, or may have been; a stopped one did nothing; a reviewed one is over."""
+    """A counting one has done nothing yet, and may be stopped; an open one was used, or may have
+    been; a stopped one did nothing; a reviewed one is over.
+    """
 
+    COUNTING = "counting"
     OPEN = "open"
     STOPPED = "stopped"
     REVIEWED = "reviewed"
@@ -42,14 +45,14 @@ class Override:
     reason: str
     people: tuple[str, ...]
     at: datetime
-    state: OverrideState = OverrideState.OPEN
+    state: OverrideState = OverrideState.COUNTING
     reviewed_at: datetime | None = None
     reviewed_by: str | None = None
     review: str | None = None
 
 
 def begin(connection: Connection, new: Override, record: Recorder) -> None:
-    """Put an override on record before its countdown begins: open, to be reviewed."""
+    """Put an override on record before its countdown begins."""
     connection.execute(
         insert(override).values(
             id=new.id,
@@ -64,10 +67,27 @@ def begin(connection: Connection, new: Override, record: Recorder) -> None:
     record(connection, _event("override", new, new.people[0], new.at))
 
 
-def stop(connection: Connection, of: Override, by: str, now: datetime, record: Recorder) -> None:
-    """Put on record that the countdown was stopped and nothing was done."""
-    _step(connection, of, state=OverrideState.STOPPED)
-    record(connection, _event("override_stopped", of, by, now))
+def use(connection: Connection, of: Override) -> None:
+    """The countdown is over: from now on it waits for a review. To be committed with what is done.
+
+    Raises `ApprovalRefused` if somebody stopped it.
+    """
+    try:
+        _step(connection, of, OverrideState.COUNTING, state=OverrideState.OPEN)
+    except ApprovalRefused:
+        why = f"override {of.id} was stopped by somebody else; nothing was done"
+        raise ApprovalRefused(why) from None
+
+
+def stop(
+    connection: Connection, of: Override, by: str, now: datetime, record: Recorder, why: str = ""
+) -> None:
+    """Put on record that the countdown was stopped and nothing was done. Raises `ApprovalRefused`
+    if it was stopped already, or is over.
+    """
+    _step(connection, of, OverrideState.COUNTING, state=OverrideState.STOPPED)
+    event = _event("override_stopped", of, by, now)
+    record(connection, replace(event, facts={**event.facts, "why": why}) if why else event)
 
 
 def review(
@@ -80,9 +100,12 @@ def review(
     record: Recorder,
 ) -> Override:
     """Close an override that somebody else used. Raises `ApprovalRefused`."""
-    found = find(connection, override_id)
-    if found is None:
-        raise ApprovalRefused(f"there is no override {override_id!a}: idp-proxy override list")
+    found = demand(connection, override_id)
+    if found.state is OverrideState.COUNTING:
+        raise ApprovalRefused(
+            f"override {found.id} counts down, and has done nothing yet: review it afterwards, or "
+            f"stop it: idp-proxy override stop {found.id} --reason TEXT"
+        )
     if found.state is not OverrideState.OPEN:
         raise ApprovalRefused(f"override {found.id} is {found.state} already")
     if (why_not := why_not_reviewer(found.people, by)) is not None:
@@ -90,6 +113,7 @@ def review(
     _step(
         connection,
         found,
+        OverrideState.OPEN,
         state=OverrideState.REVIEWED,
         reviewed_at=now,
         reviewed_by=by.name,
@@ -107,21 +131,27 @@ def find(connection: Connection, override_id: str) -> Override | None:
     return None if row is None else _from(row)
 
 
+def demand(connection: Connection, override_id: str) -> Override:
+    """The override of this id. Raises `ApprovalRefused` if there is none."""
+    found = find(connection, override_id)
+    if found is None:
+        raise ApprovalRefused(f"there is no override {override_id!a}: idp-proxy override list")
+    return found
+
+
 def everything(connection: Connection) -> tuple[Override, ...]:
     """All overrides, newest first."""
     rows = connection.execute(select(override).order_by(override.c.at.desc()))
     return tuple(_from(row) for row in rows.mappings())
 
 
-def _step(connection: Connection, of: Override, **values: object) -> None:
-    """Leave `OPEN`, once. Raises `ApprovalRefused` when somebody was faster."""
+def _step(connection: Connection, of: Override, leaves: OverrideState, **values: object) -> None:
+    """Leave a state, once. Raises `ApprovalRefused` when somebody was faster."""
     done = connection.execute(
-        update(override)
-        .where(override.c.id == of.id, override.c.state == OverrideState.OPEN)
-        .values(**values)
+        update(override).where(override.c.id == of.id, override.c.state == leaves).values(**values)
     )
     if done.rowcount != 1:
-        raise ApprovalRefused(f"override {of.id} is not open any more: idp-proxy override list")
+        raise ApprovalRefused(f"override {of.id} is not {leaves} any more: idp-proxy override list")
 
 
 def _from(row: RowMapping) -> Override:

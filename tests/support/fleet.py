@@ -7,6 +7,7 @@ while the others go on. In front of the hosts stands what a load balancer is to 
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shutil
 import threading
@@ -18,8 +19,11 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
+from idp_proxy.adapters import open_kept_state
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.audit.log import rows as rows_of
+from idp_proxy.config import load
+from idp_proxy.errors import StoreError
 from idp_proxy.store.sql import SqlStore
 from tests.support import keys
 from tests.support.browser import Browser, BrowserError
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.audit.chain import Row
     from idp_proxy.decision.switching import SwitchState
+    from idp_proxy.store.kept_state import KeptState
     from tests.support.people import Person
     from tests.support.postgresql import PostgreSQL
 
@@ -202,7 +207,27 @@ class Fleet:
             with suppress(httpx.ConnectError):  # the upstream may be dead
                 browser.continue_login(browser.get(f"{self.mattermost.url}/login/sso/saml"))
             asked = browser.history[-1]
-        return next(upstream for upstream, idp in self.idps.items() if idp.url in asked)
+        return next((upstream for upstream, idp in self.idps.items() if idp.url in asked), asked)
+
+    def return_to_active(self) -> None:
+        """The operator's return, once the active is seen well: on a busy machine one look that came
+        late makes it suspect, and nobody returns to whom they suspect.
+        """
+        active = self.hosts[HOSTS[0]]
+        await_truth("the active may serve", lambda: not self._why_not(active, ACTIVE))
+        active.command("failback", "--reason", "a test")
+
+    def _why_not(self, host: ProxyHost, name: str) -> list[str]:
+        told = json.loads(host.command("status", "--json"))["upstreams"]
+        return next(one["ineligible"] for one in told if one["name"] == name)
+
+    def await_told(self) -> float:
+        """Wait until every host would start by what the store says now, should it go away."""
+        epoch = self.state().epoch
+        kept = [open_kept_state(load(host.configuration)) for host in self.hosts.values()]
+        return await_truth(
+            "every host was told who serves", lambda: all(_epoch(one) == epoch for one in kept)
+        )
 
     def rows(self, kind: str) -> list[Row]:
         """The audit rows of this kind."""
@@ -221,6 +246,14 @@ class Fleet:
         """How many audit rows a host has in its spool, as its command says."""
         spool = self.hosts[name].folder / "var" / "spool.db"
         return _pending(spool)
+
+
+def _epoch(kept: KeptState) -> int | None:
+    """The epoch that a host was told last."""
+    try:
+        return kept.told().state.epoch
+    except StoreError:
+        return None
 
 
 def _pending(spool: Path) -> int:

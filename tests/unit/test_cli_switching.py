@@ -350,6 +350,29 @@ def test_a_switch_in_between_voids_what_was_agreed(bench: Bench, fleet: Fleet) -
     assert fleet.now == ("entra", "auto", 2)
 
 
+@pytest.mark.parametrize("command", ["switch", "failback"])
+def test_who_goes_down_while_people_agree_is_not_switched_to(
+    bench: Bench, fleet: Fleet, command: str
+) -> None:
+    """A countdown takes a minute, a password and a code as long: the consent was to go to one that
+    may serve.
+    """
+    bench.staff()
+    bench.uid = 0
+    fleet.sees(okta=DOWN)
+    words = TO_ENTRA
+    if command == "failback":
+        assert bench(*TO_ENTRA, "--override", "alone").code == 0
+        fleet.sees()
+        words = ("failback", "--reason", "okta is back")
+    before = fleet.now
+    bench.during_pause = lambda: fleet.sees(okta=DOWN, entra=DOWN)
+    done = bench(*words, "--override", "alone")
+    assert done.code == 1
+    assert "may not take over now: it is down" in done.err
+    assert fleet.now == before
+
+
 # --- new keys -------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,7 @@ WHO = {
     Act.CONVERT: (Need.ONE, {O, A}, set()),
     Act.CUTOVER_BACK: (Need.ONE, {O, A}, set()),
     Act.FORGET_HOST: (Need.ONE, {O, A}, set()),
+    Act.STOP_OVERRIDE: (Need.ONE, {O, A, S}, set()),
     Act.REVOKE_SESSIONS: (Need.ONE, {O, A, S}, set()),
     Act.SWITCH: (Need.APPROVALS, {O, A}, {O, A}),
     Act.FAILBACK: (Need.APPROVALS, {O, A}, {O, A}),

@@ -30,7 +30,7 @@ from idp_proxy.decision.approval import Act
 from idp_proxy.decision.notices import Kind
 from idp_proxy.decision.proposal import PROPOSAL_LASTS, ProposalState
 from idp_proxy.errors import ConfigError, StoreConflict
-from idp_proxy.operators import overrides, proposals
+from idp_proxy.operators import proposals
 from idp_proxy.operators.consent import Wish
 from idp_proxy.operators.refusals import ApprovalRefused, OperatorRefused
 from tests.conformance.rooms import state
@@ -606,18 +606,59 @@ def test_a_stale_view_of_a_proposal_changes_nothing(
     assert (found.people, found.state) == (("olga", "anna"), ProposalState.CONFIRMED)
 
 
-def test_a_stopped_override_is_not_stopped_again(
+def test_who_is_alarmed_stops_an_override_while_it_counts_down(
+    bench: Bench,
+) -> None:
+    """Anybody who protects may, the host's user too; whoever began it hears that nothing came of
+    it, and nobody reviews what was never done.
+    """
+    bench.staff()
+    shown: list[Any] = []
+
+    def anna_steps_in() -> None:
+        if shown:
+            return
+        own, bench.uid = bench.uid, 0
+        counting = bench.overrides()[0]["id"]
+        status = bench.program.status()
+        shown.append((status["overrides_counting"], status["next"].split(" --config")[0]))
+        shown.append(bench("override", "list").next.split(" --config")[0])
+        review = ("override", "review", counting, "--note", "x", "--as", "anna")
+        shown.append(bench(*review, typed=bench.signs_in("anna")).err)
+        stop = ("override", "stop", counting, "--reason", "nobody told me")
+        assert bench(*stop).code == 0
+        assert "is not counting any more" in bench(*stop).err
+        shown.append(counting)
+        bench.uid = own
+
+    bench.during_pause = anna_steps_in
+    words = ("operator", "disable", "adam", "--reason", "x", "--override", "y", "--as", "olga")
+    done = bench(*words, typed=bench.signs_in("olga"))
+    assert done.code == 1
+    in_status, listed, review, counting = shown
+    assert in_status == ([counting], "idp-proxy override list")
+    assert listed == f"next: idp-proxy override stop {counting} --reason 'nobody agreed to this'"
+    assert "counts down, and has done nothing yet" in review
+    assert f"override {counting} was stopped by somebody else; nothing was done" in done.err
+    assert bench.overrides()[0]["state"] == "stopped"
+    assert bench.audit()[-1] == ("override_stopped", "host:root")
+    assert bench.listed()["adam"]["state"] == "enabled"
+
+
+def test_an_override_that_was_used_cannot_be_stopped_any_more(
     bench: Bench, settings: Settings, store: SqlStore
 ) -> None:
+    """Else who used it could keep it from being reviewed."""
     bench.staff()
     asked(bench, settings, store, INELIGIBLE, "olga", override="no other way")
-    with store.reading() as connection:
-        used = overrides.everything(connection)[0]
-    record = AuditLog("sso1").append
-    with store.writing() as connection:
-        overrides.stop(connection, used, "olga", bench.now, record)
-    with pytest.raises(ApprovalRefused, match="is not open any more"), store.writing() as opened:
-        overrides.stop(opened, used, "olga", bench.now, record)
+    bench.uid = 0
+    used = bench.overrides()[0]["id"]
+    refused = bench("override", "stop", used, "--reason", "too late")
+    assert refused.code == 1
+    assert f"override {used} is not counting any more" in refused.err
+    assert bench.overrides()[0]["state"] == "open"
+    unknown = bench("override", "stop", "ffffffff", "--reason", "x")
+    assert "there is no override 'ffffffff'" in unknown.err
 
 
 def test_without_channels_the_alarm_says_that_nobody_was_told(

@@ -78,16 +78,23 @@ def _look(
             for one in proposals.waiting(connection, now)
             if why_void(one, epoch=state.epoch, now=now) is None
         )
-        unreviewed = [
-            one for one in overrides.everything(connection) if one.state is OverrideState.OPEN
-        ]
+        used = overrides.everything(connection)
         left = unsettled(connection)
-    drill = going_on(store.drill(), state, now)
-    return Found(seen, adapters.usable_at(upstreams, now), drill, waiting, len(unreviewed), left)
+    return Found(
+        seen=seen,
+        usable=adapters.usable_at(upstreams, now),
+        drill=going_on(store.drill(), state, now),
+        proposals=waiting,
+        counting=tuple(one for one in used if one.state is OverrideState.COUNTING),
+        unreviewed=sum(one.state is OverrideState.OPEN for one in used),
+        left=left,
+    )
 
 
 def _next(found: Found) -> str:
     state = found.state
+    if found.counting:
+        return command_line("override", "list")
     if found.proposals:
         return command_line(*_confirms(found.proposals[0]))
     if found.down:

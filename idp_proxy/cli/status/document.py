@@ -48,6 +48,7 @@ def as_json(found: Found) -> dict[str, Any]:
         "canaries": [_canary_as_json(one) for one in seen.canaries],
         "drill": None if found.drill is None else drill_as_json(found.drill),
         "proposals": [_proposal_as_json(one) for one in found.proposals],
+        "overrides_counting": [one.id for one in found.counting],
         "overrides_to_review": found.unreviewed,
         "left_by_standbys": None
         if found.left_behind is None

@@ -15,20 +15,23 @@ if TYPE_CHECKING:
     from idp_proxy.decision.proposal import Proposal
     from idp_proxy.decision.standby_logins import Unsettled
     from idp_proxy.decision.switching import SwitchState
+    from idp_proxy.operators.overrides import Override
     from idp_proxy.survey import Survey
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """Everything that is shown. `usable` has each upstream in order of preference, with None or the
-    reason why nobody could log in there; `unreviewed` counts overrides; `left` are logins by
-    standbys whose sessions nobody has looked after.
+    reason why nobody could log in there; `counting` are overrides whose countdown runs, and
+    `unreviewed` counts those that were used; `left` are logins by standbys whose sessions nobody
+    has looked after.
     """
 
     seen: Survey
     usable: Mapping[str, str | None]
     drill: Drill | None
     proposals: tuple[Proposal, ...]
+    counting: tuple[Override, ...]
     unreviewed: int
     left: Unsettled | None = None
 

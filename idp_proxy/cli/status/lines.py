@@ -57,6 +57,11 @@ def _left_to_do(found: Found) -> Iterator[str]:
             f"waits:   {one.act} {one.target} (proposal {one.id}, until "
             f"{one.expires_at:%H:%M:%S} UTC): {one.reason}"
         )
+    for counting in found.counting:
+        yield (
+            f"counts down: {counting.act} {counting.target} by {counting.people[0]} (override "
+            f"{counting.id}, begun at {counting.at:%H:%M:%S} UTC): {counting.reason}"
+        )
     if found.unreviewed:
         yield f"review:  {found.unreviewed} overrides wait for somebody else's review"
     if found.left_behind is not None:

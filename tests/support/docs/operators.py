@@ -24,6 +24,7 @@ _WORDS = {
     Act.CONVERT: "convert within a confirmed envelope",
     Act.CUTOVER_BACK: "lead Mattermost back past the proxy",
     Act.FORGET_HOST: "take a host off the register",
+    Act.STOP_OVERRIDE: "stop the countdown of somebody's override",
     Act.REVOKE_SESSIONS: "end the sessions that a standby made",
     Act.SWITCH: "switch to an upstream that may serve",
     Act.FAILBACK: "return to a preferred upstream",
