@@ -360,7 +360,7 @@ def test_who_goes_down_while_people_agree_is_not_switched_to(
     bench.staff()
     bench.uid = 0
     fleet.sees(okta=DOWN)
-    words = TO_ENTRA
+    words: tuple[str, ...] = TO_ENTRA
     if command == "failback":
         assert bench(*TO_ENTRA, "--override", "alone").code == 0
         fleet.sees()
