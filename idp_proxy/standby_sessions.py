@@ -15,6 +15,7 @@ from idp_proxy import errors
 from idp_proxy.decision.standby_logins import (
     NotFound,
     StandbyLogin,
+    Theirs,
     Wanted,
     account_of,
     could_be,
@@ -47,21 +48,28 @@ class Api(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """A person who came through a standby. `account` is Mattermost's id, or why there is none."""
+    """A person who came through a standby. `account` is theirs in Mattermost, or why none is."""
 
     wanted: Wanted
     logins: tuple[StandbyLogin, ...]
-    account: str | NotFound
+    account: Theirs | NotFound
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is true for one person: live sessions found, ended, and why something is left."""
+    """What is true for one person: live sessions found, ended, and why something is left or may
+    still come.
+    """
 
     came: Came
     found: int
     ended: int = 0
     open: str | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing can be left of this person's logins by a standby."""
+        return self.open is None and self.ended >= self.found
 
 
 def find(
@@ -101,26 +109,47 @@ def look(api: Api, came: Came, now: datetime) -> Outcome:
     """The live sessions of this person's logins. Raises `MattermostError`."""
     if isinstance(came.account, NotFound):
         return Outcome(came, 0, open=came.account.reason)
-    return Outcome(came, len(_due(api, came.account, came, now)))
+    return Outcome(came, len(_due(api, came.account, came, now)), open=_may_still_come(came, now))
 
 
 def end(api: Api, came: Came, now: datetime) -> Outcome:
-    """End them, and look again. Raises `MattermostError`."""
+    """End them, and look again. Raises `MattermostError` only as long as nothing was ended."""
     if isinstance(came.account, NotFound):
         return Outcome(came, 0, open=came.account.reason)
     due = _due(api, came.account, came, now)
-    refused = ""
-    for session_id in due:
-        try:
-            api.revoke(came.account, session_id)
-        except errors.MattermostUnauthorized:
-            raise
-        except errors.MattermostRefused as error:
-            # It may be over already; the second look says.
-            refused = error.detail
-    left = _due(api, came.account, came, now) if due else ()
-    why = f"{len(left)} of {len(due)} sessions are still there {refused}".strip() if left else None
-    return Outcome(came, len(due), len(due) - len(left), why)
+    trouble = ""
+    try:
+        for session_id in due:
+            trouble = _ended(api, came.account, session_id) or trouble
+        left = _due(api, came.account, came, now) if due else ()
+    except errors.MattermostError as error:
+        return Outcome(came, len(due), open=f"whether they ended is not known: {error.detail}")
+    why = f"{len(left)} of {len(due)} sessions are still there {trouble}".strip() if left else None
+    return Outcome(came, len(due), len(due) - len(left), why or _may_still_come(came, now))
+
+
+def by_hand(came: Came, now: datetime) -> Outcome:
+    """What counts where somebody looked after a person's sessions in Mattermost themselves."""
+    return Outcome(came, 0, open=_may_still_come(came, now))
+
+
+def _ended(api: Api, theirs: Theirs, session_id: str) -> str:
+    """End it; gives what Mattermost had against it, for it may be over already."""
+    try:
+        api.revoke(theirs.id, session_id)
+    except errors.MattermostUnauthorized:
+        raise
+    except errors.MattermostRefused as error:
+        return error.detail
+    return ""
+
+
+def _may_still_come(came: Came, now: datetime) -> str | None:
+    """Why this is too early: whoever holds the Response of a login may still use it."""
+    until = settled_at(came.logins)
+    if until <= now:
+        return None
+    return f"a login may still make a session until {until:%H:%M:%S} UTC: again after that"
 
 
 def each(people: Iterable[Came], act: Callable[[Came], Outcome]) -> Iterator[Outcome]:
@@ -142,11 +171,7 @@ def each(people: Iterable[Came], act: Callable[[Came], Outcome]) -> Iterator[Out
         yield outcome
 
 
-def is_settled(outcome: Outcome, now: datetime) -> bool:
-    """Whether nothing can be left of this person's logins by a standby."""
-    return outcome.open is None and all(settled_at(one) <= now for one in outcome.came.logins)
-
-
-def _due(api: Api, account: str, came: Came, now: datetime) -> tuple[str, ...]:
+def _due(api: Api, theirs: Theirs, came: Came, now: datetime) -> tuple[str, ...]:
     times = [login.at for login in came.logins]
-    return tuple(one.id for one in to_end(api.sessions(account), times, now))
+    found = to_end(api.sessions(theirs.id), times, now, any_login=theirs.any_login)
+    return tuple(one.id for one in found)

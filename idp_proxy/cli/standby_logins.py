@@ -6,6 +6,7 @@ Both need `[service_provider.api]`. Exit code 3 while anything is left.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from idp_proxy import standby_sessions
 from idp_proxy.audit.chain import Event
+from idp_proxy.cli import terminal
 from idp_proxy.cli.approving import ask
 from idp_proxy.cli.session import (
     EXIT_OPEN,
@@ -53,6 +55,14 @@ _SinceOption = Annotated[
 _UpstreamOption = Annotated[
     str | None, typer.Option("--upstream", metavar="NAME", help="This standby alone.")
 ]
+_ByHandOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by-hand",
+        metavar="PERSON",
+        help="Who has no certain account, and whose sessions you ended in Mattermost yourself.",
+    ),
+]
 _PHONES = (
     "people are logged out where they logged in through the standby; from Mattermost 11.10 on "
     "their app may wipe its data on the phone: unsent drafts are lost"
@@ -74,12 +84,15 @@ def show(
     config: ConfigOption = None,
 ) -> None:
     """Who came through a standby since WHEN, and which of their sessions are live."""
-    _run(settings_of(config), _since(since), upstream, None, as_json=as_json, words=since)
+    settings = settings_of(config)
+    task = _Task.of(settings, "list", since, upstream)
+    _run(settings, task, lambda _store, _people: standby_sessions.look, as_json=as_json)
 
 
 def revoke(
     since: _SinceOption,
     upstream: _UpstreamOption = None,
+    by_hand: _ByHandOption = None,
     *,
     dry_run: Annotated[bool, typer.Option(help="Show whose sessions would end, and stop.")] = False,
     reason: ReasonOption = "sessions made by a standby end after the outage",
@@ -89,49 +102,106 @@ def revoke(
     config: ConfigOption = None,
 ) -> None:
     """End the sessions that logins through a standby made since WHEN; no others, and no tokens."""
-    settings, begin = settings_of(config), _since(since)
-    by = None
-    tell("note:", _PHONES)
-    if not dry_run:
-        with opened_store(settings) as store:
-            wish = Wish(Act.REVOKE_SESSIONS, upstream or "all standbys", reason)
-            by = ask(settings, store, wish, Means(as_name, None, password_from)).actor
-    _run(settings, begin, upstream, by, as_json=as_json, words=since)
+    settings = settings_of(config)
+    task = _Task.of(settings, "revoke", since, upstream, frozenset(by_hand or ()))
+    why = terminal.one_line(reason, "--reason")
+
+    def begin(store: SqlStore, people: tuple[Came, ...]) -> _Act:
+        _demand_uncertain(people, task.by_hand)
+        if dry_run or not people:
+            return standby_sessions.look
+        _say_what_it_means(settings, store, len(people))
+        wish = Wish(Act.REVOKE_SESSIONS, upstream or "all standbys", why)
+        task.by = ask(settings, store, wish, Means(as_name, None, password_from)).actor
+        facts = {"upstream": upstream, "since": task.begin.isoformat(), "people": len(people)}
+        with store.transaction() as tx:
+            tx.record(
+                Event("standby_sessions_revoked", task.by, clock(), facts=facts | {"cause": why})
+            )
+        return task.end
+
+    _run(settings, task, begin, as_json=as_json)
 
 
-def _run(
-    settings: Settings,
-    since: datetime,
-    upstream: str | None,
-    by: str | None,
-    *,
-    as_json: bool,
-    words: str,
-) -> None:
-    names = [one.name for one in settings.upstreams]
-    if upstream is not None and upstream not in names:
-        raise ConfigError([f"--upstream: no upstream is called so; there are {', '.join(names)}"])
-    done: list[Outcome] = []
-    stopped = ""
+@dataclass(slots=True)
+class _Task:
+    """One command: which logins it is about. `by` is who ends sessions, None while nobody does."""
+
+    name: str
+    begin: datetime
+    words: tuple[str, ...]
+    upstream: str | None
+    by_hand: frozenset[str]
+    by: str | None = None
+    done: list[Outcome] = field(default_factory=list)
+    people: int = 0
+    stopped: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        name: str,
+        since: str,
+        upstream: str | None,
+        by_hand: frozenset[str] = frozenset(),
+    ) -> _Task:
+        """By the options. Raises `ConfigError`."""
+        names = [one.name for one in settings.upstreams]
+        if upstream is not None and upstream not in names:
+            raise ConfigError(
+                [f"--upstream: no upstream is called so; there are {', '.join(names)}"]
+            )
+        words = () if upstream is None else ("--upstream", upstream)
+        return cls(name, _since(since), ("--since", since, *words), upstream, by_hand)
+
+    def end(self, api: standby_sessions.Api, came: Came, now: datetime) -> Outcome:
+        """What `revoke` does with one person."""
+        if came.wanted.person in self.by_hand:
+            return standby_sessions.by_hand(came, now)
+        return standby_sessions.end(api, came, now)
+
+    @property
+    def left(self) -> bool:
+        """Whether anything is."""
+        return bool(self.stopped) or not all(one.is_settled for one in self.done)
+
+    @property
+    def next(self) -> tuple[str, ...]:
+        """The command to copy: the same again where it was stopped."""
+        if not self.left:
+            return ("status",)
+        other = "revoke" if self.by is None else "list"
+        return (_WHAT, self.name if self.stopped else other, *self.words)
+
+
+if TYPE_CHECKING:
+    _Act = Callable[[standby_sessions.Api, Came, datetime], Outcome]
+    _Begin = Callable[[SqlStore, tuple[Came, ...]], _Act]
+
+
+def _run(settings: Settings, task: _Task, begin: _Begin, *, as_json: bool) -> None:
     with open_api(settings, _WHAT) as api, opened_store(settings) as store:
         with store.reading() as connection:
-            logins = standby_logins(connection, since, upstream)
+            logins = standby_logins(connection, task.begin, task.upstream)
+        if logins:
+            tell("reading Mattermost's list of people")
         people = standby_sessions.find(api, logins, partial(_described, store))
-        act: Callable[[Came], Outcome] = lambda came: (  # noqa: E731 - one of two
-            standby_sessions.look if by is None else standby_sessions.end
-        )(api, came, clock())
+        task.people, act = len(people), begin(store, people)
         try:
-            for outcome in standby_sessions.each(people, act):
-                done.append(outcome)
-                if by is not None:
-                    _on_record(store, outcome, by)
-                if len(done) % _SAID_EVERY == 0:
-                    tell(f"{len(done)} of {len(people)} people")
+            for outcome in standby_sessions.each(people, lambda came: act(api, came, clock())):
+                task.done.append(outcome)
+                if task.by is not None:
+                    _on_record(store, outcome, task)
+                if len(task.done) % _SAID_EVERY == 0:
+                    tell(f"{len(task.done)} of {task.people} people")
         except KeyboardInterrupt:
-            stopped = "stopped; what was done until now is done"
+            task.stopped = "by Ctrl-C; what was done until now is done"
         except MattermostError as error:
-            stopped = error.detail
-    _report(done, len(people), stopped, revoked=by is not None, as_json=as_json, words=words)
+            task.stopped = error.detail
+    _report(task, as_json=as_json)
+    if task.left:
+        raise typer.Exit(EXIT_OPEN)
 
 
 def _described(store: SqlStore, person: str) -> Wanted:
@@ -140,53 +210,84 @@ def _described(store: SqlStore, person: str) -> Wanted:
     return Wanted(person, attributes.get("email", ""), attributes.get("username", ""))
 
 
-def _on_record(store: SqlStore, outcome: Outcome, by: str) -> None:
+def _demand_uncertain(people: tuple[Came, ...], by_hand: frozenset[str]) -> None:
+    """Raises `ConfigError`: of whom Mattermost tells the sessions, they are ended and looked at."""
+    uncertain = {one.wanted.person for one in people if isinstance(one.account, NotFound)}
+    if wrong := sorted(by_hand - uncertain):
+        raise ConfigError(
+            [
+                f"--by-hand: {_printable(one)}: only for a person whom `standby-logins list` shows "
+                "as open without an account; leave it out, nothing was ended"
+                for one in wrong
+            ]
+        )
+
+
+def _say_what_it_means(settings: Settings, store: SqlStore, people: int) -> None:
+    """Before anybody agrees to it."""
+    tell(f"note: {people} people:" if people > 1 else "note: 1 person:", _PHONES)
+    state = store.switch_state()
+    if state is not None and state.serving != settings.upstreams[0].name:
+        tell(
+            f"warning: {state.serving} serves: whoever is logged out now comes back through it; "
+            "end the outage first"
+        )
+
+
+def _on_record(store: SqlStore, outcome: Outcome, task: _Task) -> None:
     """Put the end on record; the login is forgotten where nothing can be left of it."""
-    now, came = clock(), outcome.came
-    facts = {"found": outcome.found, "ended": outcome.ended, "left": outcome.open is not None}
+    came = outcome.came
+    facts = {
+        "found": outcome.found,
+        "ended": outcome.ended,
+        "left": not outcome.is_settled,
+        "by_hand": came.wanted.person in task.by_hand,
+    }
+    by = task.by or ""
     with store.transaction() as tx:
-        tx.record(Event("standby_sessions_ended", by, now, person=came.wanted.person, facts=facts))
-    if standby_sessions.is_settled(outcome, now):
+        tx.record(
+            Event("standby_sessions_ended", by, clock(), person=came.wanted.person, facts=facts)
+        )
+    if outcome.is_settled:
         with store.writing() as connection:
             times = [login.at for login in came.logins]
             forget_standby_logins(connection, came.wanted.person, times)
 
 
-def _report(
-    done: list[Outcome], people: int, stopped: str, *, revoked: bool, as_json: bool, words: str
-) -> None:
-    rows = [_row(outcome) for outcome in done]
-    left = stopped or any(one["open"] or one["found"] > one["ended"] for one in rows)
-    again = (_WHAT, "list" if revoked else "revoke", "--since", words)
-    follow = again if left else ("status",)
+def _report(task: _Task, *, as_json: bool) -> None:
     if as_json:
         document = {
-            "people": people,
-            "looked_at": len(done),
-            "stopped": stopped or None,
-            "logins": rows,
-            "next": command_line(*follow),
+            "people": task.people,
+            "looked_at": len(task.done),
+            "stopped": task.stopped or None,
+            "logins": [_row(outcome) for outcome in task.done],
+            "next": command_line(*task.next),
         }
         typer.echo(json.dumps(document, indent=2))
-    else:
-        table = Table("person", "through", "since", "live", "ended", "open")
-        for one in rows:
-            cells = (one[key] for key in ("person", "upstreams", "since", "found", "ended", "open"))
-            table.add_row(*(_printable(str(cell or "")) for cell in cells))
+        return
+    shown = [one for one in task.done if task.by is None or one.found or one.open]
+    if shown:
+        table = Table("person", "through", "since (UTC)", "live", "ended", "open")
+        for row in map(_row, shown):
+            when = datetime.fromisoformat(row["since"])
+            cells = (row["upstreams"], f"{when:%Y-%m-%d %H:%M}", row["found"], row["ended"])
+            table.add_row(
+                *(_printable(str(one)) for one in (row["person"], *cells, row["open"] or ""))
+            )
         screen.print(table)
-        if stopped:
-            tell("stopped:", _printable(stopped))
-        typer.echo(f"{len(done)} of {people} people looked at")
-        typer.echo(shown_next(*follow))
-    if left:
-        raise typer.Exit(EXIT_OPEN)
+    if task.stopped:
+        tell("stopped:", _printable(task.stopped))
+    ended, live = (sum(getattr(one, what) for one in task.done) for what in ("ended", "found"))
+    said = f"{live} sessions are live" if task.by is None else f"{ended} of {live} sessions ended"
+    typer.echo(f"{len(task.done)} of {task.people} people looked at; {said}")
+    typer.echo(shown_next(*task.next))
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
     came = outcome.came
     return {
         "person": came.wanted.person,
-        "account": None if isinstance(came.account, NotFound) else came.account,
+        "account": None if isinstance(came.account, NotFound) else came.account.id,
         "upstreams": ", ".join(sorted({one.upstream for one in came.logins})),
         "since": min(one.at for one in came.logins).isoformat(timespec="seconds"),
         "found": outcome.found,
@@ -202,7 +303,12 @@ def _since(text: str) -> datetime:
         raise ConfigError(
             [f"--since: not a time: {text!r}; it has the form 2026-12-01T02:30 (UTC)"]
         ) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if found > clock():
+        raise ConfigError(
+            [f"--since: {found:%Y-%m-%d %H:%M} UTC is yet to come; give the outage's begin in UTC"]
+        )
+    return found
 
 
 def _printable(text: str) -> str:

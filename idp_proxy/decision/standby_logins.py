@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 #: Mattermost takes a Response from its NotBefore to its NotOnOrAfter by its own clock, so that the
-#: session was made then, whatever the difference of the clocks; it takes a moment to make one.
+#: session was made then, whatever the difference of the clocks. Its desktop app takes three minutes
+#: at most to redeem the token that the browser was handed, and it takes a moment to make a session.
+DESKTOP: Final = timedelta(seconds=180)
 BEFORE: Final = timedelta(seconds=120)
-AFTER: Final = timedelta(seconds=300 + 30)
+AFTER: Final = timedelta(seconds=300 + 30) + DESKTOP
+_SAML: Final = "saml"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -73,6 +76,10 @@ class Account(Protocol):
         """The address."""
 
     @property
+    def auth_service(self) -> str:
+        """By what it logs in: "saml", or "" for a password of its own."""
+
+    @property
     def auth_data(self) -> str | None:
         """Whom a login must name; None where the server does not show it."""
 
@@ -98,11 +105,21 @@ class MadeSession(Protocol):
 
     @property
     def is_saml(self) -> bool:
-        """Whether a SAML login made it."""
+        """Whether Mattermost marks it as one that a SAML login made."""
 
     @property
-    def is_token(self) -> bool:
-        """Whether it belongs to an access token or a bot."""
+    def is_login(self) -> bool:
+        """Whether a person logged in by it: it belongs to no access token, bot or OAuth app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """The account of a person. `any_login`: whatever logged in there then was the person, so that
+    all of it ends; else only what Mattermost marks as SAML's.
+    """
+
+    id: str
+    any_login: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +133,18 @@ def could_be(account: Account, wanted: Wanted) -> bool:
     """Whether this account has to be looked at for the person."""
     return not account.is_bot and (
         account.auth_data == wanted.person
-        or (bool(wanted.email) and account.email.casefold() == wanted.email.casefold())
-        or (bool(wanted.username) and account.username.casefold() == wanted.username.casefold())
+        or _alike(account.email, wanted.email)
+        or _alike(account.username, wanted.username)
     )
 
 
-def account_of(candidates: Sequence[Account], wanted: Wanted) -> str | NotFound:
-    """The id of the one account that is this person's: by auth_data, else, where the server does
-    not show it, by email and user name leading to the same single account.
+def account_of(candidates: Sequence[Account], wanted: Wanted) -> Theirs | NotFound:
+    """The one account that is this person's: by auth_data, else, where the server does not show
+    it, by email and user name leading to the same single account.
     """
     exact = {one.id for one in candidates if one.auth_data == wanted.person}
     if len(exact) == 1:
-        return exact.pop()
+        return Theirs(exact.pop(), any_login=True)
     alike = {one.id: one for one in candidates}
     if not alike:
         return NotFound("Mattermost has no account by this id, email or user name")
@@ -136,27 +153,35 @@ def account_of(candidates: Sequence[Account], wanted: Wanted) -> str | NotFound:
     (only,) = alike.values()
     if only.auth_data is not None:
         return NotFound("the account with this email or user name is bound to somebody else")
-    return only.id
+    # Who logs in by a password now was moved there since, or is somebody else of the same name.
+    both = _alike(only.email, wanted.email) and _alike(only.username, wanted.username)
+    return Theirs(only.id, any_login=both or only.auth_service == _SAML)
 
 
 def to_end(
-    sessions: Iterable[MadeSession], logins: Iterable[datetime], now: datetime
+    sessions: Iterable[MadeSession], logins: Iterable[datetime], now: datetime, *, any_login: bool
 ) -> tuple[MadeSession, ...]:
-    """The live SAML sessions that these logins made."""
+    """The live sessions that these logins made. That Mattermost marks them as SAML's is asked for
+    only where it must be (`Theirs`): those of its desktop app bear no such mark.
+    """
     windows = [(_ms(at - BEFORE), _ms(at + AFTER)) for at in logins]
     return tuple(
         one
         for one in sessions
-        if one.is_saml
-        and not one.is_token
+        if one.is_login
+        and (any_login or one.is_saml)
         and (one.expires_at == 0 or one.expires_at > _ms(now))
         and any(first <= one.create_at <= last for first, last in windows)
     )
 
 
-def settled_at(login: StandbyLogin) -> datetime:
-    """From when on no session can be made by this login any more."""
-    return login.at + BEFORE + AFTER
+def settled_at(logins: Iterable[StandbyLogin]) -> datetime:
+    """From when on no session can be made by any of these logins any more."""
+    return max(login.at for login in logins) + BEFORE + AFTER
+
+
+def _alike(ours: str, theirs: str) -> bool:
+    return bool(theirs) and ours.casefold() == theirs.casefold()
 
 
 def _ms(at: datetime) -> int:

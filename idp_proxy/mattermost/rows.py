@@ -45,8 +45,13 @@ class Session:
     create_at: int
     expires_at: int
     is_saml: bool
-    is_mobile: bool
     is_token: bool
+    is_oauth: bool = False
+
+    @property
+    def is_login(self) -> bool:
+        """Whether a person logged in by it: it belongs to no access token, bot or OAuth app."""
+        return not self.is_token and not self.is_oauth
 
 
 class UserRow(BaseModel):
@@ -82,6 +87,7 @@ class SessionRow(BaseModel):
     user_id: _Id
     create_at: _Time
     expires_at: _Time
+    is_oauth: bool = False
     props: dict[str, Any] | None = None
 
     def session(self) -> Session:
@@ -92,8 +98,8 @@ class SessionRow(BaseModel):
             create_at=self.create_at,
             expires_at=self.expires_at,
             is_saml=props.get("isSaml") == "true",
-            is_mobile=props.get("isMobile") == "true",
             is_token="type" in props,
+            is_oauth=self.is_oauth,
         )
 
 

@@ -174,6 +174,21 @@ def saml_session(server: MattermostServer) -> Ready:
     return Ready()
 
 
+def token_in_use(server: MattermostServer) -> Ready:
+    asked = recording("get-user-sessions-token")
+    row = asked["response"]["body"][0]
+    user = server.add("tok", id=row["user_id"], roles=row["roles"])
+    server.session_by(server.give_token(user.id).token)
+    return Ready()
+
+
+def session_of_another(server: MattermostServer) -> Ready:
+    asked = recording("post-session-revoke-of-another")["request"]
+    session = server.give_session(alice(server).id)
+    session.id = asked["body"]["session_id"]
+    return Ready()
+
+
 def deactivated(server: MattermostServer) -> Ready:
     server.add("frank", password=server.hashed(PASSWORD), delete_at=1)
     return Ready(blanked={"password": PASSWORD})
@@ -297,6 +312,7 @@ EXCHANGES: dict[str, Callable[[MattermostServer], Ready]] = {
     "get-user-saml": with_alice,
     "get-user-sessions": two_sessions,
     "get-user-sessions-saml": saml_session,
+    "get-user-sessions-token": token_in_use,
     "get-users-page": alice_and_admin,
     "license-client-old": nothing,
     "login-after-revert": returned_alice,
@@ -323,6 +339,9 @@ EXCHANGES: dict[str, Callable[[MattermostServer], Ready]] = {
     "post-email-verify-member": perf_1,
     "post-jobs-export": nothing,
     "post-session-revoke": hank,
+    "post-session-revoke-nothing": nothing,
+    "post-session-revoke-of-another": session_of_another,
+    "post-session-revoke-unknown": nothing,
     "post-sessions-revoke-all": hank,
     "post-users-ids": with_alice,
     "put-auth-bad-id": nothing,

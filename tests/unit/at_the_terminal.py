@@ -43,6 +43,7 @@ _CLOCKS = (
     "roster.people",
     "session",
     "signing_in",
+    "standby_logins",
     "status",
     "switching",
 )

@@ -9,8 +9,10 @@ import pytest
 from idp_proxy.decision.standby_logins import (
     AFTER,
     BEFORE,
+    DESKTOP,
     NotFound,
     StandbyLogin,
+    Theirs,
     Wanted,
     account_of,
     could_be,
@@ -27,7 +29,7 @@ ANN = Wanted("e-ann", "ann@example.org", "ann")
 
 
 def test_sessions_are_looked_for_as_long_as_a_response_is_accepted() -> None:
-    assert (BACKDATED, LIFETIME + timedelta(seconds=30)) == (BEFORE, AFTER)
+    assert (BACKDATED, LIFETIME + timedelta(seconds=30) + DESKTOP) == (BEFORE, AFTER)
 
 
 def account(number: int, auth_data: str | None, **other: object) -> User:
@@ -63,7 +65,23 @@ def test_an_account_is_a_person_s_only_when_nothing_else_is_possible(
     if isinstance(found, NotFound):
         assert expected in found.reason
     else:
-        assert found == expected
+        assert found == Theirs(expected, any_login=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "any_login"),
+    [
+        (account(1, None, email="old@example.org"), True),
+        (account(1, None, auth_service=""), True),
+        (account(1, None, auth_service="", email="other@example.org"), False),
+        (account(1, None, auth_service="", username="other"), False),
+    ],
+    ids=["SAML, other address", "moved to a password since", "same name only", "same mail only"],
+)
+def test_somebody_else_of_the_same_name_loses_no_login_by_password(
+    one: User, any_login: bool
+) -> None:
+    assert account_of([one], ANN) == Theirs(one.id, any_login)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +112,6 @@ def session(made: datetime = AT, **other: object) -> Session:
         "create_at": ms(made),
         "expires_at": ms(NOW + timedelta(days=30)),
         "is_saml": True,
-        "is_mobile": False,
         "is_token": False,
     }
     return Session(**values | other)  # type: ignore[arg-type] # a table of fields
@@ -106,20 +123,27 @@ def session(made: datetime = AT, **other: object) -> Session:
         (session(), True),
         (session(expires_at=0), True),
         (session(AT - timedelta(seconds=120)), True),
-        (session(AT + timedelta(seconds=330)), True),
+        (session(AT + timedelta(seconds=510)), True),
         (session(AT - timedelta(seconds=121)), False),
-        (session(AT + timedelta(seconds=331)), False),
-        (session(is_saml=False), False),
+        (session(AT + timedelta(seconds=511)), False),
+        (session(is_saml=False), True),
         (session(is_token=True), False),
+        (session(is_oauth=True), False),
         (session(expires_at=ms(NOW)), False),
     ],
 )
 def test_only_what_that_login_made_ends(one: Session, ends: bool) -> None:
-    assert to_end([one], [AT], NOW) == ((one,) if ends else ())
+    assert to_end([one], [AT], NOW, any_login=True) == ((one,) if ends else ())
 
 
-def test_a_login_is_settled_when_its_response_can_no_longer_be_used() -> None:
-    assert settled_at(StandbyLogin("e-ann", "entra", 2, AT)) == AT + timedelta(seconds=450)
+def test_of_an_account_that_may_be_another_s_only_what_saml_made_ends() -> None:
+    rows = [session(is_saml=False), session()]
+    assert to_end(rows, [AT], NOW, any_login=False) == (rows[1],)
+
+
+def test_logins_are_settled_when_no_response_of_theirs_can_be_used_any_more() -> None:
+    logins = [StandbyLogin("e-ann", "entra", 2, AT - timedelta(hours=hours)) for hours in (0, 1)]
+    assert settled_at(logins) == AT + timedelta(seconds=630)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ class Session:
     is_saml: bool = False
     is_mobile: bool = False
     is_token: bool = False
+    is_oauth: bool = False
 
 
 class Sessions:
@@ -36,6 +37,10 @@ class Sessions:
     def find(self, token: str) -> Session | None:
         """By its token."""
         return self._by_token.get(token)
+
+    def by_id(self, session_id: str) -> Session | None:
+        """By its id."""
+        return next((row for row in self._by_token.values() if row.id == session_id), None)
 
     def of(self, user_id: str) -> list[Session]:
         """All of one person, the latest first; expired ones too."""

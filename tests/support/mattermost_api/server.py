@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Seconds a profile stays in the cache (localcachelayer, UserProfileByIDSec).
 CACHE_S = 1800
+#: Milliseconds that the session of a personal access token lasts: a hundred years.
+TOKEN_LASTS_MS = 100 * 365 * 24 * 3_600_000
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -275,7 +277,9 @@ class MattermostServer:
         found = next((s for s in self.sessions.of(row.user_id) if s.token == token), None)
         if found is None:
             now = self.now_ms
-            found = Session(row.id, token, row.user_id, now, 0, now, is_token=True)
+            roles = self.users[row.user_id].roles
+            until = now + TOKEN_LASTS_MS
+            found = Session(row.id, token, row.user_id, now, until, now, roles, is_token=True)
             self.sessions.add(found)
         return found
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from tests.support.mattermost_api import shapes
-from tests.support.mattermost_api.asking import OK, Ask, Reply, invalid_body
+from tests.support.mattermost_api.asking import (
+    OK,
+    Ask,
+    RefusedError,
+    Reply,
+    invalid_body,
+    invalid_url,
+)
 
 
 def get_sessions(ask: Ask) -> Reply:
@@ -15,15 +22,21 @@ def get_sessions(ask: Ask) -> Reply:
 
 
 def revoke(ask: Ask) -> Reply:
-    """One of them."""
+    """One of them; whose it is is looked at after whether there is one."""
     ask.require_session()
     user_id = ask.user_id()
     ask.require_self_or_admin(user_id)
     wanted = ask.text("session_id")
-    found = [row for row in ask.server.sessions.of(user_id) if row.id == wanted]
-    if not found:
+    if not wanted:
         raise invalid_body("session_id")
-    ask.server.sessions.end(found[0])
+    found = ask.server.sessions.by_id(wanted)
+    if found is None:
+        raise RefusedError(
+            400, "app.session.get.app_error", "We encountered an error finding the session."
+        )
+    if found.user_id != user_id:
+        raise invalid_url("user_id")
+    ask.server.sessions.end(found)
     return OK
 
 

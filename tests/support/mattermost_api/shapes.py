@@ -113,7 +113,11 @@ def session(row: Session) -> dict[str, Any]:
         "platform": "Linux",
     }
     if row.is_token:
-        props = {"type": "UserAccessToken", "is_guest": "false"}
+        props = {
+            "is_guest": "false",
+            "type": "UserAccessToken",
+            "user_access_token_id": row.id,
+        }
     return {
         "id": row.id,
         "token": "",
@@ -123,7 +127,7 @@ def session(row: Session) -> dict[str, Any]:
         "user_id": row.user_id,
         "device_id": "",
         "roles": row.roles,
-        "is_oauth": False,
+        "is_oauth": row.is_oauth,
         "expired_notify": False,
         "props": props,
         "team_members": [],
