@@ -23,7 +23,6 @@ from conversion.proof import SKEW, prove, saml_login_since
 from conversion.restoring import Remark, Restoring, must_restore
 from conversion.truth import (
     change_each,
-    inventory_with_rows,
     look,
     open_campaign,
     refresh_converted_file,
@@ -280,7 +279,9 @@ def _can_log_in(accounts: Mapping[str, Account], user_id: str) -> bool:
 def _conclude(bulk: Bulk, told: Homecoming, restoring: Restoring, tally: Tally | None) -> None:
     """What is left, the proxy's file, and the end of the campaign if nobody is left."""
     told.verified, told.repaired = restoring.verified, restoring.repaired
-    told.strays = _last_look(bulk, told, restoring)
+    told.remarks = list(restoring.remarks)
+    astray = strays(bulk, told.campaign, restoring.accounts)
+    told.strays = tuple(known.user_id for known in astray)
     told.problems = restoring.problems
     told.stopped = "" if tally is None else tally.stopped
     told.not_in_file = refresh_converted_file(bulk, told.campaign)
@@ -292,19 +293,3 @@ def _conclude(bulk: Bulk, told: Homecoming, restoring: Restoring, tally: Tally |
         event = AuditEvent("campaign_closed", bulk.actor, at, facts={"campaign": told.campaign})
         bulk.ledger.close_campaign(told.campaign, at, event)
         told.closed = True
-
-
-def _last_look(bulk: Bulk, told: Homecoming, restoring: Restoring) -> tuple[str, ...]:
-    """The strays. Who is back with another email or user name is remarked on: both are open to
-    people while converted.
-    """
-    told.remarks = list(restoring.remarks)
-    for known, row in inventory_with_rows(bulk, told.campaign):
-        account = restoring.accounts.get(known.user_id)
-        if account is None or row is None or row.state is not RowState.VERIFIED:
-            continue
-        if (known.email, known.username) != (account.email, account.username):
-            was = f"was {known.username}, {known.email}; is {account.username}, {account.email}"
-            told.remarks.append(Remark(known.user_id, f"the profile was changed: {was}"))
-    astray = strays(bulk, told.campaign, restoring.accounts)
-    return tuple(known.user_id for known in astray)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from conversion.config import Settings
     from conversion.ledger.base import InventoryRow, Ledger
     from conversion.mattermost import Listing, Token, Version
+    from conversion.proxy_status import ProxyAnswer
 
 T = TypeVar("T")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,6 +33,9 @@ class Server(Protocol):
 
     def version(self) -> Version:
         """The release."""
+
+    def clock(self) -> datetime | None:
+        """The server's time (UTC), where it tells."""
 
     def ping(self) -> Mapping[str, str]:
         """The server's word on itself, its database and its files."""
@@ -104,7 +108,9 @@ def _binding(kept: Account) -> Binding:
     return Binding(kept.auth_data or "", Source(kept.auth_service), kept.deleted_at or _EPOCH)
 
 
-def gather(server: Server, ledger: Ledger, settings: Settings, now: datetime) -> Evidence:
+def gather(
+    server: Server, ledger: Ledger, settings: Settings, now: datetime, proxy: ProxyAnswer
+) -> Evidence:
     """The evidence. Raises `LedgerError` only: without a ledger nothing else matters."""
     failures: dict[str, str] = {}
 
@@ -115,11 +121,12 @@ def gather(server: Server, ledger: Ledger, settings: Settings, now: datetime) ->
             failures[what] = error.detail
             return None
 
-    known = _known(ledger, settings, now)
+    known = _known(ledger, settings, now, proxy)
     version = asked("version", server.version)
     if version is None:
         # Each further question would wait as long as this one did.
         return replace(known, failures=failures)
+    at = asked("clock", server.clock)
     local = settings.access.local_socket is not None
     me = None if local else asked("token", server.me)
     listing = asked("accounts", server.walk_accounts)
@@ -130,13 +137,14 @@ def gather(server: Server, ledger: Ledger, settings: Settings, now: datetime) ->
         licensed=None if local else asked("licence", server.license),
         operator=None if me is None else _operator(server, me, asked),
         release=_release(version, listing, local=local),
+        clock_ahead=None if at is None else at - now,
         accounts=None if listing is None else listing.accounts,
         missing=0 if listing is None else listing.missing,
         failures=failures,
     )
 
 
-def _known(ledger: Ledger, settings: Settings, now: datetime) -> Evidence:
+def _known(ledger: Ledger, settings: Settings, now: datetime, proxy: ProxyAnswer) -> Evidence:
     """What needs no server."""
     ways = Ways(ledger.inventory())
     campaign = settings.campaign
@@ -146,6 +154,8 @@ def _known(ledger: Ledger, settings: Settings, now: datetime) -> Evidence:
         inventory=ways,
         inventory_at=ways.last,
         inventory_max_age=campaign.inventory_max_age,
+        operator_user=campaign.operator_user,
+        proxy="" if campaign.proxy_status is None or proxy.logins is not None else proxy.why,
         proof_possible=bool(campaign.operator_user) or campaign.proxy_status is not None,
     )
 

@@ -78,6 +78,7 @@ class Restoring:
         self._bulk = bulk
         self._campaign = campaign
         self.accounts = accounts
+        self._changed: dict[str, str] = {}
         self._better = _better_bindings(bulk, campaign)
 
     def bring_back(self, ids: People, marks: Mapping[str, str]) -> Tally:
@@ -111,6 +112,7 @@ class Restoring:
         self.accounts = {}
         self.accounts = look(self._bulk)
         settle_rows(self._bulk, self._campaign, self.accounts, *INTENTS)
+        self._changed = self._changed_profiles()
         undone = [row.user_id for row in self._of(ids, RowState.CONVERTED)]
         for rows in groups(self._rows(RowState.RETURNED), _AT_ONCE):
             unfinished = self._finish(rows)
@@ -166,12 +168,32 @@ class Restoring:
             self._remark(row, "had MFA before, and has none now: ask them to enrol again")
         if not account.active:
             self._remark(row, "was deactivated meanwhile; bound to SSO all the same")
+        if row.user_id in self._changed:
+            self._remark(row, self._changed[row.user_id])
         certain = account.auth_data == row.binding.auth_data
         note = "the binding was seen" if certain else "on SSO; the server does not show the binding"
         if account.auth_data is not None and not certain:
             note = "on SSO; a login has replaced the makeshift binding"
         facts = {**row.facts, FINISHED: "yes", **self._remarked(row)}
         return self._bulk.step(row, Event.VERIFY, note, facts)
+
+    def _changed_profiles(self) -> dict[str, str]:
+        """What is said of people whose user name or email is not what `prepare` saw: both are open
+        to whoever is at a password.
+        """
+        if next(self._rows(RowState.RETURNED), None) is None:
+            return {}
+        found: dict[str, str] = {}
+        for known in self._bulk.ledger.inventory():
+            account = self.accounts.get(known.user_id)
+            if account is None or (known.email, known.username) == (
+                account.email,
+                account.username,
+            ):
+                continue
+            was = f"was {known.username}, {known.email}; is {account.username}, {account.email}"
+            found[known.user_id] = f"the profile was changed: {was}"
+        return found
 
     def _remarked(self, row: Row) -> Mapping[str, str]:
         """What was remarked on this person, by earlier commands too: the report tells it."""

@@ -12,6 +12,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from conversion import preflight as evidence_of
+from conversion import proxy_status
 from conversion.cli.session import (
     EXIT_OPEN,
     EXIT_REFUSED,
@@ -61,6 +62,16 @@ def prepare(
         bool,
         typer.Option("--export", help="Run the bulk export job; long on a server with many posts."),
     ] = False,
+    export_wait_min: Annotated[
+        float, typer.Option(min=1, max=2880, help="Minutes that --export may take.")
+    ] = 60.0,
+    email_fallback: Annotated[
+        bool,
+        typer.Option(
+            "--email-fallback",
+            help="Take the email of whoever nothing else is known of, marked as a makeshift.",
+        ),
+    ] = False,
     ldap: Annotated[
         bool, typer.Option("--ldap", help="Ask the directory of [ldap] for everybody's Id.")
     ] = False,
@@ -85,24 +96,25 @@ def prepare(
         said += read_directory(settings.ldap, at)
     with opened_server(settings) as (ledger, client):
         if export:
-            said += from_export(client.export_users(settings.ledger.folder), at)
-        prepared = learn(client, ledger, said, at)
+            wait_s = export_wait_min * 60
+            said += from_export(client.export_users(settings.ledger.folder, wait_s), at)
+        prepared = learn(client, ledger, said, at, makeshift=email_fallback)
     for conflict in prepared.conflicts:
         tell("warning:", f"{conflict.username}: {conflict.says}")
-    words = _after_prepare(prepared)
+    words = _after_prepare(prepared, exported=export)
     if as_json:
         typer.echo(json.dumps(_prepared_json(prepared) | {"next": command_line(*words)}, indent=2))
     else:
         typer.echo(_prepared_line(prepared))
         tell(shown_next(*words))
-    if prepared.unknown or prepared.conflicts:
+    if prepared.unknown or prepared.conflicts or prepared.left_sso:
         raise typer.Exit(EXIT_OPEN)
 
 
-def _after_prepare(prepared: Prepared) -> tuple[str, ...]:
+def _after_prepare(prepared: Prepared, *, exported: bool) -> tuple[str, ...]:
     if prepared.left_sso:
         return ("reconcile",)
-    return ("prepare", "--export") if prepared.unknown else ("preflight",)
+    return ("prepare", "--export") if prepared.unknown and not exported else ("preflight",)
 
 
 _SHOWN = 5
@@ -147,7 +159,8 @@ def preflight(config: ConfigOption = None, *, as_json: JsonOption = False) -> No
     """Everything that would make a campaign fail or harm, each with a way out."""
     settings = settings_of(config)
     with opened_server(settings) as (ledger, client):
-        found = findings(evidence_of.gather(client, ledger, settings, clock()))
+        proxy = proxy_status.ask(settings.campaign.proxy_status)
+        found = findings(evidence_of.gather(client, ledger, settings, clock(), proxy))
     worst = Counter(finding.severity for finding in found)
     blocked = worst[Severity.BLOCKING] > 0
     words = ("prepare",) if any(one.id == "inventory.none" for one in found) else ("now",)

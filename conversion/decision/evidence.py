@@ -64,7 +64,10 @@ class Evidence:
     """All that was gathered at `now` (UTC). None: it could not be learnt; `failures` says why.
 
     `inventory` has the way back by user id, `inventory_at` is the last run of `prepare`.
-    `missing` counts accounts that the server counts and does not list.
+    `missing` counts accounts that the server counts and does not list. `clock_ahead` is by how
+    much the server's clock is ahead of this host's. `operator_user` and `proxy` are what shall
+    prove that SSO works: a user name, and why the proxy's status is not known, empty where it is,
+    or where no proxy is configured.
     """
 
     now: datetime
@@ -80,6 +83,9 @@ class Evidence:
     inventory: Mapping[str, Binding | None] = field(default_factory=dict)
     inventory_at: datetime | None = None
     inventory_max_age: timedelta = timedelta(hours=26)
+    clock_ahead: timedelta | None = None
+    operator_user: str = ""
+    proxy: str = ""
     proof_possible: bool = True
 
     def setting(self, section: str, name: str) -> Any:

@@ -107,7 +107,8 @@ _PERSON_RULES: Final = (
         "unknown_binding",
         lambda one, _: one.binding is None,
         "people whose way back is not known",
-        "run prepare from a richer source (SQL, export, LDAP, CSV)",
+        "run prepare from a richer source (--sql, --export, --ldap, --csv), or with"
+        " --email-fallback",
         final=True,
     ),
     _PersonRule(

@@ -84,7 +84,7 @@ def _inventory(given: Evidence) -> Iterator[Finding]:
         yield warning(
             "inventory.unknown",
             f"the way back of {len(lost)} people is not known: {some(lost)}",
-            "run prepare with --sql, --export or --csv",
+            "run prepare with --sql, --export, --ldap or --csv; as a last resort --email-fallback",
         )
     makeshift = Source.EMAIL_FALLBACK
     guessed = given.names(
@@ -94,7 +94,7 @@ def _inventory(given: Evidence) -> Iterator[Finding]:
         yield warning(
             "inventory.fallback",
             f"{len(guessed)} people would return by their email: {some(guessed)}",
-            "run prepare with --sql, --export or --csv",
+            "run prepare with --sql, --export, --ldap or --csv",
         )
 
 
@@ -141,6 +141,23 @@ def _proof(given: Evidence) -> Iterator[Finding]:
             "nothing can prove that SSO works again, and return will refuse",
             "set campaign.operator_user or campaign.proxy_status_url",
         )
+    if given.proxy:
+        yield warning(
+            "return.proxy",
+            f"the proxy's status is not known: {given.proxy}; it proves nothing, and objects to no"
+            " plan while a standby serves",
+            "mend campaign.proxy_status_url or campaign.proxy_tls_ca",
+        )
+    name = given.operator_user
+    if name and given.accounts is not None:
+        found = [one for one in given.people() if one.username == name]
+        if not found:
+            yield warning(
+                "return.operator",
+                f"no active account on SAML is called {name}, as campaign.operator_user says: no"
+                " login of it could prove that SSO works",
+                "name your own SAML account there; it must not be moved",
+            )
 
 
 CHECKS: Final = (*SERVER_CHECKS, _listing, _inventory, _bindings, _proof)

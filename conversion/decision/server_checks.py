@@ -55,6 +55,22 @@ def _release(given: Evidence) -> Iterator[Finding]:
         )
 
 
+#: How far the clocks may be apart, so that a login of a moment ago still proves something.
+_CLOCKS: Final = timedelta(minutes=2)
+
+
+def _clock(given: Evidence) -> Iterator[Finding]:
+    ahead = given.clock_ahead
+    if ahead is not None and abs(ahead) > _CLOCKS:
+        relation = "ahead of" if ahead > timedelta(0) else "behind"
+        yield warning(
+            "server.clock",
+            f"the server's clock is {abs(ahead) / timedelta(seconds=1):.0f} s {relation} this"
+            " host's: a login of a moment ago would be no proof, and who is out when is wrong",
+            "set both by NTP before the return",
+        )
+
+
 def _health(given: Evidence) -> Iterator[Finding]:
     for name, severity in (
         ("database_status", Severity.BLOCKING),
@@ -87,6 +103,13 @@ def _sign_in(given: Evidence) -> Iterator[Finding]:
             "sign_in.saml_off",
             "SAML is switched off: who is returned cannot log in",
             "set SamlSettings.Enable to true before the return",
+        )
+    if given.licensed is False:
+        yield warning(
+            "server.unlicensed",
+            "the server says that it has no licence, without which SAML lets nobody in: who is"
+            " returned could not log in",
+            "apply the licence before the return",
         )
     attempts = given.setting("ServiceSettings", "MaximumLoginAttempts")
     if attempts is not None:
@@ -227,6 +250,9 @@ def _operator(given: Evidence) -> Iterator[Finding]:
             "personal access tokens are off, so this token is a session's, which ends by itself",
             "set ServiceSettings.EnableUserAccessTokens to true, and make a personal access token",
         )
+    days = given.setting("ServiceSettings", "MaximumPersonalAccessTokenLifetimeDays")
+    if isinstance(days, int) and days > 0:
+        yield note("token.lifetime", f"a new personal access token may live {days} days at most")
     ends = [end for end in given.operator.token_ends if end is not None]
     if ends and min(ends) - given.now < _SOON:
         finding = blocking if max(ends) - given.now < _TOO_SOON else warning
@@ -251,6 +277,13 @@ def _directory(given: Evidence) -> Iterator[Finding]:
             "saml.id_is_email",
             "SamlSettings.IdAttribute is empty: auth_data is the email that the provider sends",
         )
+    if given.settings is not None and not given.setting("SamlSettings", "EmailAttribute"):
+        yield warning(
+            "saml.no_email_attribute",
+            "SamlSettings.EmailAttribute is empty: a login by SSO brings no address, and who"
+            " returns by email as a makeshift would not be met again",
+            "set it to the attribute that holds the address, or learn every Id by prepare",
+        )
     if given.setting("SamlSettings", "EnableAdminAttribute"):
         yield note(
             "saml.admin_attribute",
@@ -259,6 +292,6 @@ def _directory(given: Evidence) -> Iterator[Finding]:
 
 
 SERVER_CHECKS: Final = (
-    _failures, _operator, _release, _health, _sign_in, _mail, _passwords, _sessions, _rate, _mfa,
-    _directory,
+    _failures, _operator, _release, _clock, _health, _sign_in, _mail, _passwords, _sessions, _rate,
+    _mfa, _directory,
 )  # fmt: skip

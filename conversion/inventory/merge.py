@@ -87,8 +87,13 @@ class Merge:
         said: Iterable[Said],
         now: datetime,
         given_up: frozenset[str] = frozenset(),
+        *,
+        makeshift: bool = False,
     ) -> None:
-        """`given_up` are the user ids of who was written off: they are at a password for good."""
+        """`given_up` are the user ids of who was written off: they are at a password for good.
+        `makeshift` lets the email stand in for an unknown binding.
+        """
+        self._makeshift = makeshift
         self._given_up = given_up
         self._accounts = accounts
         self._former = former
@@ -138,6 +143,8 @@ class Merge:
             bindings = [*_api(account, self._now), *self._spoken.get(account.id, ())]
             if known is not None and known.user_id == account.id and known.binding is not None:
                 bindings.append(known.binding)
+            if self._makeshift and not bindings and "@" in account.email:
+                bindings.append(Binding(account.email, Source.EMAIL_FALLBACK, self._now))
             yield account, min(bindings, key=_rank, default=None), bindings
 
     def _collisions(self) -> Mapping[str, Conflict]:

@@ -25,8 +25,16 @@ class Directory(Protocol):
         """All accounts by user id, in order of it, read until two passes agree."""
 
 
-def prepare(server: Directory, ledger: Ledger, said: Iterable[Said], now: datetime) -> Prepared:
-    """Learn the way back of everybody on SAML, and keep it.
+def prepare(
+    server: Directory,
+    ledger: Ledger,
+    said: Iterable[Said],
+    now: datetime,
+    *,
+    makeshift: bool = False,
+) -> Prepared:
+    """Learn the way back of everybody on SAML, and keep it; with `makeshift` the email of whom no
+    source knows: the next login by SAML finds the account by it (facts of the API, section 4).
 
     Raises `Unreachable` for an empty list: the old inventory is worth more than that. The ledger
     keeps people whom this run does not find on SAML, if their way back is known.
@@ -35,7 +43,7 @@ def prepare(server: Directory, ledger: Ledger, said: Iterable[Said], now: dateti
     if not accounts:
         raise Unreachable("the server lists nobody; the inventory stays as it was")
     given_up = frozenset(row.user_id for row in ledger.given_up())
-    merge = Merge(accounts, ledger.inventory, said, now, given_up)
+    merge = Merge(accounts, ledger.inventory, said, now, given_up, makeshift=makeshift)
     prepared = merge.prepared()
     ledger.put_inventory(merge.rows(), now)
     return prepared

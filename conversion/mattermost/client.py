@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from conversion.errors import NotFound, Rejected, Unauthorized, Unreachable
@@ -23,6 +25,7 @@ from conversion.mattermost.wire import Answer, Call, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
@@ -99,6 +102,15 @@ class Mattermost:
             raise Unreachable(
                 f"what answers at mattermost.url does not say which Mattermost it is: {error}"
             ) from error
+
+    def clock(self) -> datetime | None:
+        """The server's time, by the Date of an answer (RFC 9110 section 6.6.1), if it has one."""
+        said = self._get("/system/ping").headers.get("Date", "")
+        try:
+            at = parsedate_to_datetime(said)
+        except ValueError:
+            return None
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
     def ping(self) -> Mapping[str, str]:
         """What the server says of itself, its database and its files: each "OK" or not."""

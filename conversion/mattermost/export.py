@@ -128,7 +128,7 @@ def _finished(
     except RetryError:
         raise Unreachable(
             f"the export job {job} still runs after {deadline_s:.0f} s; let it end, delete its"
-            " file, and run this again with more time, or learn the bindings by SQL"
+            " file, and run this again with --export-wait-min MINUTES, or learn the bindings by SQL"
         ) from None
 
 

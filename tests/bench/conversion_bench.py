@@ -39,6 +39,7 @@ from conversion.mattermost import Access, Mattermost, capabilities_of
 from conversion.passwords import hash_of_an_unknown_password
 from conversion.planning import Choice, Surroundings, draw_up
 from conversion.preflight import gather
+from conversion.proxy_status import ask
 from tests.support.launch import Party
 
 RATIO_BAR, RSS_MIB_BAR = 0.85, 150.0
@@ -273,7 +274,7 @@ def _remember(text: str) -> None:
 
 def _preflight(bulk: Bulk, server: Server, folder: Path) -> None:
     with Mattermost(server.access) as client:
-        findings(gather(client, bulk.ledger, _settings(server, folder), bulk.clock()))
+        findings(gather(client, bulk.ledger, _settings(server, folder), bulk.clock(), ask(None)))
 
 
 def _settings(server: Server, folder: Path) -> Settings:

@@ -198,6 +198,30 @@ def test_prepare_on_an_old_server_tells_whose_way_back_is_unknown(
         assert "10 with a way back (10 export)" in night.out
 
 
+def test_at_night_with_no_better_source_people_go_by_their_email_and_come_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with night_of(tmp_path, capsys, "5.37") as night:
+        assert night.run("prepare") == 3
+        ones = ("--user", "user000001", "--user", "user000002")
+        assert night.run("plan", *ones, "--at-most", "5") == 1
+        assert "unknown_binding" in night.err
+        assert "--email-fallback" in night.err
+        assert night.run("prepare", "--email-fallback") == 0, night.err
+        assert "10 with a way back (10 email_fallback)" in night.out
+        assert night.run("plan", *ones, "--at-most", "5") == 1
+        assert "fallback_binding: 2 people" in night.err
+        convert(night, *ones, "--accept", "fallback_binding")
+        night.server.give_session("o" * 26, is_saml=True)
+        assert night.run("return") == 3
+        assert "held back: no way back but the email: user000001, user000002" in night.out
+        assert night.run("return", "--email-fallback", "--no-wait-for-login", "two") == 0
+        assert "remark: user000001: bound by email as a makeshift" in night.out
+        # Their next login by SSO finds the account and binds it to the true Id.
+        night.server.saml_login("nameid-user000001", "user000001@corp.test", "user000001")
+        assert night.server.users[night.person(1)].auth_data == "nameid-user000001"
+
+
 def test_every_answer_is_json_on_request(night: Night) -> None:
     assert night.json("prepare")["known"] == 10
     assert night.json("preflight")["blocked"] is False
@@ -428,7 +452,7 @@ def test_a_duplicate_is_told_and_comes_back_by_a_persons_decision(night: Night) 
 def test_changes_by_hand_are_adopted_and_brought_back(night: Night) -> None:
     night.run("prepare")
     night.server.put_password(night.person(4), night.server.hashed("by hand, at night"))
-    assert night.run("prepare") == 0
+    assert night.run("prepare") == 3
     assert "1 at a password now: user000004" in night.out
     assert night.next() == ["reconcile"]
     assert night.run("reconcile") == 3

@@ -449,6 +449,11 @@ def test_profiles_changed_while_converted_are_told(stage: Stage) -> None:
     stage.server.change(stage.user("user000001").id, email="mallory@example.org")
     told = return_people(stage.bulk, stage.orders())
     assert ["mallory@example.org" in one.says for one in told.remarks] == [True]
+    # Afterwards the report still tells it: nobody may have read what the command said.
+    campaign = stage.ledger.last_campaign()
+    assert campaign is not None
+    (exception,) = report_of(stage.ledger, campaign, stage.now()).exceptions
+    assert "is user000001, mallory@example.org" in exception.reason
 
 
 # --- reconcile, verify ---------------------------------------------------------------------------

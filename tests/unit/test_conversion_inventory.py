@@ -74,9 +74,11 @@ def merge(
     former: Iterable[InventoryRow],
     said: Iterable[Said],
     now: datetime,
+    *,
+    makeshift: bool = False,
 ) -> Found:
     kept = sorted(former, key=lambda one: one.user_id)
-    made = Merge(Roll(accounts), lambda: iter(kept), said, now)
+    made = Merge(Roll(accounts), lambda: iter(kept), said, now, makeshift=makeshift)
     return Found(made.prepared(), tuple(made.rows()))
 
 
@@ -137,6 +139,22 @@ def test_the_servers_newest_word_wins_and_the_conflict_is_told(new: Said, believ
     assert "which is believed" in conflict.says
     assert "NEW" not in conflict.says
     assert "OLD" not in conflict.says
+
+
+def test_an_email_stands_in_only_for_whom_nothing_is_known_of_and_only_when_asked() -> None:
+    people = [account(ADA), account(BOB, email="nobody"), account(EVE)]
+    former = [row(EVE, "X3", Source.CSV)]
+    assert bindings(merge(people, former, [], NOW))["ada"] is None
+    found = merge(people, former, [], NOW, makeshift=True)
+    assert bindings(found) == {
+        "ada": ("ada@corp.test", Source.EMAIL_FALLBACK),
+        "bob": None,
+        "eve": ("X3", Source.CSV),
+    }
+    assert found.told.unknown == ("bob",)
+    # Somebody else's Id may read like an address: then it is nobody's makeshift.
+    taken = merge([account(ADA), account(EVE, "ada@corp.test")], [], [], NOW, makeshift=True)
+    assert bindings(taken) == {"ada": None, "eve": ("ada@corp.test", Source.API)}
 
 
 def test_an_email_that_stood_in_gives_way_without_a_word() -> None:

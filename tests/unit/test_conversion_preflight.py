@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from conversion.config import CampaignSettings, LedgerSettings, Settings
+from conversion.config import CampaignSettings, LedgerSettings, ProxyStatus, Settings
 from conversion.config.settings import NotifySettings
 from conversion.decision.account import EMAIL, SAML, Account, Binding, Source
 from conversion.decision.deadline import Deadlines
@@ -21,6 +21,7 @@ from conversion.ledger.base import InventoryRow
 from conversion.ledger.opening import open_ledger
 from conversion.mattermost import Access, Mattermost
 from conversion.preflight import Ways, gather
+from conversion.proxy_status import Logins, ProxyAnswer
 from tests.support.launch import in_thread
 from tests.support.mattermost_api import Fault, Kind, MattermostServer, app
 
@@ -44,7 +45,7 @@ def binding(value: str, source: Source = Source.API) -> Binding:
 PEOPLE = (person(1), person(2))
 ROOT = Account("r" * 26, "root", "root@corp.test", EMAIL, None, ADMIN)
 SETTINGS: dict[str, dict[str, Any]] = {
-    "SamlSettings": {"Enable": True, "IdAttribute": "uid"},
+    "SamlSettings": {"Enable": True, "IdAttribute": "uid", "EmailAttribute": "mail"},
     "EmailSettings": {
         "EnableSignInWithEmail": True,
         "EnableSignInWithUsername": True,
@@ -191,6 +192,23 @@ B, W, N = Severity.BLOCKING, Severity.WARNING, Severity.NOTE
             W,
         ),
         (replace(GOOD, proof_possible=False), "return.no_proof", W),
+        (replace(GOOD, proxy="no answer (ConnectError)"), "return.proxy", W),
+        (replace(GOOD, operator_user="ugo"), "return.operator", W),
+        (replace(GOOD, operator_user="root"), "return.operator", W),
+        (
+            replace(with_people(person(1, deleted_at=NOW), person(2)), operator_user="u1"),
+            "return.operator",
+            W,
+        ),
+        (replace(GOOD, licensed=False), "server.unlicensed", W),
+        (replace(GOOD, clock_ahead=timedelta(minutes=3)), "server.clock", W),
+        (replace(GOOD, clock_ahead=timedelta(minutes=-3)), "server.clock", W),
+        (setting("SamlSettings", "EmailAttribute", ""), "saml.no_email_attribute", W),
+        (
+            setting("ServiceSettings", "MaximumPersonalAccessTokenLifetimeDays", 90),
+            "token.lifetime",
+            N,
+        ),
     ],
 )
 def test_each_trouble_is_one_finding(evidence: Evidence, id_: str, severity: Severity) -> None:
@@ -253,6 +271,9 @@ def test_names_are_cut_and_no_binding_is_told() -> None:
 # From a server
 
 
+NO_PROXY = ProxyAnswer(None, "campaign.proxy_status_url is not set")
+
+
 def settings_for(tmp_path: Path, access: Access) -> Settings:
     campaign = CampaignSettings(
         "olga", None, None, timedelta(0), 5.0, 25.0, timedelta(hours=26), 5, 6.0, "it", Deadlines()
@@ -262,15 +283,26 @@ def settings_for(tmp_path: Path, access: Access) -> Settings:
     return Settings(tmp_path / "c.toml", access, ledger, campaign, notify)
 
 
-def looked_at(tmp_path: Path, server: MattermostServer, *, prepared: bool = False) -> Evidence:
+def looked_at(
+    tmp_path: Path,
+    server: MattermostServer,
+    *,
+    prepared: bool = False,
+    at: datetime | None = None,
+    proxy: ProxyAnswer = NO_PROXY,
+) -> Evidence:
     with in_thread(app(server)) as url:
         access = Access(url, server.admin_token)
         settings = settings_for(tmp_path, access)
+        if proxy is not NO_PROXY:
+            status = ProxyStatus("https://sso.corp.test/status")
+            campaign = replace(settings.campaign, proxy_status=status)
+            settings = replace(settings, campaign=campaign)
         ledger = open_ledger(settings.ledger.place, settings.ledger.mirror, host="h")
         with Mattermost(access, sleep=lambda _s: None) as client:
             if prepared:
                 prepare(client, ledger, [], datetime.now(UTC))
-            found = gather(client, ledger, settings, datetime.now(UTC))
+            found = gather(client, ledger, settings, at or datetime.now(UTC), proxy)
         ledger.close()
     return found
 
@@ -286,6 +318,20 @@ def test_a_server_of_each_kind_can_be_looked_at(tmp_path: Path, version: str) ->
     ids = severities(found)
     assert ids.get("inventory.unknown") == (W if version == "5.37" else None)
     assert B not in ids.values()
+
+
+def test_what_shall_prove_the_return_is_looked_at_before_it_is_needed(tmp_path: Path) -> None:
+    server = MattermostServer("10.11")
+    server.people(1)
+    late = datetime.now(UTC) - timedelta(hours=1)
+    found = looked_at(tmp_path, server, at=late, proxy=ProxyAnswer(None, "no answer (OSError)"))
+    ids = severities(found)
+    assert {"return.operator", "return.proxy", "server.clock"} <= ids.keys()
+    said = {one.id: one.what for one in findings(found)}
+    assert "ahead of this host's" in said["server.clock"]
+    server.add_saml("olga")
+    well = severities(looked_at(tmp_path, server, proxy=ProxyAnswer(Logins.UNKNOWN)))
+    assert not {"return.operator", "return.proxy", "server.clock"} & well.keys()
 
 
 def test_a_server_that_is_away_is_asked_once(tmp_path: Path) -> None:
