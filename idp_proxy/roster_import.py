@@ -70,7 +70,7 @@ class RosterImport:
         for part in staged.chunks(PART):
             with self.store.writing_people() as tx:
                 for before, landed in _landed(tx, part, staged, run):
-                    tally.count(before, landed)
+                    tally.count(before, landed, run)
                     if landed.effect is not Effect.CONFIRMED:
                         named.note(landed.effect.value, landed.rows)
         for row in everybody(self.store):
@@ -86,7 +86,7 @@ class RosterImport:
         import goes on, and `StoreError`; what was written until then is true, and nobody was
         blocked who would not have been.
         """
-        why = why_refused(plan.tally, self.most_percent, overridden=overridden)
+        why = why_refused(plan.tally, plan.run, self.most_percent, overridden=overridden)
         if why is not None:
             raise RosterRefused(why)
         mine = self._begin(plan.run)

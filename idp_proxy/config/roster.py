@@ -61,6 +61,12 @@ class RosterSettings:
     ldap: RosterLdapSettings | None
     mattermost: bool
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What a timer imports, in this order, by the names of the lists."""
+        wanted = (("ldap", self.ldap), ("csv", self.csv), ("mattermost", self.mattermost))
+        return tuple(name for name, value in wanted if value)
+
 
 def read_roster(table: RosterTable, file: ConfigFile, reader: Reader) -> RosterSettings:
     """`[roster]`, with what the upstreams' maps and Mattermost's role attributes mean for it."""

@@ -34,12 +34,13 @@ from idp_proxy.decision.review import (
     SwitchSeen,
     UpstreamSeen,
 )
+from idp_proxy.decision.roster import sources_that_count
 from idp_proxy.errors import UpstreamUnavailable
 from idp_proxy.operators import accounts
 from idp_proxy.store import base, reviews
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -98,7 +99,7 @@ def gather(
             privileged=len(settings.roster.policy.privileged),
         ),
         operators_path=settings.operators_path,
-        store=None if store is None else _store(store, settings.proxy.state_keys, now),
+        store=None if store is None else _store(settings, store, now),
         server=server,
         live=live,
     )
@@ -287,10 +288,12 @@ def _passed(store: SqlStore) -> dict[str, datetime]:
     return found
 
 
-def _store(store: SqlStore, keys: Sequence[bytes], now: datetime) -> StoreSeen:
+def _store(settings: Settings, store: SqlStore, now: datetime) -> StoreSeen:
     with store.reading() as connection:
-        altered = reviews.altered(connection, now, keys)
+        altered = reviews.altered(connection, now, settings.proxy.state_keys)
         operators = len(accounts.everyone(connection))
         approvers = accounts.approvers_enabled(connection)
-    imports = {run.source: run.completed_at for run in store.import_runs()}
+    completed = {run.source: run.completed_at for run in store.import_runs()}
+    counting = sources_that_count(settings.roster.sources, completed)
+    imports = {source: completed.get(source) for source in counting}
     return StoreSeen(imports, operators, approvers, altered)

@@ -277,7 +277,7 @@ def test_a_key_that_two_in_the_list_hold_lets_in_neither(store: AnyStore, tmp_pa
         staged.take(Same("a", "b"))
         journey = work(store)
         plan = journey.plan(staged, Run("csv", NOW))
-        assert why_refused(plan.tally, 5, overridden=False) is None
+        assert why_refused(plan.tally, plan.run, 5, overridden=False) is None
         journey.carry_out(staged, plan, "host:root", overridden=False)
     assert all(row.conflict for row in store.people_after("", 9))
 

@@ -186,7 +186,7 @@ def test_who_was_admitted_is_missing_from_no_list_and_hides_nobody_who_is() -> N
     assert unnamed(ROW, RUN) is None
     tally = Tally()
     gone = Landed((replace(ROW, blocks=frozenset({"deactivated:csv"})),), Effect.DEACTIVATED)
-    tally.count(ROW, gone)
+    tally.count(ROW, gone, RUN)
     assert (tally.named, tally.blocked) == (1, 0)
 
 

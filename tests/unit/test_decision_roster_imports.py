@@ -14,6 +14,7 @@ from idp_proxy.decision.roster import (
     NO_FACTOR,
     Casting,
     Comparison,
+    Coverage,
     Effect,
     Forecast,
     Landed,
@@ -27,6 +28,7 @@ from idp_proxy.decision.roster import (
     land,
     looks,
     resolved,
+    sources_that_count,
     unnamed,
     why_refused,
 )
@@ -153,7 +155,7 @@ RENAMED = imported(username="anna", attributes=NEW_NAME.attributes)
             Effect.CONFIRMED, (row(imported_at=NOW),), id="a list without keys confirms by id",
         ),
         pytest.param(
-            listed(key=None), None, None, RUN, False, Effect.INCOMPLETE, (),
+            listed(key=None), None, None, RUN, False, Effect.WITHOUT_ROW, (),
             id="and makes nobody",
         ),
         pytest.param(
@@ -188,7 +190,7 @@ def test_whom_the_list_does_not_name_is_blocked_once_unless_they_just_logged_in(
 
 
 def tally(named: int, free: int, blocked: int) -> Tally:
-    found = Tally(free=free, blocked=blocked)
+    found = Tally(free=free, blocked=blocked, vouched=named)
     found.effects[Effect.CONFIRMED] = named
     return found
 
@@ -209,16 +211,55 @@ def tally(named: int, free: int, blocked: int) -> Tally:
 def test_no_list_blocks_people_in_a_hurry(
     counted: Tally, overridden: bool, refused: str | None
 ) -> None:
-    why = why_refused(counted, 5, overridden=overridden)
+    why = why_refused(counted, RUN, 5, overridden=overridden)
     assert why is None if refused is None else refused in (why or "")
 
 
 def test_who_is_blocked_and_unblocked_is_counted() -> None:
     found = Tally()
-    found.count(row(), Landed((row(blocks=MISSING),), Effect.DEACTIVATED))
-    found.count(row(blocks=MISSING), Landed((row(),), Effect.CONFIRMED))
-    found.count(None, Landed((), Effect.INCOMPLETE))
-    assert (found.blocked, found.unblocked, found.named) == (1, 1, 3)
+    found.count(row(), Landed((row(blocks=MISSING),), Effect.DEACTIVATED), RUN)
+    found.count(row(blocks=MISSING), Landed((row(imported_at=NOW),), Effect.CONFIRMED), RUN)
+    found.count(None, Landed((), Effect.INCOMPLETE), RUN)
+    assert (found.blocked, found.unblocked, found.named, found.vouched) == (1, 1, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("run", "refused"),
+    [
+        (RUN, True),
+        (replace(RUN, partial=True), False),
+        (replace(RUN, exhaustive=False), False),
+    ],
+    ids=["everybody", "a part", "never everybody"],
+)
+def test_a_list_that_confirms_nobody_does_not_pass_for_a_fresh_one(
+    run: Run, *, refused: bool
+) -> None:
+    found = Tally(free=2)
+    found.count(row(), Landed((row(),), Effect.INCOMPLETE), run)
+    found.count(row("b", "2"), Landed((row("b", "2"),), Effect.DIFFERS), run)
+    why = why_refused(found, run, 5, overridden=True)
+    assert ("confirms nobody" in (why or "")) is refused
+
+
+def test_what_is_imported_by_hand_counts_only_where_no_timer_imports() -> None:
+    assert sources_that_count((), ["ldap", "csv"]) == ("csv", "ldap")
+    assert sources_that_count(("ldap",), ["csv"]) == ("ldap",)
+
+
+def test_coverage_is_who_is_confirmed_by_what() -> None:
+    coverage = Coverage(RosterPolicy(), NOW)
+    old = NOW - timedelta(days=100)
+    for one in (
+        row(),
+        imported(),
+        row(imported_at=NOW),
+        row(confirmed_at=old, imported_at=old),
+        row(blocks=MISSING),
+    ):
+        coverage.add(one)
+    assert (coverage.people, coverage.by_login, coverage.by_list) == (5, 2, 2)
+    assert (coverage.by_nothing, coverage.blocked) == (1, 1)
 
 
 @pytest.mark.parametrize(

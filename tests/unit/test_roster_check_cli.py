@@ -36,6 +36,9 @@ def test_a_check_says_what_is_odd_by_its_exit_code(
     file = str(csv_of(folder, "alice", "carol"))
     done = bench("roster", "check", "--csv", file, "--json")
     read = json.loads(done.out)
+    assert read["coverage"] == {
+        "people": 2, "by_login": 2, "by_list": 0, "by_nothing": 0, "blocked": 0,
+    }  # fmt: skip
     assert read["odd"][0]["people"] == ["e-alice", "e-bob"]
     (one,) = read["lists"]
     assert (one["people"], one["roster"], one["not_in_the_roster"], one["not_in_the_list"]) == (
@@ -49,6 +52,7 @@ def test_a_check_says_what_is_odd_by_its_exit_code(
     bench.now += timedelta(days=8)
     done = bench("roster", "check")
     assert done.code == 1
+    assert "3 people: 1 confirmed by a login, 0 by a list, 1 by neither; 1 blocked" in done.out
     assert "FO-08: the last complete import by csv is 8 days old, allowed 7" in done.out
 
 

@@ -37,9 +37,9 @@ def test_a_list_is_shown_first_and_then_imported(
     assert store.person("e-bob") is None
     done = bench("roster", "import", "--csv", file, "--json")
     assert done.code == 0, done.err
-    read = json.loads(done.out)
+    (read,) = json.loads(done.out)["imports"]
     assert (read["people"], read["new"], read["confirmed"], read["blocked"]) == (2, 1, 1, 1)
-    assert read["next"].startswith("idp-proxy roster check")
+    assert json.loads(done.out)["next"].startswith("idp-proxy roster check")
     assert read["examples"] == {}
     zoe, bob = store.person("e-zoe"), store.person("e-bob")
     assert zoe is not None
@@ -205,6 +205,30 @@ def test_what_a_timer_imports_stands_in_the_configuration(
     csv_of(folder, "alice")
     bench.program.ok("roster", "import", "--configured")
     assert store.person("e-alice") is not None
+
+
+def test_of_several_lists_one_that_cannot_be_had_keeps_nobody_from_being_confirmed(
+    bench: Bench, store: SqlStore, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.text += '\n[roster]\ncsv = "people.csv"\nmattermost = true\n'
+    bench.program.write()
+    account = User("a" * 26, "alice", "alice@example.org", "saml", "e-alice", (), 0)
+    monkeypatch.setattr(lists, "open_api", lambda *_: _Api((account,)))
+    known(store, person(bench, "alice"))
+    done = bench("roster", "import", "--configured", "--json")
+    assert done.code == 1
+    assert "error: csv: The list of people is not usable" in done.err
+    assert "people.csv: cannot be read: No such file" in done.err
+    assert [one["source"] for one in json.loads(done.out)["imports"]] == ["mattermost"]
+    row = store.person("e-alice")
+    assert row is not None
+    assert row.imported_at == bench.now
+    csv_of(folder, "alice")
+    both = json.loads(bench("roster", "import", "--configured", "--json").out)
+    assert [one["source"] for one in both["imports"]] == ["csv", "mattermost"]
+    done = bench("roster", "import", "--configured", "--replace", *WHY)
+    assert done.code == 2
+    assert "for one list at a time" in done.err
 
 
 def test_what_was_exported_is_the_same_when_it_is_imported(

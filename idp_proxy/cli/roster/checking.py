@@ -14,7 +14,6 @@ from idp_proxy.cli.roster.lists import (
     LdapOption,
     MattermostOption,
     Wanted,
-    configured,
     journey,
     lists,
 )
@@ -30,7 +29,15 @@ from idp_proxy.cli.session import (
     settings_of,
     shown_next,
 )
-from idp_proxy.decision.roster import Comparison, Effect, Look, Run, fo_08_sync_age
+from idp_proxy.decision.roster import (
+    Comparison,
+    Coverage,
+    Effect,
+    Look,
+    Run,
+    fo_08_sync_age,
+    sources_that_count,
+)
 from idp_proxy.listing.base import Staged
 from idp_proxy.store.people import everybody
 
@@ -64,13 +71,15 @@ def check(
     with opened_store(settings) as store:
         work = journey(settings, store)
         old = _old_imports(settings, store)
-        odd = _odd(settings, store)
+        coverage = Coverage(settings.roster.policy, clock())
+        odd = _odd(settings, store, coverage)
         plans = () if wanted.nothing else _against(settings, work, wanted)
     open_work = odd or any(_drift(plan) for plan in plans)
     words = _next(old, odd)
     if as_json:
-        typer.echo(json.dumps(_as_json(old, odd, plans, words), indent=2))
+        typer.echo(json.dumps(_as_json(coverage, old, odd, plans, words), indent=2))
     else:
+        typer.echo(_told(coverage))
         _show(old, odd, plans)
         typer.echo(shown_next(*words))
     if old:
@@ -80,19 +89,20 @@ def check(
 
 
 def _old_imports(settings: Settings, store: SqlStore) -> tuple[str, ...]:
-    """The configured lists whose last import is too old, and others that once were imported."""
+    """The lists whose last import is too old: those that [roster] names, else all there were."""
     completed = {run.source: run.completed_at for run in store.import_runs()}
-    sources = dict.fromkeys([*(one.name for one in configured(settings)), *completed])
+    sources = sources_that_count(settings.roster.sources, completed)
     lasts, now = settings.roster.policy.confirmed_by_import, clock()
     reasons = (fo_08_sync_age(one, completed.get(one), lasts, now) for one in sources)
     return tuple(reason for reason in reasons if reason is not None)
 
 
-def _odd(settings: Settings, store: SqlStore) -> tuple[Odd, ...]:
+def _odd(settings: Settings, store: SqlStore, coverage: Coverage) -> tuple[Odd, ...]:
     provider = settings.service_provider
     expected = frozenset(provider.attributes.values()) - provider.role_attributes
     comparison = Comparison(expected)
     for row in everybody(store):
+        coverage.add(row)
         comparison.first(row)
     for row in everybody(store):
         comparison.second(row)
@@ -112,7 +122,7 @@ def _drift(plan: Plan) -> dict[str, int]:
     """What the list says and the roster does not, counted."""
     effects = plan.tally.effects
     found = {
-        "not_in_the_roster": effects[Effect.NEW],
+        "not_in_the_roster": effects[Effect.NEW] + effects[Effect.WITHOUT_ROW],
         "differ": effects[Effect.DIFFERS] + effects[Effect.CHANGED],
         "conflict": effects[Effect.CONFLICT],
         "incomplete": effects[Effect.INCOMPLETE],
@@ -130,10 +140,28 @@ def _next(old: tuple[str, ...], odd: tuple[Odd, ...]) -> tuple[str, ...]:
     return ("roster", "forecast")
 
 
+def _told(coverage: Coverage) -> str:
+    return (
+        f"{coverage.people} people: {coverage.by_login} confirmed by a login, {coverage.by_list} "
+        f"by a list, {coverage.by_nothing} by neither; {coverage.blocked} blocked"
+    )
+
+
 def _as_json(
-    old: tuple[str, ...], odd: tuple[Odd, ...], plans: tuple[Plan, ...], words: tuple[str, ...]
+    coverage: Coverage,
+    old: tuple[str, ...],
+    odd: tuple[Odd, ...],
+    plans: tuple[Plan, ...],
+    words: tuple[str, ...],
 ) -> dict[str, Any]:
     return {
+        "coverage": {
+            "people": coverage.people,
+            "by_login": coverage.by_login,
+            "by_list": coverage.by_list,
+            "by_nothing": coverage.by_nothing,
+            "blocked": coverage.blocked,
+        },
         "old_imports": list(old),
         "odd": [
             {"look": one.look.value, "people": list(one.people), "what": one.what} for one in odd

@@ -23,6 +23,7 @@ from idp_proxy.cli.roster.lists import (
     lists,
 )
 from idp_proxy.cli.session import (
+    EXIT_REFUSED,
     ConfigOption,
     JsonOption,
     ReasonOption,
@@ -38,12 +39,12 @@ from idp_proxy.cli.session import (
 from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption
 from idp_proxy.decision.approval import Act
 from idp_proxy.decision.roster import Effect, Run, why_refused
-from idp_proxy.errors import RosterRefused
+from idp_proxy.errors import ConfigError, ListRefused, MattermostError, RosterRefused
 from idp_proxy.listing.base import Staged
 from idp_proxy.operators.consent import Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from idp_proxy.config import Settings
     from idp_proxy.listing.base import PeopleList
@@ -60,6 +61,7 @@ _WORDS = {
     Effect.DIFFERS: "differ from what a login or another list said; that stays",
     Effect.CONFLICT: "hold a link key with somebody else",
     Effect.INCOMPLETE: "incomplete in the list; nothing is learned of them",
+    Effect.WITHOUT_ROW: "have an account and no row; a login, or a list with link keys, makes one",
     Effect.DEACTIVATED: "deactivated",
 }
 
@@ -108,6 +110,14 @@ class _Read:
         return f"{self.people.name} {self.how.flags} {digest}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What an import did, or would do; `refused` says why it would not be done."""
+
+    plan: Plan
+    refused: str | None
+
+
 def import_people(
     csv: CsvOption = None,
     *,
@@ -138,16 +148,34 @@ def import_people(
     settings = settings_of(config)
     how = _How(replace, partial, block_many, dry_run, as_json)
     chosen = lists(settings, Wanted(csv, ldap, mattermost, configured))
+    if how.takes_two and not how.dry and len(chosen) > 1:
+        raise ConfigError(["--replace and --block-many: for one list at a time"])
+    again = () if csv is None else ("--csv", str(csv))
+    means = Means(as_name, override, password_from)
+    results = []
     with opened_store(settings) as store:
         for people in chosen:
-            with _read(settings, people, how) as read:
+            with _each(people, alone=len(chosen) == 1), _read(settings, people, how) as read:
                 by = actor()
                 if how.takes_two and not how.dry:
                     wish = Wish(Act.ROSTER_REPLACE, read.target, reason)
-                    means = Means(as_name, override, password_from)
-                    again = () if csv is None else ("--csv", str(csv))
                     by = ask(settings, store, wish, means, "roster", "confirm", *again).actor
-                _carry_out(settings, store, read, by)
+                results.append(_carry_out(settings, store, read, by))
+    _show(results, how)
+    if len(results) < len(chosen):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+@contextmanager
+def _each(people: PeopleList, *, alone: bool) -> Iterator[None]:
+    """Of several lists one that cannot be had keeps nobody from being confirmed by the others."""
+    try:
+        yield
+    except (ListRefused, RosterRefused, MattermostError) as error:
+        if alone:
+            raise
+        tell(f"error: {people.name}:", error.public)
+        tell(" ", error.detail)
 
 
 def confirm(
@@ -173,7 +201,7 @@ def confirm(
                 raise RosterRefused("this is another file than the one that was proposed")
             means = Means(as_name, None, password_from)
             _, approved = agree(settings, store, proposal_id, means, {Act.ROSTER_REPLACE})
-            _carry_out(settings, store, read, approved.actor)
+            _show([_carry_out(settings, store, read, approved.actor)], read.how)
 
 
 @contextmanager
@@ -191,35 +219,43 @@ def _read(settings: Settings, people: PeopleList, how: _How) -> Iterator[_Read]:
         yield _Read(people, run, staged, how)
 
 
-def _carry_out(settings: Settings, store: SqlStore, read: _Read, by: str) -> None:
+def _carry_out(settings: Settings, store: SqlStore, read: _Read, by: str) -> _Result:
     work, how = journey(settings, store), read.how
     plan = work.plan(read.staged, read.run)
-    why = why_refused(plan.tally, work.most_percent, overridden=how.block)
-    if how.dry:
-        _show(plan, how, why)
-        return
-    if why is not None:
-        tell(_advice(plan))
-        raise RosterRefused(why)
-    work.carry_out(read.staged, plan, by, overridden=how.block)
-    _show(plan, how, None)
+    why = why_refused(plan.tally, plan.run, work.most_percent, overridden=how.block)
+    if not how.dry:
+        if why is not None:
+            tell(_advice(plan))
+            raise RosterRefused(why)
+        work.carry_out(read.staged, plan, by, overridden=how.block)
+    return _Result(plan, why)
 
 
 def _advice(plan: Plan) -> str:
     if not plan.tally.named:
         return "look at the list first: it is empty"
+    if not plan.tally.vouched:
+        return "look first: --dry-run says why; may the reader see all attributes there?"
     return (
         "look first: --dry-run names them; if the list is only a part of the people say --partial; "
         "if they are really gone, --block-many takes two people or --override"
     )
 
 
-def _show(plan: Plan, how: _How, why: str | None) -> None:
-    words = ("roster", "check") if why is None else ("roster", "import", "--help")
+def _show(results: Sequence[_Result], how: _How) -> None:
+    refused = [one.refused for one in results if one.refused is not None]
+    words = ("roster", "import", "--help") if refused else ("roster", "check")
     if how.as_json:
-        typer.echo(json.dumps(_as_json(plan, how, why) | {"next": command_line(*words)}, indent=2))
+        imports = [_as_json(one, how) for one in results]
+        typer.echo(json.dumps({"imports": imports, "next": command_line(*words)}, indent=2))
         return
-    tally = plan.tally
+    for one in results:
+        _show_one(one, how)
+    typer.echo(shown_next(*words))
+
+
+def _show_one(result: _Result, how: _How) -> None:
+    plan, tally = result.plan, result.plan.tally
     table = Table(f"{plan.run.source}: {tally.named} people", "", "for example")
     rows = [(_WORDS[effect], tally.effects[effect], effect.value) for effect in Effect]
     rows.append(("not named any more: blocked", tally.blocked, "missing"))
@@ -229,14 +265,13 @@ def _show(plan: Plan, how: _How, why: str | None) -> None:
             examples = ", ".join(plan.examples.get(kind, ())[:3]) if how.dry else ""
             table.add_row(what, str(count), _printable(examples))
     screen.print(table)
-    if why is not None:
-        tell(f"this import would be refused: {why}")
+    if result.refused is not None:
+        tell(f"this import would be refused: {result.refused}")
     typer.echo("nothing was changed" if how.dry else "the import is complete")
-    typer.echo(shown_next(*words))
 
 
-def _as_json(plan: Plan, how: _How, why: str | None) -> dict[str, Any]:
-    tally = plan.tally
+def _as_json(result: _Result, how: _How) -> dict[str, Any]:
+    plan, tally = result.plan, result.plan.tally
     return {
         "source": plan.run.source,
         "dry_run": how.dry,
@@ -244,7 +279,7 @@ def _as_json(plan: Plan, how: _How, why: str | None) -> dict[str, Any]:
         **{effect.value: tally.effects[effect] for effect in Effect},
         "blocked": tally.blocked,
         "unblocked": tally.unblocked,
-        "would_be_refused": why,
+        "would_be_refused": result.refused,
         "examples": {kind: list(ids) for kind, ids in plan.examples.items()} if how.dry else {},
     }
 

@@ -12,7 +12,7 @@ from idp_proxy.decision.roster.by_hand import (
     why_no_account,
     why_taken,
 )
-from idp_proxy.decision.roster.forecast import BELOW_FLOOR, NO_FACTOR, Casting, Forecast
+from idp_proxy.decision.roster.forecast import BELOW_FLOOR, NO_FACTOR, Casting, Coverage, Forecast
 from idp_proxy.decision.roster.imports import (
     GIVEN_UP_AFTER,
     Effect,
@@ -22,6 +22,7 @@ from idp_proxy.decision.roster.imports import (
     Tally,
     fo_08_sync_age,
     land,
+    sources_that_count,
     unnamed,
     why_refused,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "AdmittedByHand",
     "Casting",
     "Comparison",
+    "Coverage",
     "Effect",
     "Forecast",
     "Landed",
@@ -100,6 +102,7 @@ __all__ = [
     "placed",
     "resolved",
     "row_of",
+    "sources_that_count",
     "unnamed",
     "why_no_account",
     "why_refused",

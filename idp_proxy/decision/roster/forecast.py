@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from idp_proxy.decision.roster.standby import Question, Refused, judge_row
+from idp_proxy.decision.roster.standby import Question, Refused, confirmations, judge_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,3 +72,30 @@ class Casting:
         """What was found."""
         people = self.get_in + self.refused.total()
         return Forecast(self.now, self.upstream, people, self.get_in, dict(self.refused))
+
+
+@dataclass(slots=True)
+class Coverage:
+    """How far the roster reaches, counted row by row: `people` in it, of whom a login at the active
+    vouches for `by_login`, a list for `by_list` (both may) and nothing for `by_nothing`; who is
+    `blocked` is none of these.
+    """
+
+    policy: RosterPolicy
+    now: datetime
+    people: int = 0
+    by_login: int = 0
+    by_list: int = 0
+    by_nothing: int = 0
+    blocked: int = 0
+
+    def add(self, row: RosterRow) -> None:
+        """One more person."""
+        self.people += 1
+        if row.blocked:
+            self.blocked += 1
+            return
+        by_login, by_list = confirmations(row, self.policy, self.now)
+        self.by_login += by_login
+        self.by_list += by_list
+        self.by_nothing += not by_login and not by_list

@@ -23,7 +23,7 @@ from idp_proxy.decision.roster.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
 #: An import that wrote nothing for so long was given up, and another may begin.
@@ -61,6 +61,7 @@ class Effect(enum.StrEnum):
     DIFFERS = "differs"
     CONFLICT = "conflict"
     INCOMPLETE = "incomplete"
+    WITHOUT_ROW = "without_row"
     DEACTIVATED = "deactivated"
 
 
@@ -101,8 +102,8 @@ def land(
     `moves`: the list gives the holder another key, so that this one is free.
     """
     if known is None:
-        if listed.deactivated or not listed.whole or listed.link_key is None:
-            return Landed((), Effect.DEACTIVATED if listed.deactivated else Effect.INCOMPLETE)
+        if (effect := _makes_none(listed)) is not None:
+            return Landed((), effect)
         return _written(listed, None, holder, run, moves=moves, effect=Effect.NEW)
     kept = replace(
         known,
@@ -118,6 +119,15 @@ def land(
         return Landed((replace(kept, imported_at=run.read_at),), Effect.CONFLICT)
     effect = Effect.CONFIRMED if same_key and _agrees(listed, known) else Effect.CHANGED
     return _written(listed, kept, holder, run, moves=moves, effect=effect)
+
+
+def _makes_none(listed: Listed) -> Effect | None:
+    """Why no row is made of somebody who has none; None where one is."""
+    if listed.deactivated:
+        return Effect.DEACTIVATED
+    if not listed.whole:
+        return Effect.INCOMPLETE
+    return Effect.WITHOUT_ROW if listed.link_key is None else None
 
 
 def _confirmed(listed: Listed, known: RosterRow, kept: RosterRow, run: Run) -> Landed:
@@ -201,7 +211,7 @@ def unnamed(row: RosterRow, run: Run) -> RosterRow | None:
 @dataclass(slots=True)
 class Tally:
     """What an import does, counted. `rows` is the roster before it, `free` whom nobody blocked and
-    it could.
+    it could; it vouches for `vouched` people.
     """
 
     effects: Counter[Effect] = field(default_factory=Counter)
@@ -209,11 +219,13 @@ class Tally:
     free: int = 0
     blocked: int = 0
     unblocked: int = 0
+    vouched: int = 0
 
-    def count(self, before: RosterRow | None, landed: Landed) -> None:
+    def count(self, before: RosterRow | None, landed: Landed, run: Run) -> None:
         """One person whom the list names."""
         self.effects[landed.effect] += 1
         after = landed.rows[-1] if landed.rows else None
+        self.vouched += after is not None and after.imported_at == run.read_at
         if before is None or before.by_hand:
             return
         if after is not None and before.blocked != after.blocked:
@@ -226,10 +238,14 @@ class Tally:
         return self.effects.total()
 
 
-def why_refused(tally: Tally, most_percent: int, *, overridden: bool) -> str | None:
-    """Why this import may not happen: a list that lost its people would lock everybody out."""
+def why_refused(tally: Tally, run: Run, most_percent: int, *, overridden: bool) -> str | None:
+    """Why this import may not happen: a list that lost its people would lock everybody out, and
+    one that lost what it says of them would pass for fresh while they run out.
+    """
     if not tally.named:
         return "the list names nobody: an empty list never blocks people"
+    if run.exhaustive and not run.partial and not tally.vouched:
+        return "the list confirms nobody: it says of no person what the roster needs"
     if tally.blocked and tally.blocked == tally.free:
         return "it would block everybody who is not blocked yet; no override allows that"
     allowed = max(1, tally.free * most_percent // 100)
@@ -239,6 +255,13 @@ def why_refused(tally: Tally, most_percent: int, *, overridden: bool) -> str | N
         f"it would block {tally.blocked} of {tally.free} people; {allowed} are allowed at once "
         f"([roster] max_blocked_percent = {most_percent})"
     )
+
+
+def sources_that_count(configured: Collection[str], imported: Iterable[str]) -> tuple[str, ...]:
+    """The lists whose age matters: those that a timer is to import; without any, those that
+    somebody imported by hand.
+    """
+    return tuple(configured) or tuple(sorted(imported))
 
 
 def fo_08_sync_age(

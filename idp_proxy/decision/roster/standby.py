@@ -198,16 +198,26 @@ def fo_11_named(asked: Question) -> str | None:
 
 def fo_08_confirmed(asked: Question) -> str | None:
     """A login at the active or an authoritative import vouches for the person, of late."""
-    row, policy, now = asked.row, asked.policy, asked.now
-    evidence = (
+    if asked.by_hand is not None or any(confirmations(asked.row, asked.policy, asked.now)):
+        return None
+    evidence = _evidence(asked.row, asked.policy)
+    return "FO-08: " + "; ".join(_stale(what, at, lasts, asked.now) for what, at, lasts in evidence)
+
+
+def confirmations(row: RosterRow, policy: RosterPolicy, now: datetime) -> tuple[bool, ...]:
+    """Whether a login at the active vouches for the person, and whether an import does."""
+    return tuple(
+        at is not None and -_AHEAD <= now - at <= lasts for _, at, lasts in _evidence(row, policy)
+    )
+
+
+def _evidence(
+    row: RosterRow, policy: RosterPolicy
+) -> tuple[tuple[str, datetime | None, timedelta], ...]:
+    return (
         ("login at the active", row.confirmed_at, policy.confirmed_by_login),
         ("import", row.imported_at, policy.confirmed_by_import),
     )
-    if any(at is not None and -_AHEAD <= now - at <= lasts for _, at, lasts in evidence):
-        return None
-    if asked.by_hand is not None:
-        return None
-    return "FO-08: " + "; ".join(_stale(what, at, lasts, now) for what, at, lasts in evidence)
 
 
 def _stale(what: str, at: datetime | None, lasts: timedelta, now: datetime) -> str:
