@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
 from typing import TYPE_CHECKING
 
+import pyotp
 import pytest
 
-from idp_proxy.decision.second_factor import COPIED, Factor, Method, Tries
+from idp_proxy.decision.second_factor import COPIED, FAILURES, Factor, Method, Tries, Why
 from idp_proxy.errors import StoreError
+from idp_proxy.factors.proving import Proving
+from idp_proxy.factors.sealing import key_ring, sealed
 from idp_proxy.store.local import LocalSpool
 from tests.conformance.rooms import NOW, SOON
 
@@ -119,6 +123,24 @@ def test_two_hosts_that_use_one_code_at_once_count_it_once(room: Room) -> None:
         counted = list(pool.map(attempt, (here, there)))
     assert sorted(counted) == [False, True]
     assert here.factor_tries_of("p-1").failures == 2
+
+
+def test_one_code_shown_to_two_hosts_many_times_counts_once(room: Room) -> None:
+    """As somebody would who saw it over a shoulder: the others are told that it was used."""
+    secret, ring = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", key_ring([b"k" * 32])
+    shut = sealed(ring, "p-1", Method.TOTP, secret.encode())
+    keep(room.open("host"), replace(TOTP, mark=0, sealed=shut))
+    hosts = [Proving(store=room.open(name), ring=ring, party=None) for name in ("host", "other")]
+    together = Barrier(8)
+
+    def show(number: int) -> Method | Why:
+        together.wait()
+        return hosts[number % 2].code("p-1", pyotp.TOTP(secret).at(NOW), NOW)
+
+    with ThreadPoolExecutor(8) as pool:
+        told = Counter(pool.map(show, range(8)))
+    # Each that came too late is one more wrong code, at whichever host: the fifth of them locks.
+    assert told == {Method.TOTP: 1, Why.REPEATED: FAILURES, Why.LOCKED: 7 - FAILURES}
 
 
 def test_the_spool_knows_no_factor(tmp_path: Path, store: AnyStore) -> None:
