@@ -4,6 +4,7 @@ cross-site and only cookies that are really SameSite=None arrive."""
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -75,6 +76,13 @@ class NewContext(Protocol):
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Chromium]:
+    with launched() as browser:
+        yield browser
+
+
+@contextmanager
+def launched(*more: str) -> Iterator[Chromium]:
+    """Debian's Chromium, which finds nobody but this machine; `more` are switches of its own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program("/usr/bin/chromium"),
@@ -84,6 +92,7 @@ def chromium() -> Iterator[Chromium]:
                 "--disable-dev-shm-usage",
                 "--disable-background-networking",
                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+                *more,
             ],
         )
         yield browser

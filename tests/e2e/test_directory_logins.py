@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from idp_proxy.config import DirectoryHost, DirectorySettings, Encrypted, Outbound
 from idp_proxy.errors import UpstreamUnavailable
 from idp_proxy.upstream.directory import DirectoryUpstream
 from idp_proxy.upstream.ldap_account import AccountState
-from tests.e2e.test_browser import NARROW, SCREENSHOTS, chromium
+from tests.e2e.phone import Phone
+from tests.e2e.test_browser import NARROW, chromium
 from tests.support.browser import Browser
 from tests.support.directory import (
     BASE,
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser as Chromium
-    from playwright.sync_api import Page
 
     from tests.e2e.peers.authority import Authority
     from tests.support.process_stage import Stage
@@ -276,20 +275,23 @@ def test_a_whole_login_by_keyboard_on_a_phone(
     before = stage.account("alice")
     with chromium.new_context(viewport=NARROW, locale=locale) as context:
         page = context.new_page()
+        phone = Phone(page, context.new_cdp_session(page))
         page.goto(stage.start_url)
-        demand_readable(page, f"directory-login-{locale}")
+        phone.look(f"directory-login-{locale}")
         page.reload()
-        type_in(page, "alice", "wrong")
+        phone.write(username="alice", password="wrong")
+        phone.enter()
         page.wait_for_url("**problem=1*")
-        demand_readable(page, f"directory-login-refused-{locale}")
+        phone.look(f"directory-login-refused-{locale}")
         told = page.locator("main").inner_text()
         page.reload()  # nothing is sent again
         for uid, word in (("locked-out", "word"), ("expired", "word"), ("nobody", "word")):
-            with page.expect_navigation():
-                type_in(page, uid, word)
+            phone.write(username=uid, password=word)
+            phone.enter()
             assert page.locator("main").inner_text() == told  # alike, whatever the log says
             assert uid not in page.content()
-        type_in(page, "alice", ALICE.password)
+        phone.write(username="alice", password=ALICE.password)
+        phone.enter()
         expect(page).to_have_title("Welcome alice")
         page.go_back()
         assert "alice-pass" not in page.content()
@@ -299,23 +301,3 @@ def test_a_whole_login_by_keyboard_on_a_phone(
         assert f'"why": "{why}"' in log
     assert "alice-pass" not in log
     assert "locked-out" not in log
-
-
-def type_in(page: Page, name: str, word: str) -> None:
-    """Without a mouse: the first field has the focus, or is reached by Tab."""
-    for _ in range(10):
-        if page.evaluate("document.activeElement.name") == "username":
-            break
-        page.keyboard.press("Tab")
-    page.keyboard.type(name)
-    page.keyboard.press("Tab")
-    page.keyboard.type(word)
-    page.keyboard.press("Enter")
-
-
-def demand_readable(page: Page, name: str) -> None:
-    """It fits a phone, and axe-core has nothing against it."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
-    assert [one["id"] for one in Axe().run(page).response["violations"]] == []

@@ -317,10 +317,10 @@ def reports() -> dict[str, str]:
     blocked = replace(reviews.SEEN, upstreams=(*reviews.SEEN.upstreams, *directory().upstreams[1:]))
     exceptions = tuple(
         campaigns.exceptional(user_id="p" * 26, username=f"{'n' * 60}{number}", reason="why " * 40)
-        for number in range(30)
+        for number in range(6)
     )
     counts = {state.value: 1234 for state in RowState}
-    people = [plans.person(f"{number:026}", f"{'n' * 60}{number}") for number in range(60)]
+    people = [plans.person(f"{number:026}", f"{'n' * 60}{number}") for number in range(9)]
     return {
         "review": as_html(reviews.report()),
         "review-blocked": as_html(

@@ -10,12 +10,11 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 from pyotp import TOTP
 
@@ -33,7 +32,8 @@ from idp_proxy.store.memory import MemoryStore
 from idp_proxy.traffic import TrafficMeter
 from idp_proxy.transaction import CookieStyle, LoginTransaction, seal
 from idp_proxy.web.pages import Pages
-from tests.e2e.test_browser import NARROW, SCREENSHOTS, chromium
+from tests.e2e.phone import Phone
+from tests.e2e.test_browser import NARROW, chromium
 from tests.flows import configuration
 from tests.flows.configuration import MATTERMOST_PATH, SITE, Wanted
 from tests.flows.stage import described
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser as Chromium
-    from playwright.sync_api import BrowserContext, CDPSession, Page, Route
+    from playwright.sync_api import BrowserContext, Route
 
     from idp_proxy.config import Settings
 
@@ -169,64 +169,17 @@ def _alice() -> Any:
     )
 
 
-@dataclass
-class Person:
-    """Alice in Chromium, by keyboard alone and on 360 pixels."""
+@dataclass(kw_only=True)
+class Person(Phone):
+    """Alice in Chromium."""
 
     place: Place
-    page: Page
-    cdp: CDPSession
-    complaints: list[str] = field(default_factory=list)
     posted: list[str] = field(default_factory=list)
-
-    def press(self, name: str, *, moves: bool = True) -> None:
-        """Go to a button by the tab key, and press it by the enter key."""
-        for _ in range(25):
-            self.page.keyboard.press("Tab")
-            if self.page.evaluate("document.activeElement.innerText || ''").startswith(name):
-                self.enter(moves=moves)
-                return
-        raise AssertionError(f"no button {name!r} within reach of the keyboard")
-
-    def enter(self, *, moves: bool = True) -> None:
-        """The enter key, and on to the page behind it."""
-        if not moves:
-            self.page.keyboard.press("Enter")
-            return
-        with self.page.expect_navigation():
-            self.page.keyboard.press("Enter")
-
-    def type_code(self, code: str) -> None:
-        self.page.fill("#code", code)
-        self.enter()
-
-    def look(self, name: str) -> None:
-        """The page fits, is accessible by axe-core, and is photographed."""
-        wide = self.page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= NARROW["width"], f"{name} is {wide} pixels wide"
-        found = Axe().run(self.page)
-        assert found.violations_count == 0, found.generate_report()
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
-
-    def has_a_device(self, *, verifies: bool = True) -> str:
-        """A virtual authenticator, as Chromium has for tests."""
-        self.cdp.send("WebAuthn.enable")
-        options = {
-            "protocol": "ctap2",
-            "transport": "internal",
-            "hasUserVerification": True,
-            "isUserVerified": verifies,
-            "automaticPresenceSimulation": True,
-        }
-        made = self.cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-        return str(made["authenticatorId"])
 
     def log_in_for_it(self) -> None:
         self.page.goto(f"{self.place.url}/enroll")
         self.press("Go to the login")
-        self.page.fill("input[type=password]", ALICE.password)
-        self.page.fill("input[name=username], input[type=text]", ALICE.uid)
+        self.write(username=ALICE.uid, password=ALICE.password)
         self.page.keyboard.press("Enter")
         self.page.wait_for_url("**/enroll/factors")
 
@@ -246,7 +199,7 @@ def person(place: Place, chromium: Chromium) -> Iterator[Person]:
     context = chromium.new_context(viewport=NARROW, locale="en-GB")
     context.set_default_timeout(10_000)
     page = context.new_page()
-    alice = Person(place, page, context.new_cdp_session(page))
+    alice = Person(page, context.new_cdp_session(page), place=place)
 
     def mattermost(route: Route) -> None:
         alice.posted.append(route.request.post_data or "")
@@ -310,34 +263,6 @@ def test_in_an_outage_the_page_says_so(person: Person) -> None:
     person.page.goto(f"{person.place.url}/enroll")
     expect(person.page.get_by_role("heading", level=1)).to_contain_text("right now")
     person.look("enroll-closed")
-
-
-def test_a_code_and_a_passkey_end_a_login_and_a_reload_does_not(person: Person) -> None:
-    place, page = person.place, person.page
-    person.log_in_for_it()
-    secret = person.set_up_app()
-    person.has_a_device()
-    person.press("Set up a passkey")
-    person.press("Make the passkey")
-    expect(page.get_by_role("status")).to_contain_text("passkey is set up")
-    place.serve("corp")
-    page.goto(place.password_was_right(page.context))
-    person.look("factor-step")
-    person.type_code("000000")
-    expect(page.get_by_role("alert").first).to_contain_text("not right")
-    page.reload()
-    person.look("factor-step-wrong")
-    assert place.store.factor_tries_of(ALICE.employee_number).failures == 1
-    # The code that set the app up was used up by that: the next one counts.
-    person.type_code(TOTP(secret).at(datetime.now(UTC) + timedelta(seconds=30)))
-    page.wait_for_url(f"{SITE}/**")
-    assert "SAMLResponse=" in person.posted[0]
-    page.goto(place.password_was_right(page.context))
-    person.press("Use your passkey")
-    page.wait_for_url(f"{SITE}/**")
-    assert len(person.posted) == 2
-    used = [row.facts for row in place.store.audit_rows() if row.kind == "factor_used"]
-    assert used == [{"method": "totp"}, {"method": "passkey"}]
 
 
 def test_who_set_nothing_up_or_is_locked_reads_why(person: Person) -> None:
