@@ -230,7 +230,7 @@ def _login(
         new_id=new_id,
         answer_within=settings.proxy.answer_within,
         standby_session=settings.failover.standby_session,
-        grace=Grace(planned=settings.proxy.answer_within),
+        grace=Grace(settings.proxy.answer_within, settings.failover.late_answers),
     )
 
 

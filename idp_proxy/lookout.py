@@ -20,7 +20,7 @@ from idp_proxy.alarms import Alarms
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.decision.approval import Act
 from idp_proxy.decision.notices import Kind, Notice
-from idp_proxy.decision.traffic import TrafficLimits, judge_traffic
+from idp_proxy.decision.traffic import judge_traffic
 from idp_proxy.drill import Guard
 from idp_proxy.errors import StoreError
 from idp_proxy.notify import Manner, Notifier, open_channels
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from idp_proxy.config.settings import Settings
-    from idp_proxy.decision.traffic import Unanswered
+    from idp_proxy.decision.traffic import TrafficLimits, Unanswered
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.survey import Survey
     from idp_proxy.upstream.configured import ConfiguredUpstream
@@ -100,7 +100,9 @@ def _watch(
                 host=host,
                 notifier=notifier,
                 expiries=lambda: _expiries(observer),
-                traffic=TrafficSight(store, tuple(upstreams), time.monotonic),
+                traffic=TrafficSight(
+                    store, tuple(upstreams), time.monotonic, settings.health.unanswered
+                ),
                 now=clock.now,
             ).told,
             Guard(store, host),
@@ -165,7 +167,7 @@ class TrafficSight:
     store: SqlStore
     names: tuple[str, ...]
     monotonic: Callable[[], float]
-    limits: TrafficLimits = field(default_factory=TrafficLimits)
+    limits: TrafficLimits
     _known: Mapping[str, Unanswered] = field(default_factory=dict, init=False)
     _read_at: float = field(default=float("-inf"), init=False)
 

@@ -65,6 +65,7 @@ class Observer:
     expiries: dict[str, tuple[Expiry, ...]] = field(default_factory=dict)
     _references: dict[str, tuple[Reference, ...]] = field(default_factory=dict)
     _by_proxy: dict[str, str] = field(default_factory=dict)
+    _unasked: set[str] = field(default_factory=set)
     _at_once: dict[str, asyncio.Event] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,7 +85,8 @@ class Observer:
             at=now,
             tracks=tracks,
             isolated=isolation(
-                tracks,
+                # Who was not even asked says nothing of the way there.
+                {name: track for name, track in tracks.items() if name not in self._unasked},
                 references,
                 by_proxy,
                 configured=any(self.sights.references.values()),
@@ -163,6 +165,7 @@ class Observer:
         self.tracks[name] = after
         if seen.expiries:
             self.expiries[name] = seen.expiries
+        (self._unasked.discard if seen.asked else self._unasked.add)(name)
         if seen.refused_by_proxy is None:
             self._by_proxy.pop(name, None)
         else:

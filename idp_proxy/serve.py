@@ -27,7 +27,6 @@ from idp_proxy.audit import checkpoint
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
 from idp_proxy.decision.notices import Kind, Notice
-from idp_proxy.decision.traffic import TrafficLimits
 from idp_proxy.errors import ConfigError
 from idp_proxy.factors.renewal import renew
 from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.config.settings import Checkpoints, Listen, Settings
     from idp_proxy.decision.notices import Fact
+    from idp_proxy.decision.traffic import TrafficLimits
     from idp_proxy.joining import Joining
     from idp_proxy.store.base import Spool, Store
     from idp_proxy.store.local import LocalSpool
@@ -133,7 +133,9 @@ def _jobs(
 ) -> list[upkeep.Job]:
     jobs = [
         upkeep.Job("prune", 600, partial(_forget, store)),
-        upkeep.Job("prune traffic", 600, partial(_forget_traffic, store)),
+        upkeep.Job(
+            "prune traffic", 600, partial(_forget_traffic, store, settings.health.unanswered)
+        ),
         upkeep.Job(
             "tidy", 21600, partial(_tidy, store, open_standards(settings, upstreams).canaries)
         ),
@@ -197,9 +199,8 @@ def _tidy(store: SqlStore, configured: frozenset[tuple[str, str]]) -> str | None
     return f"{canaries} canaries, {evidence} proofs of rehearsal, {old} proposals forgotten"
 
 
-def _forget_traffic(store: SqlStore) -> str | None:
+def _forget_traffic(store: SqlStore, limits: TrafficLimits) -> str | None:
     """What no judgement of unanswered logins looks back to any more."""
-    limits = TrafficLimits()
     gone = store.prune_traffic(store.clock() - limits.baseline - 2 * limits.settled_after)
     return f"{gone} counts of logins forgotten" if gone else None
 

@@ -11,13 +11,14 @@ from idp_proxy.config.canaries import CanaryTimes
 from idp_proxy.config.failover_settings import FailoverSettings, HealthSettings
 from idp_proxy.decision.eligibility import Failback, FailoverLimits
 from idp_proxy.decision.health import Cadence, Thresholds
+from idp_proxy.decision.traffic import TrafficLimits
 from idp_proxy.decision.windows import parse_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from idp_proxy.config.failover_shape import FailoverTable, HealthTable
     from idp_proxy.config.material import Reader
-    from idp_proxy.config.shape import FailoverTable, HealthTable
     from idp_proxy.decision.windows import Window
 
 
@@ -113,6 +114,7 @@ def read_failover(table: FailoverTable, reader: Reader) -> FailoverSettings:
             in_transition=span("interval_in_transition_s"),
             timeout=span("timeout_s"),
             connect=span("connect_timeout_s"),
+            jitter=table.jitter,
         ),
         thresholds=Thresholds(
             count("suspect_after"), count("fall"), count("confirm"), count("rise")
@@ -134,7 +136,9 @@ def read_failover(table: FailoverTable, reader: Reader) -> FailoverSettings:
             windows=_read_windows(table, reader),
             rehearsed_by_canary=timedelta(seconds=table.rehearsed_by_canary_s),
             rehearsal_max_age=timedelta(seconds=table.rehearsal_max_age_s),
+            proven_for_failback=timedelta(seconds=table.failback_proof_s),
         ),
+        late_answers=timedelta(seconds=table.late_answers_s),
         standby_session=timedelta(seconds=table.standby_session_s),
     )
 
@@ -191,4 +195,14 @@ def read_health(
             f"must be at least {_REPORTS_WHILE_FRESH} times failover.tick_s, or a host that is a "
             "little late counts as gone",
         )
-    return HealthSettings(tuple(table.references), timedelta(seconds=table.fresh_s))
+    return HealthSettings(
+        references=tuple(table.references),
+        fresh=timedelta(seconds=table.fresh_s),
+        unanswered=TrafficLimits(
+            window=timedelta(seconds=table.unanswered_window_s),
+            settled_after=timedelta(seconds=table.unanswered_after_s),
+            enough=table.unanswered_at_least,
+            share=table.unanswered_share,
+            times=table.unanswered_times,
+        ),
+    )

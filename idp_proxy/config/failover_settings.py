@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from idp_proxy.config.canaries import CanaryTimes
     from idp_proxy.decision.eligibility import FailoverLimits
     from idp_proxy.decision.health import Cadence, Thresholds
+    from idp_proxy.decision.traffic import TrafficLimits
 
 
 @dataclass(frozen=True, slots=True)
 class FailoverSettings:
     """`[failover]`. `tick` is how often the watch publishes and decides; `cadence` and `thresholds`
-    are those of the probes, `canary_thresholds` those of the canary logins; `standby_session` is
-    how long a session may last that a standby made.
+    are those of the probes, `canary_thresholds` those of the canary logins; `late_answers` is for
+    how long an upstream that was left because it was down may still answer, `standby_session` how
+    long a session may last that a standby made.
     """
 
     profile: str
@@ -27,14 +29,17 @@ class FailoverSettings:
     canary_times: CanaryTimes
     canary_thresholds: Thresholds
     limits: FailoverLimits
+    late_answers: timedelta
     standby_session: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
     """`[health]`. `references` are neutral addresses, asked on the path of each upstream; a host
-    counts for as long as `fresh` after its last report.
+    counts for as long as `fresh` after its last report; `unanswered` is by what unanswered logins
+    warn (L3).
     """
 
     references: tuple[str, ...]
     fresh: timedelta
+    unanswered: TrafficLimits

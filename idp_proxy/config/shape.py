@@ -17,6 +17,7 @@ from idp_proxy.config.assurance_shape import (
     EvidenceTable,
     UpstreamAssuranceTable,
 )
+from idp_proxy.config.failover_shape import FailoverTable, HealthTable
 from idp_proxy.config.findings import Findings, path_of
 from idp_proxy.config.mattermost_shape import ApiTable
 from idp_proxy.config.metrics import MetricsTable
@@ -189,47 +190,6 @@ class NotifyTable(Table):
     repeat_minutes: Annotated[int, Field(ge=1, le=10080)] = 60
     held_reminder_hours: Annotated[int, Field(ge=1, le=168)] = 4
     timeout_s: Annotated[int, Field(ge=1, le=60)] = 10
-
-
-_Seconds = Annotated[float, Field(ge=0.1, le=86400)]
-_Count = Annotated[int, Field(ge=1, le=100)]
-
-
-class FailoverTable(Table):
-    """`[failover]`. None: as the profile says."""
-
-    profile: Literal["default", "fast"] = "default"
-    tick_s: _Seconds | None = None
-    interval_s: _Seconds | None = None
-    interval_in_transition_s: _Seconds | None = None
-    timeout_s: _Seconds | None = None
-    connect_timeout_s: _Seconds | None = None
-    suspect_after: _Count | None = None
-    fall: _Count | None = None
-    confirm: Annotated[int, Field(ge=0, le=20)] | None = None
-    rise: _Count | None = None
-    canary_interval_s: _Seconds | None = None
-    canary_interval_standby_s: _Seconds | None = None
-    canary_retry_s: _Seconds | None = None
-    canary_timeout_s: _Seconds | None = None
-    canary_fall: _Count | None = None
-    canary_confirm: Annotated[int, Field(ge=0, le=20)] | None = None
-    canary_rise: _Count | None = None
-    hold_down_s: Annotated[int, Field(ge=0, le=604800)] | None = None
-    dwell_s: Annotated[int, Field(ge=0, le=604800)] | None = None
-    automatic_per_hour: Annotated[int, Field(ge=0, le=60)] = 2
-    failback: Literal["approve", "scheduled", "auto"] = "approve"
-    windows: list[str] = Field(default_factory=list)
-    rehearsed_by_canary_s: Annotated[int, Field(ge=60, le=86400)] = 900
-    rehearsal_max_age_s: Annotated[int, Field(ge=60, le=2592000)] = 86400
-    standby_session_s: Annotated[int, Field(ge=300, le=86400)] = 28800
-
-
-class HealthTable(Table):
-    """`[health]`."""
-
-    references: list[str] = Field(default_factory=list)
-    fresh_s: Annotated[int, Field(ge=1, le=600)] = 30
 
 
 class ConfigFile(Table):

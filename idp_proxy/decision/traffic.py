@@ -64,7 +64,8 @@ def judge_traffic(
 ) -> Unanswered:
     """The unanswered share at `upstream`, held against what is usual there."""
     own = [one for one in counts if one.upstream == upstream]
-    end = now - limits.settled_after
+    # Whole minutes: a login counts as unanswered only when it has had its time, to the last one.
+    end = (now - limits.settled_after).replace(second=0, microsecond=0)
     recent = [one for one in own if end - limits.window <= one.minute < end]
     before = [one for one in own if end - limits.baseline <= one.minute < end - limits.window]
     begun, answered = _sums(recent)

@@ -27,13 +27,15 @@ class Expiry:
 class Probed:
     """What one look saw. `reason` is one line for people, at most 300 characters, without
     secrets; `refused_by_proxy` is what the outbound proxy itself answered, which says nothing
-    about the upstream; `expiries` are what the look came by.
+    about the upstream; `expiries` are what the look came by. `asked` is False where nobody was: it
+    is known without a network that no login could begin there.
     """
 
     outcome: Outcome
     reason: str
     refused_by_proxy: str | None = None
     expiries: tuple[Expiry, ...] = ()
+    asked: bool = True
 
 
 class Probe(Protocol):

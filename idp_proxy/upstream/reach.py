@@ -8,7 +8,7 @@ enough: a maintenance page answers 200 as well.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httpx
@@ -111,7 +111,7 @@ class Reach:
             metadata = self._approved.current(now)
             target = self._target(now)
         except UpstreamUnavailable as error:
-            return broken(error.detail)
+            return replace(broken(error.detail), asked=False)
         expiries = _expiries_of(metadata)
         certificate: Expiry | None = None
         try:

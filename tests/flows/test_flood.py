@@ -83,7 +83,8 @@ def look(stage: Stage, active: Track = UP) -> Survey:
 
 def shares(stage: Stage) -> dict[str, Unanswered]:
     """As the watch reads them."""
-    return dict(TrafficSight(store_of(stage), tuple(stage.upstreams), lambda: 0.0)())
+    sight = TrafficSight(store_of(stage), tuple(stage.upstreams), lambda: 0.0, TrafficLimits())
+    return dict(sight())
 
 
 def test_a_flood_is_one_count_and_changes_nothing_else(stage: Stage) -> None:

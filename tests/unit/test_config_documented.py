@@ -12,6 +12,7 @@ from idp_proxy.config.assurance_shape import (
     EvidenceTable,
     UpstreamAssuranceTable,
 )
+from idp_proxy.config.failover_shape import FailoverTable, HealthTable
 from idp_proxy.config.mattermost_shape import ApiTable
 from idp_proxy.config.metrics import MetricsTable
 from idp_proxy.config.networks_shape import KnownNetworkTable
@@ -41,8 +42,8 @@ TABLES: list[type[Table]] = [
     KnownNetworkTable,
     shape.AuditTable,
     shape.NotifyTable,
-    shape.FailoverTable,
-    shape.HealthTable,
+    FailoverTable,
+    HealthTable,
     OperatorsPathTable,
 ]
 

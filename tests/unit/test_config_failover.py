@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from idp_proxy.config.failover import PROFILES
+from idp_proxy.config.failover_shape import FailoverTable, HealthTable
 from idp_proxy.decision.eligibility import Failback
 from idp_proxy.errors import ConfigError
 
@@ -47,9 +49,47 @@ def test_a_profile_gives_the_numbers_and_each_may_be_set(folder: Folder) -> None
     assert settings.warnings == ()
 
 
+#: What else must be set for a value to be possible.
+_BESIDE = {"windows": ('failback = "scheduled"',), "failback": ("windows = ['Sat 02:00-04:00']",)}
+_OTHER = {
+    "profile": '"fast"',
+    "failback": '"scheduled"',
+    "windows": '["Sun 01:00-02:00 UTC"]',
+    "references": '["https://example.net/"]',
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "fields"),
+    [("failover", FailoverTable.model_fields), ("health", HealthTable.model_fields)],
+)
+def test_every_field_may_be_set_and_counts(
+    folder: Folder, section: str, fields: dict[str, Any]
+) -> None:
+    """One that is read and goes nowhere would be a promise that nobody keeps."""
+    before, bare = getattr(folder.read(), section), folder.text
+    for name in fields:
+        value = _OTHER[name] if name in _OTHER else _changed(name)
+        lines = (*_BESIDE.get(name, ()), f"{name} = {value}")
+        folder.text = "\n".join((bare, f"[{section}]", *lines, ""))
+        assert getattr(folder.read(), section) != before, name
+
+
+def _changed(name: str) -> str:
+    """Another number than the default profile has, that fits the rest."""
+    default = {**HealthTable().model_dump(), **FailoverTable().model_dump()}[name]
+    usual = getattr(PROFILES["default"], name) if default is None else default
+    smaller = name in {"unanswered_share", "jitter", "suspect_after", "connect_timeout_s"}
+    return str(usual / 2 if smaller and usual != 2 else 1 if smaller else usual + 1)
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
+        ("late_answers_s = 281", "failover.late_answers_s: 281 is too large"),
+        ("jitter = 0.6", "failover.jitter: 0.6 is too large"),
+        ("[health]\nunanswered_share = 0", "health.unanswered_share: 0 is too small"),
+        ("[health]\nunanswered_after_s = 900", "health.unanswered_after_s: 900 is too large"),
         ("connect_timeout_s = 6", "failover.connect_timeout_s: longer than timeout_s"),
         ("suspect_after = 4", "failover.suspect_after: more than fall"),
         ("rehearsed_by_canary_s = 300", "failover.rehearsed_by_canary_s: must be longer"),

@@ -55,3 +55,11 @@ def test_an_answer_posted_again_and_again_hides_nobody_else_s_login() -> None:
     found = judge_traffic("okta", seen, LIMITS, NOW)
     assert (found.begun, found.answered) == (41, 1)
     assert found.warning is not None
+
+
+def test_a_login_counts_as_unanswered_only_when_it_has_had_its_time() -> None:
+    """A minute counts as a whole: the last login in it must have had 120 s, not the first one."""
+    minute = [TrafficCount("okta", NOW - timedelta(minutes=2), begun=500, answered=0)]
+    for seconds, begun in ((0, 0), (59, 0), (60, 500)):
+        now = NOW + timedelta(seconds=seconds)
+        assert judge_traffic("okta", minute, LIMITS, now).begun == begun

@@ -16,7 +16,7 @@ from idp_proxy.audit.log import rows
 from idp_proxy.decision.approval import Act
 from idp_proxy.decision.failover import Action, Decision
 from idp_proxy.decision.switching import first_state
-from idp_proxy.decision.traffic import TrafficCount
+from idp_proxy.decision.traffic import TrafficCount, TrafficLimits
 from idp_proxy.errors import StoreError
 from idp_proxy.lookout import Proposer, TrafficSight
 from idp_proxy.operators import proposals
@@ -113,7 +113,7 @@ def test_the_unanswered_share_is_read_now_and_then(store: SqlStore) -> None:
     minute = at.replace(second=0, microsecond=0)
     store.add_traffic("sso1", [TrafficCount("okta", minute, begun=30, answered=3)])
     ticks = [0.0]
-    sight = TrafficSight(store, NAMES, lambda: ticks[0])
+    sight = TrafficSight(store, NAMES, lambda: ticks[0], TrafficLimits())
     assert sight()["okta"].warning is not None
     assert sight()["entra"].warning is None
     store.add_traffic("sso1", [TrafficCount("okta", minute, begun=0, answered=27)])
@@ -124,7 +124,7 @@ def test_the_unanswered_share_is_read_now_and_then(store: SqlStore) -> None:
 
 def test_while_the_store_is_away_the_share_is_what_it_was(store: SqlStore) -> None:
     ticks = [0.0]
-    sight = TrafficSight(store, NAMES, lambda: ticks[0])
+    sight = TrafficSight(store, NAMES, lambda: ticks[0], TrafficLimits())
     known = sight()
 
     def away() -> None:

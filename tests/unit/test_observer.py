@@ -176,6 +176,17 @@ def test_a_fault_outside_of_the_probe_ends_no_loop() -> None:
     watched(observer, lambda: observer.tracks["okta"].verdict is Verdict.UP, within_s=60)
 
 
+def test_upstreams_that_nobody_asked_make_no_host_isolated() -> None:
+    """A first start: metadata waits for approval everywhere, and the network is not to blame."""
+    unasked = Probed(Outcome.BROKEN, "okta has no approved metadata", asked=False)
+    okta, entra = Scripted("okta", [unasked, BROKEN]), Scripted("entra", [unasked, BROKEN])
+    observer = eyes(okta, entra)
+    watched(observer, lambda: bool(okta.begun and entra.begun))
+    assert observer.report("proxy-1").isolated == {}
+    watched(observer, lambda: all(one.failures > 1 for one in observer.tracks.values()))
+    assert observer.report("proxy-1").isolated.keys() == {"okta", "entra"}
+
+
 def test_with_the_references_failing_too_this_host_is_isolated() -> None:
     for answers, isolated in ((False, True), (True, False)):
         neutral = Neutral(answers)

@@ -13,9 +13,9 @@ import pytest
 import structlog
 
 from idp_proxy.config.failover import read_failover
+from idp_proxy.config.failover_shape import FailoverTable
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
-from idp_proxy.config.shape import FailoverTable
 from idp_proxy.decision.fleet import HostReport
 from idp_proxy.decision.health import Cadence, Canary, Outcome, Track, Verdict
 from idp_proxy.decision.scorecard import BARS, CANARY_BAR, Marks, judge_drill

@@ -344,7 +344,7 @@ def test_without_valid_approved_metadata_nothing_is_asked(
 ) -> None:
     base, handler = peer
     seen = look(probe(base, tmp_path, "/login", approved=approved))
-    assert (seen.outcome, seen.reason) == (Outcome.BROKEN, reason)
+    assert (seen.outcome, seen.reason, seen.asked) == (Outcome.BROKEN, reason, False)
     assert handler.asked == []
 
 

@@ -15,7 +15,7 @@ from idp_proxy.decision.eligibility import FailoverLimits, Situation
 from idp_proxy.decision.failover import decide
 from idp_proxy.decision.fleet import Fleet
 from idp_proxy.decision.switching import Mode, SwitchState, first_state
-from idp_proxy.decision.traffic import TrafficLimits, judge_traffic
+from idp_proxy.decision.traffic import judge_traffic
 from idp_proxy.observer import Observer, Sights
 from idp_proxy.store.memory import MemoryStore
 from idp_proxy.survey import Standards
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from idp_proxy.upstream.probing import Expiry
     from tests.support.scenario.story import Story
 
-_TRAFFIC = TrafficLimits()
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -187,11 +186,12 @@ class Stage:
 
     def _traffic(self) -> dict[str, Unanswered]:
         now = self.clock()
-        counts = self.store.inner.traffic(now - _TRAFFIC.baseline)
+        limits = self.story.settings()[1].unanswered
+        counts = self.store.inner.traffic(now - limits.baseline)
         if not counts:
             return {}
         names = self.story.names.upstreams
-        return {name: judge_traffic(name, counts, _TRAFFIC, now) for name in names}
+        return {name: judge_traffic(name, counts, limits, now) for name in names}
 
     # --- what happens ----------------------------------------------------------------------------
 

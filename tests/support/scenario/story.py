@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from idp_proxy.config.failover import read_failover, read_health
+from idp_proxy.config.failover_shape import FailoverTable, HealthTable
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
-from idp_proxy.config.shape import FailoverTable, HealthTable
 from idp_proxy.decision.switching import Mode
 from tests.support.scenario.words import Names
 
