@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.docs import rules
+from tests.support.docs import examples, rules
 from tests.support.docs.errors import errors_page
 from tests.support.docs.examples import command_problem, example_problems
 from tests.support.docs.links import link_problems
@@ -108,6 +108,34 @@ def test_a_line_that_would_not_work_is_found(page: Path, line: str) -> None:
 def test_a_line_that_works_is_left_alone(page: Path, line: str) -> None:
     page.write_text(f"```console\n{line}\n```\n")
     assert list(example_problems([page])) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("ini", "ExecStart=/opt/idp-proxy/bin/idp-proxy roster import --nightly"),
+        ("ini", "ExecStopPost=-/opt/idp-proxy/bin/idp-proxy roster forecasts"),
+        ("ini", """ExecStart=/bin/sh -c 'exec /opt/bin/idp-proxy standby-logins list "$(date)"'"""),
+        ("cron", "30 2 * * * root chronic idp-proxy roster imports --configured"),
+        ("cron", "*/10 * * * 1-5 cd /etc/sso-conversion && sso-conversion status --notice"),
+        ("cron", "@daily idp-proxy roster forecast; chronic idp-proxy audit"),
+    ],
+)
+def test_a_timer_that_would_not_work_is_found(page: Path, language: str, line: str) -> None:
+    page.write_text(f"```{language}\n{line}\n```\n")
+    assert len(list(example_problems([page]))) == 1
+
+
+def test_each_timer_of_the_documentation_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def noted(words: list[str]) -> None:
+        seen.append(words[1:3])
+
+    monkeypatch.setattr(examples, "command_problem", noted)
+    assert list(example_problems([ROOT / "docs" / "operations" / "timers.md"])) == []
+    assert seen.count(["roster", "import"]) == seen.count(["review", "--live"]) == 2
+    assert seen.count(["standby-logins", "list"]) == seen.count(["prepare"]) == 2
 
 
 def test_a_command_in_running_text_is_held_against_the_program(page: Path) -> None:

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 _PROGRAMS = {"idp-proxy": proxy_program, "sso-conversion": conversion_program}
 _SHELL = frozenset({"sh", "console"})
+#: A line of a systemd unit that runs something, a shell's -c included.
+_EXEC = re.compile(r"^Exec\w+=[-@:+!]*(?:/bin/sh -c '(?:exec )?(?P<shell>.*)'|(?P<words>.*))$")
+#: A line of a crontab: when, perhaps who (as in /etc/cron.d), and what.
+_CRON = re.compile(r"^(?:@\w+|(?:[\d*/,-]+\s+){5})\s*(?:(?:root|sso-proxy)\s+)?(?P<what>.*)$")
+#: Parts of a line that a shell runs one after the other, and what may stand before a program.
+_PARTS = re.compile(r"\s*(?:&&|;|\|)\s*")
+_BEFORE = re.compile(r"^chronic ")
 #: What stands between a prompt and the program; nothing else in a line of ours does.
 _LEADING = re.compile(r"^(?:[$#] )?(?:sudo (?:-u \S+ )?)?(?:/\S*/)?")
 _TARGET = re.compile(r"^([a-z0-9-]+):", re.MULTILINE)
@@ -45,14 +52,29 @@ def example_problems(pages: Iterable[Path]) -> Iterator[str]:
 def _fence_problems(fence: Fence) -> Iterator[str]:
     if fence.language == "toml":
         yield from _toml_problems(fence.text)
-    if fence.language not in _SHELL:
-        return
-    for line in fence.text.replace("\\\n", " ").splitlines():
+    for line in _lines(fence):
         words = _typed(line)
         if words and words[0] in _PROGRAMS and (why := command_problem(words)) is not None:
             yield f"{line.strip()}: {why}"
         if words[:1] == ["make"]:
             yield from _target_problems(words[1:])
+
+
+def _lines(fence: Fence) -> Iterator[str]:
+    """What is typed, or run by a timer."""
+    lines = fence.text.replace("\\\n", " ").splitlines()
+    if fence.language in _SHELL:
+        yield from lines
+    if fence.language == "ini":
+        for found in filter(None, map(_EXEC.match, lines)):
+            yield from _parts(found["shell"] or found["words"])
+    if fence.language == "cron":
+        for found in filter(None, map(_CRON.match, lines)):
+            yield from _parts(found["what"])
+
+
+def _parts(line: str) -> Iterator[str]:
+    yield from (_BEFORE.sub("", part) for part in _PARTS.split(line))
 
 
 def _word_problem(code: str) -> str | None:
