@@ -72,9 +72,11 @@ def make(folder: Path, now: datetime, bits: int = RSA_BITS) -> list[Path]:
     for name, content in (
         ("state.key", secrets.token_bytes(32)),
         ("converted.key", secrets.token_bytes(32)),
+        ("backup.key", secrets.token_bytes(32)),
         ("audit.key", private_pem(Ed25519PrivateKey.generate())),
         ("directory.pw", secrets.token_urlsafe(24).encode()),
         ("mattermost.token", secrets.token_hex(13).encode()),
+        ("store.url", b"sqlite:///../../../build/examples/strong/idp-proxy.db"),
         ("channel.url", f"json://127.0.0.1:9/{secrets.token_urlsafe(24)}".encode()),
     ):
         if not (folder / name).exists():

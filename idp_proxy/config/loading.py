@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from idp_proxy.config.assurance import read_assurance
 from idp_proxy.config.canaries import warn_of_used_codes
+from idp_proxy.config.conversion import read_conversion
 from idp_proxy.config.failover import read_failover, read_health
 from idp_proxy.config.findings import Findings
 from idp_proxy.config.material import Reader
@@ -73,6 +74,7 @@ def load(
         file.health, failover.tick, reader, insecure_loopback=file.proxy.insecure_loopback
     )
     operators_path = read_review(file.review, reader)
+    conversion, conversion_token = read_conversion(file.review.conversion_config, reader)
     known_networks = read_networks(file.known_network, reader)
     warn_of_used_codes(upstreams, failover.canary_times.retry, reader)
     judge_together(file, reader)
@@ -95,6 +97,8 @@ def load(
         health=health,
         metrics=metrics,
         operators_path=operators_path,
+        conversion=conversion,
+        conversion_token=conversion_token,
         mattermost_api=api,
         warnings=tuple(findings.warnings),
     )

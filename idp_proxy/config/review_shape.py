@@ -18,4 +18,5 @@ class OperatorsPathTable(Table):
 class ReviewTable(Table):
     """`[review]`."""
 
+    conversion_config: str = ""
     operators_path: OperatorsPathTable = Field(default_factory=OperatorsPathTable)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from idp_proxy.config.networks import KnownNetwork
     from idp_proxy.config.roster import RosterSettings
     from idp_proxy.decision.assurance import AssurancePolicy
-    from idp_proxy.decision.review import OperatorsPath
+    from idp_proxy.decision.review import ConversionSeen, OperatorsPath
     from idp_proxy.saml.answer import RequireSigned
 
 
@@ -304,7 +304,9 @@ class NotifySettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One configuration file, checked. `warnings` are for people; nothing depends on them."""
+    """One configuration file, checked. `conversion` is how `sso-conversion` would move people, for
+    the review alone. `warnings` are for people; nothing depends on them.
+    """
 
     path: Path
     proxy: ProxySettings
@@ -320,5 +322,7 @@ class Settings:
     health: HealthSettings
     metrics: Listen | None = None
     operators_path: OperatorsPath | None = None
+    conversion: ConversionSeen | None = None
+    conversion_token: Path | None = None
     mattermost_api: ApiSettings | None = None
     warnings: tuple[str, ...] = ()

@@ -6,14 +6,11 @@ Nothing here judges. What cannot be looked at is left out, and no rule speaks of
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from sqlalchemy.engine import make_url
 
 from idp_proxy.config import DirectorySettings, MetadataFile, SamlSettings
 from idp_proxy.config.addresses import is_loopback
@@ -21,11 +18,10 @@ from idp_proxy.decision.assurance import can_reach_floor
 from idp_proxy.decision.eligibility import Failback
 from idp_proxy.decision.health import Outcome
 from idp_proxy.decision.review import (
-    CertificateSeen,
     DirectorySeen,
     Evidence,
     LiveSeen,
-    PrivateFile,
+    NetworkSeen,
     ProxySeen,
     RosterSeen,
     SamlSeen,
@@ -37,21 +33,30 @@ from idp_proxy.decision.review import (
 from idp_proxy.decision.roster import sources_that_count
 from idp_proxy.errors import UpstreamUnavailable
 from idp_proxy.operators import accounts
+from idp_proxy.reviewing.material import (
+    certificate_seen,
+    conversion_token,
+    own_certificates,
+    party_certificates,
+    private_files,
+)
 from idp_proxy.store import base, reviews
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
-
-    from cryptography.x509 import Certificate
+    from ipaddress import IPv6Network
 
     from idp_proxy.config import Settings, UpstreamSettings
     from idp_proxy.decision.assurance import AssurancePolicy
     from idp_proxy.decision.health import Cadence
     from idp_proxy.saml.metadata import UpstreamMetadata
+    from idp_proxy.store.seen_base import SeenContext
     from idp_proxy.store.sql import SqlStore
     from idp_proxy.upstream.configured import ConfiguredUpstream
+
+#: Bits of an IPv6 network that is one site.
+_SITE: Final = 64
 
 
 def gather(
@@ -66,8 +71,8 @@ def gather(
     away.
     """
     limits = settings.failover.limits
-    second = settings.roster.policy.second
-    contexts = {} if store is None else _contexts(store)
+    second, converted = settings.roster.policy.second, settings.service_provider.converted
+    contexts = () if store is None else store.contexts()
     proven = {} if store is None else _proven(store)
     passed = {} if store is None else _passed(store)
     return Evidence(
@@ -76,7 +81,7 @@ def gather(
         upstreams=tuple(
             _upstream(
                 one,
-                contexts.get(one.name, {}),
+                [seen for seen in contexts if seen.upstream == one.name],
                 upstreams[one.name],
                 settings.assurance,
                 now,
@@ -91,6 +96,7 @@ def gather(
             dwell=limits.dwell,
             automatic_failback=limits.failback is Failback.AUTO,
             rehearsal_max_age=limits.rehearsal_max_age,
+            standby_session=settings.failover.standby_session,
         ),
         roster=RosterSeen(
             confirmed_by_login=settings.roster.policy.confirmed_by_login,
@@ -102,6 +108,13 @@ def gather(
         store=None if store is None else _store(settings, store, now),
         server=server,
         live=live,
+        networks=tuple(
+            NetworkSeen(one.name, sum(map(_sites, one.networks)), one.failures)
+            for one in settings.known_networks
+        ),
+        conversion=settings.conversion,
+        conversion_token=conversion_token(settings),
+        converted_file="" if converted is None else converted.file.name,
     )
 
 
@@ -125,19 +138,6 @@ def look_now(
     return LiveSeen(offset, dict(zip(upstreams, asyncio.run(look_at_all()), strict=True)))
 
 
-def certificate_seen(what: str, certificate: Certificate) -> CertificateSeen:
-    """What the review asks of a certificate."""
-    key, signed_with = certificate.public_key(), certificate.signature_hash_algorithm
-    return CertificateSeen(
-        what=what,
-        begins=certificate.not_valid_before_utc,
-        ends=certificate.not_valid_after_utc,
-        algorithm="RSA" if isinstance(key, RSAPublicKey) else "EC",
-        bits=getattr(key, "key_size", 0),
-        signature_hash="" if signed_with is None else signed_with.name,
-    )
-
-
 def metadata_of(upstream: ConfiguredUpstream, now: datetime) -> UpstreamMetadata | None:
     """What is approved of it and counts now; None for a directory, or where nothing does."""
     if upstream.feed is not None:
@@ -148,20 +148,17 @@ def metadata_of(upstream: ConfiguredUpstream, now: datetime) -> UpstreamMetadata
 
 def _proxy(settings: Settings) -> ProxySeen:
     proxy, party = settings.proxy, settings.service_provider
-    own = [("proxy.signing_certificate", proxy.signing.certificate)]
-    for one in settings.upstreams:
-        if isinstance(one, SamlSettings):
-            own.append((f"{one.name}: signing_certificate", one.signing.certificate))
-            if one.decryption is not None:
-                own.append((f"{one.name}: decryption_certificate", one.decryption.certificate))
     return ProxySeen(
         listens_on=f"{proxy.listen.host}:{proxy.listen.port}",
         on_loopback=is_loopback(proxy.listen.host),
         tls=proxy.tls is not None,
         insecure_loopback=proxy.insecure_loopback,
         trusted_proxies=proxy.trusted_proxies,
-        certificates=tuple(certificate_seen(what, one) for what, one in own),
-        private_files=tuple(_private_files(settings)),
+        certificates=tuple(certificate_seen(what, one) for what, one in own_certificates(settings)),
+        party_certificates=tuple(
+            certificate_seen(what, one) for what, one in party_certificates(party)
+        ),
+        private_files=tuple(private_files(settings)),
         entity_id=proxy.entity_id,
         demands_signed_requests=party.require_signed_requests,
         encrypts=party.encryption is not None,
@@ -174,35 +171,16 @@ def _proxy(settings: Settings) -> ProxySeen:
     )
 
 
-def _private_files(settings: Settings) -> Iterator[PrivateFile]:
-    """Every file with a secret that the settings name; one that is not there yet has no mode."""
-    paths = [settings.proxy.signing.key_file]
-    if settings.proxy.tls is not None:
-        paths.append(settings.proxy.tls.key_file)
-    for one in settings.upstreams:
-        if isinstance(one, SamlSettings):
-            pairs = (one.signing, one.decryption)
-            paths += [pair.key_file for pair in pairs if pair is not None]
-    url = make_url(settings.store.url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        paths.append(settings.path.parent / url.database)
-    paths.append(settings.proxy.data_dir / "spool.db")
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError:
-            continue
-        ours = found.st_uid in {0, os.getuid()} or os.getuid() == 0
-        yield PrivateFile(_short(path, settings.path.parent), stat.S_IMODE(found.st_mode), ours)
-
-
-def _short(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+def _sites(network: IPv4Network | IPv6Network) -> int:
+    """How many places it has that are told apart: addresses, or sites (/64)."""
+    if isinstance(network, IPv4Network):
+        return network.num_addresses
+    return 1 << max(0, _SITE - network.prefixlen)
 
 
 def _upstream(
     wanted: UpstreamSettings,
-    contexts: Mapping[str, datetime],
+    contexts: Sequence[SeenContext],
     upstream: ConfiguredUpstream,
     assurance: AssurancePolicy,
     now: datetime,
@@ -220,16 +198,22 @@ def _upstream(
             certificate_seen(f"signing certificate {number}", x509.load_der_x509_certificate(der))
             for number, der in enumerate(metadata.signing_certificates if metadata else (), 1)
         ),
-        saml=_saml(wanted, metadata) if isinstance(wanted, SamlSettings) else None,
+        saml=_saml(wanted, upstream, now) if isinstance(wanted, SamlSettings) else None,
         directory=_directory(wanted) if isinstance(wanted, DirectorySettings) else None,
         level_declared=_is_mapped(assurance, wanted.name),
         reaches_floor=can_reach_floor(assurance, wanted.name) if assurance.levels else None,
+        floor_holds=assurance.binds(wanted.name),
+        below_floor=sum(one.count for one in contexts if not _does(assurance, one.level)),
         canaries=len(wanted.canaries),
         canary_passed_at=passed,
         proven_at=proven,
         usable=upstream.why_unusable(now),
-        contexts_seen=contexts,
+        contexts_seen=_classes(contexts),
     )
+
+
+def _does(assurance: AssurancePolicy, level: str) -> bool:
+    return level in assurance.levels and assurance.reaches(level)
 
 
 def _is_mapped(assurance: AssurancePolicy, name: str) -> bool:
@@ -237,8 +221,11 @@ def _is_mapped(assurance: AssurancePolicy, name: str) -> bool:
     return bool(assurance.levels and (mapped.contexts or mapped.evidence))
 
 
-def _saml(wanted: SamlSettings, metadata: UpstreamMetadata | None) -> SamlSeen:
+def _saml(wanted: SamlSettings, upstream: ConfiguredUpstream, now: datetime) -> SamlSeen:
+    """Its metadata is shown when it has expired, too."""
     source = wanted.metadata
+    view = None if upstream.feed is None else upstream.feed.show(now)
+    metadata = None if view is None else view.metadata
     return SamlSeen(
         entity_id=None if metadata is None else metadata.entity_id,
         warrant="file" if isinstance(source, MetadataFile) else source.trust.value,
@@ -252,6 +239,8 @@ def _saml(wanted: SamlSettings, metadata: UpstreamMetadata | None) -> SamlSeen:
         requested_contexts=wanted.requested_authn_context,
         own_entity_id=wanted.entity_id,
         own_acs_url=wanted.acs_url,
+        waiting=view is not None and view.waiting is not None,
+        refresh_problem=view.checked.problem if view is not None and view.checked else "",
     )
 
 
@@ -259,6 +248,9 @@ def _directory(wanted: DirectorySettings) -> DirectorySeen:
     return DirectorySeen(
         hosts=tuple(map(str, wanted.hosts)),
         in_the_clear=tuple(str(host) for host in wanted.hosts if host.encryption is None),
+        lockout_after=wanted.limits.lockout_after,
+        per_source=wanted.limits.per_source,
+        elsewhere=wanted.limits.elsewhere,
     )
 
 
@@ -270,12 +262,12 @@ def _proven(store: SqlStore) -> dict[str, datetime]:
     return found
 
 
-def _contexts(store: SqlStore) -> dict[str, dict[str, datetime]]:
-    """The context classes that each upstream gave, and when it last did."""
-    found: dict[str, dict[str, datetime]] = {}
-    for one in store.contexts():
-        of, name = found.setdefault(one.upstream, {}), one.context or "(others)"
-        of[name] = max(one.last, of.get(name, one.last))
+def _classes(contexts: Sequence[SeenContext]) -> dict[str, datetime]:
+    """The context classes that an upstream gave, and when it last did."""
+    found: dict[str, datetime] = {}
+    for one in contexts:
+        name = one.context or "(others)"
+        found[name] = max(one.last, found.get(name, one.last))
     return found
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from idp_proxy.decision.review import HELD
-from idp_proxy.reviewing.report import side_by_side
+from idp_proxy.reviewing.sheets import conversion, side_by_side, summary
 
 if TYPE_CHECKING:
     from idp_proxy.reviewing.report import Report
@@ -26,6 +26,8 @@ def as_html(report: Report) -> str:
         report=report,
         seen=report.seen,
         review=report.review,
+        policy=list(summary(report)),
         rows=side_by_side(report),
+        conversion=list(conversion(report.seen)),
         held=HELD,
     )

@@ -40,6 +40,7 @@ _LEFT_OUT: Final = frozenset(
         "path",
         "warnings",
         "metrics",
+        "conversion_token",
         "store",
         "proxy.host",
         "proxy.listen",

@@ -16,7 +16,7 @@ from idp_proxy.config.failover_shape import FailoverTable, HealthTable
 from idp_proxy.config.mattermost_shape import ApiTable
 from idp_proxy.config.metrics import MetricsTable
 from idp_proxy.config.networks_shape import KnownNetworkTable
-from idp_proxy.config.review_shape import OperatorsPathTable
+from idp_proxy.config.review_shape import OperatorsPathTable, ReviewTable
 from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ TABLES: list[type[Table]] = [
     shape.NotifyTable,
     FailoverTable,
     HealthTable,
+    ReviewTable,
     OperatorsPathTable,
 ]
 
@@ -53,7 +54,7 @@ def test_every_field_has_its_place_in_the_manual(table: type[Table]) -> None:
     rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("|")]
     named = " ".join(row.split("|")[1] for row in rows).replace("`", " ").replace(".", " ")
     words = set(named.replace(",", " ").split())
-    inner = {"limits", "probe", "directory", "ldap", "assurance", "api"}
+    inner = {"limits", "probe", "directory", "ldap", "assurance", "api", "operators_path"}
     assert set(table.model_fields) - inner <= words
 
 

@@ -93,6 +93,9 @@ username = "uid"
 failback = "scheduled"
 windows = ["Sun 02:00-04:00"]
 
+[review]
+conversion_config = "conversion.toml"
+
 [review.operators_path]
 way = "a modem"
 depends_on = ["mobile network"]
@@ -120,6 +123,7 @@ def everything(folder: Folder) -> Folder:
     private_file(folder.path / "keys" / "token", b"t" * 26)
     private_file(folder.path / "keys" / "converted.key", bytes(range(32)))
     (folder.path / "people.csv").touch()
+    (folder.path / "conversion.toml").write_text('[mattermost]\ntoken = "file:keys/token"\n')
     metadata = upstream_metadata(rsa_pair("okta-idp"), entity_id="https://okta.example")
     (folder.path / "okta.xml").write_bytes(metadata)
     folder.set("encrypt = false\n", PARTY)
@@ -193,6 +197,7 @@ def test_a_default_that_changes_is_a_change_of_the_policy() -> None:
         ("clock_skew_s = 120", "clock_skew_s = 180", {"okta"}),
         ("help.example.org/sso", "help.example.org/other", set()),
         ('way = "a modem"', 'way = "a pigeon"', set()),
+        ('conversion_config = "conversion.toml"', 'conversion_config = "other.toml"', set()),
     ],
 )
 def test_nothing_switches_to_what_a_change_concerns(

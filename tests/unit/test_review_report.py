@@ -16,9 +16,10 @@ from idp_proxy.decision.assurance import (
 )
 from idp_proxy.decision.review import Policy, Review, ServerSeen, Signed, Waiver, judge
 from idp_proxy.reviewing.html import as_html
-from idp_proxy.reviewing.report import Report, as_json, side_by_side
+from idp_proxy.reviewing.report import Report, as_json
 from idp_proxy.reviewing.sarif import as_sarif
 from idp_proxy.reviewing.server import server_seen
+from idp_proxy.reviewing.sheets import side_by_side
 from tests.unit.test_decision_review import ACTIVE, GOOD, NOW, STANDBY, directory, saml
 
 HOSTILE = "<script>alert('x')</script>"
@@ -122,6 +123,7 @@ def test_the_page_has_what_a_reviewer_signs_and_headings_for_those_who_listen() 
     assert headings == [
         "Policy",
         "Active and standby side by side",
+        "Moving people to a password",
         "Findings",
         "Waivers",
         "Since the last signature",
@@ -150,8 +152,12 @@ def test_a_page_with_a_blocking_finding_says_that_it_is_not_to_be_signed() -> No
 
 def test_each_upstream_has_a_column_and_each_fact_a_row() -> None:
     rows = dict(side_by_side(report()))
-    assert rows["encryption"] == ("AES-GCM", "AES-GCM, AES-CBC")
-    assert rows["levels (second factor)"][1] == f"{HOSTILE} = mfa\namr: otp = mfa"
+    assert rows["encryption"] == ("AES-GCM, RSA-OAEP", "AES-GCM, AES-CBC, RSA-OAEP")
+    assert rows["levels"][1] == f"{HOSTILE} = mfa\namr: otp = mfa"
+    assert rows["second factor (what reaches the floor)"] == (
+        "NOTHING",
+        f"{HOSTILE}\namr: otp",
+    )
     seen = directory(
         level_declared=False,
         reaches_floor=None,

@@ -149,7 +149,10 @@ def _show(report: Report) -> None:
             typer.echo(f"seen:    {upstream.name} gave {context}, last {at:%Y-%m-%d %H:%M} UTC")
     if report.signed is not None:
         signed = report.signed
-        typer.echo(f"signed:  {signed.id} by {signed.name} on {signed.at:%Y-%m-%d %H:%M} UTC")
+        altered = "" if signed.genuine else "; ALTERED in the store, it binds nobody"
+        typer.echo(
+            f"signed:  {signed.id} by {signed.name} on {signed.at:%Y-%m-%d %H:%M} UTC{altered}"
+        )
     for change in report.changes:
         typer.echo(f"changed: {change.path}: {_told(change.before)} -> {_told(change.after)}")
     typer.echo(f"digest:  {report.policy.digest}")

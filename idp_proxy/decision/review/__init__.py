@@ -9,12 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from idp_proxy.decision.review import of_failover, of_mattermost, of_parties
+from idp_proxy.decision.review import (
+    of_conversion,
+    of_directories,
+    of_failover,
+    of_mattermost,
+    of_parties,
+)
 from idp_proxy.decision.review.evidence import (
     CertificateSeen,
+    ConversionSeen,
     DirectorySeen,
     Evidence,
     LiveSeen,
+    NetworkSeen,
     OperatorsPath,
     PrivateFile,
     ProxySeen,
@@ -40,10 +48,12 @@ __all__ = [
     "About",
     "CertificateSeen",
     "Change",
+    "ConversionSeen",
     "DirectorySeen",
     "Evidence",
     "Finding",
     "LiveSeen",
+    "NetworkSeen",
     "OperatorsPath",
     "Policy",
     "PrivateFile",
@@ -73,6 +83,8 @@ RULES: Final[tuple[Rule, ...]] = (
     *of_failover.RULES,
     *of_mattermost.RULES,
     *of_parties.RULES,
+    *of_directories.RULES,
+    *of_conversion.RULES,
 )
 _ORDER: Final = {severity: number for number, severity in enumerate(Severity)}
 

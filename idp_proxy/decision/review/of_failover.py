@@ -57,6 +57,18 @@ def fo_04_password_alone(seen: Evidence) -> Iterator[Fault]:
             )
 
 
+def fo_04_active(seen: Evidence) -> Iterator[Fault]:
+    """The active is no weaker than what a standby must be."""
+    for one in seen.upstreams[:1]:
+        fix = f'ask {one.name} for more (requested_authn_context), then enforce = "all"'
+        if one.reaches_floor is False:
+            lets = "so its people are refused" if one.floor_holds else "and its people get in"
+            yield Fault(one.name, f"nothing that it can prove reaches the floor, {lets}", fix)
+        elif one.reaches_floor and not one.floor_holds:
+            seen_so = f"; {one.below_floor} of its answers were below it" * bool(one.below_floor)
+            yield Fault(one.name, f"the floor does not hold for the active{seen_so}", fix)
+
+
 def fo_07_bounded(seen: Evidence) -> Iterator[Fault]:
     """Switches are few, and no upstream is returned to in a hurry."""
     switch = seen.switch
@@ -244,6 +256,7 @@ RULES: Final = (
     Rule(Severity.CRITICAL, About.UPSTREAM, "NIST SP 800-63C-4; FO-04", BLOCKS, fo_04_floor),
     Rule(Severity.HIGH, About.POLICY, "NIST SP 800-63C-4; FO-04", TELLS, fo_04_declared),
     Rule(Severity.CRITICAL, About.POLICY, "NIST SP 800-63C-4; FO-04", BLOCKS, fo_04_password_alone),
+    Rule(Severity.MEDIUM, About.POLICY, "NIST SP 800-63C-4; FO-04", TELLS, fo_04_active),
     Rule(Severity.HIGH, About.POLICY, _DESIGN, BLOCKS, fo_07_bounded),
     Rule(Severity.HIGH, About.TIME, _DESIGN, TELLS, fo_08_sync_age),
     Rule(Severity.MEDIUM, About.POLICY, _DESIGN, TELLS, fo_09_link_key),

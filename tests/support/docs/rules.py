@@ -14,6 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from idp_proxy.decision.review import HELD, RULES
 from idp_proxy.saml import authn_request, checks
 from idp_proxy.saml.document import rule_of
 from tests.support.docs.markdown import NOTE, one_line, table
@@ -41,7 +42,11 @@ off.
 The rules come from the SAML 2.0 core, bindings and profiles, from NIST SP 800-63C and from attacks
 that were published. The area says what they are about: `XML` and `SP` an upstream's answer, `IDP`
 what Mattermost asks and is told, `SO` the second opinion, `FO` the switch between upstreams, `MD`
-metadata, `KEY` keys, `WEB` browsers, `OPS` operation.
+metadata, `KEY` keys, `WEB` browsers, `LDAP` directories, `OPS` operation, `CNV` moving people to a
+password and back.
+
+A rule is held by the code whatever is configured, judged by [the review](../operations/review.md)
+because a configuration, a file or a server can fall short of it, or both.
 """
 
 _ORDER = """## The order of the checks
@@ -74,6 +79,12 @@ def _rule(rule: str, demand: str, modules: list[str]) -> str:
         if functions:
             names = ", ".join(f"`{check.__name__}`" for check in functions)
             lines.append(f"- {title}: {names}")
+    if judged := [f"`{one.name}`" for one in RULES if one.id == rule]:
+        lines.append(f"- Judged by `idp-proxy review`: {', '.join(judged)}")
+    if held := HELD.get(rule):
+        lines.append(
+            f"- Held whatever is configured, as shown by: {', '.join(f'`{one}`' for one in held)}"
+        )
     lines.append(f"- Named in: {', '.join(f'`{module}`' for module in modules)}\n")
     return "\n".join(lines)
 
@@ -109,6 +120,10 @@ def _named_in() -> dict[str, list[str]]:
         module = check.__module__.removeprefix("idp_proxy.").replace(".", "/") + ".py"
         if module not in named[rule_of(check)]:
             named[rule_of(check)].append(module)
+    for one in RULES:
+        module = one.judge.__module__.removeprefix("idp_proxy.").replace(".", "/") + ".py"
+        if module not in named[one.id]:
+            named[one.id].append(module)
     return dict(named)
 
 
