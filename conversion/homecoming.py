@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from conversion.bulk import groups
+from conversion.bulk import FINISHED, groups
 from conversion.decision.account import Source
 from conversion.decision.lifecycle import OPEN, Event, RowState
 from conversion.decision.people import People
 from conversion.errors import CampaignIncomplete, ProofMissing
 from conversion.ledger.base import MOVED
-from conversion.proof import SKEW, prove, saml_login_since
+from conversion.proof import SKEW, login_since, prove
 from conversion.restoring import Remark, Restoring, must_restore
 from conversion.truth import (
     change_each,
@@ -240,9 +240,16 @@ class _Return:
         return True
 
     def _pilot_is_in(self) -> bool:
-        """Whether one of the pilot has a SAML login of after the return."""
+        """Whether one of the pilot has a SAML login of after the return.
+
+        Of who is finished every login by password was ended, and no new one is possible: what is
+        there was made by SAML, in the desktop app too.
+        """
         return any(
-            saml_login_since(self._bulk, row.user_id, _login_counts_from(row)) is not None
+            login_since(
+                self._bulk, row.user_id, _login_counts_from(row), marked=FINISHED not in row.facts
+            )
+            is not None
             for row in self._pilots()
         )
 

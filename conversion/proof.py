@@ -63,7 +63,7 @@ def prove(
         raise ProofMissing(
             f"campaign.operator_user: {operator} is not on SAML; name an account that was not moved"
         )
-    at = saml_login_since(bulk, account.id, bulk.clock() - FRESH)
+    at = login_since(bulk, account.id, bulk.clock() - FRESH)
     if at is None:
         raise ProofMissing(
             f"{operator} has no SAML session younger than {FRESH // timedelta(minutes=1)} minutes:"
@@ -72,12 +72,20 @@ def prove(
     return Proof("login", f"{operator} logged in by SAML at {at:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def saml_login_since(bulk: Bulk, user_id: str, since: datetime) -> datetime | None:
-    """When this person last logged in by SAML, if that was after `since` and is not yet to come."""
+def login_since(
+    bulk: Bulk, user_id: str, since: datetime, *, marked: bool = True
+) -> datetime | None:
+    """When this person last logged in by SAML, if that was after `since` and is not yet to come.
+
+    From 9.1 on Mattermost does not mark the logins in its desktop app as SAML's. `marked=False`
+    takes those too: only for an account that can have had no other login since.
+    """
     now = bulk.clock()
     logins = [
         session.created_at
         for session in bulk.server.sessions(user_id)
-        if session.is_saml and session.live(now) and since <= session.created_at <= now + SKEW
+        if (session.is_saml or not (marked or session.is_oauth))
+        and session.live(now)
+        and since <= session.created_at <= now + SKEW
     ]
     return max(logins, default=None)

@@ -19,7 +19,7 @@ from conversion.decision.lifecycle import INTENTS, Event, RowState
 from conversion.decision.people import People
 from conversion.decision.settlement import settle
 from conversion.errors import DuplicateBinding, MattermostError, Rejected
-from conversion.ledger.base import MOVED, REMARKS
+from conversion.ledger.base import ELSEWHERE, MOVED, REMARKS
 from conversion.truth import change_each, look, settle_rows
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 500
 _NAMED: Final = 3
 _FEW: Final = 50
+_ELSEWHERE: Final = (
+    "somebody else brought the account back, and this server does not show to which binding: "
+    "prepare --sql or --export tells whether it is the one that is on record"
+)
 #: Rows that a return can begin from. `RETURNED` is a repair.
 RETURNABLE: Final = (
     RowState.CONVERTED,
@@ -170,6 +174,8 @@ class Restoring:
             self._remark(row, "was deactivated meanwhile; bound to SSO all the same")
         if row.user_id in self._changed:
             self._remark(row, self._changed[row.user_id])
+        if ELSEWHERE in row.facts and account.auth_data is None:
+            self._remark(row, _ELSEWHERE)
         certain = account.auth_data == row.binding.auth_data
         note = "the binding was seen" if certain else "on SSO; the server does not show the binding"
         if account.auth_data is not None and not certain:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from conversion.bulk import FINISHED, groups
 from conversion.decision.account import EMAIL
-from conversion.decision.lifecycle import INTENTS, RowState
+from conversion.decision.lifecycle import INTENTS, Event, RowState
 from conversion.decision.settlement import settle
 from conversion.errors import LedgerError
-from conversion.ledger.base import MOVED
+from conversion.ledger.base import ELSEWHERE, MOVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -129,6 +129,8 @@ def _change(bulk: Bulk, row: Row, found: Settled) -> Change:
     facts = {name: value for name, value in row.facts.items() if name != FINISHED}
     if change.row.state in _MOVED:
         facts.setdefault(MOVED, row.updated_at.isoformat())
+    if found.event is Event.FOUND_RETURNED:
+        facts[ELSEWHERE] = "yes"
     return bulk.step(row, found.event, found.reason, facts)
 
 

@@ -174,6 +174,8 @@ def _inventory(found: Situation) -> str:
         return "NONE: no way back is known"
     hours = found.inventory_age / timedelta(hours=1)
     old = ": TOO OLD" if found.inventory_age > found.inventory_max_age else ""
+    if found.server or found.token:
+        return f"{hours:.0f} h old{old}; whose way back is known was not looked at"
     return f"{hours:.0f} h old{old}; the way back of {found.known} of {found.people} is known"
 
 

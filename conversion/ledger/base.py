@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: A fact of a row: since when the account was at a password, at the earliest (ISO 8601, UTC).
 MOVED: Final = "moved"
+#: A fact of a row: somebody else brought the account back, by whatever binding.
+ELSEWHERE: Final = "elsewhere"
 #: A fact of a row: who ran the command that left it as an exception.
 LEFT_BY: Final = "left_by"
 #: A fact of a row: what was remarked on this person on the way back, a line each.

@@ -28,6 +28,11 @@ PASSWORD_REFUSED: Final = "api.user.update_password.context.app_error"  # noqa: 
 #: The server does not know this address at all.
 NO_SUCH_ROUTE: Final = "api.context.404.app_error"
 
+#: A token that was revoked or has expired comes back by nothing; what was done until then is done.
+_MAKE_ANOTHER: Final = (
+    " (the token is not taken: log in with the tool's own account, make a new one, put it into the"
+    " file that mattermost.token names, and type the same command again)"
+)
 _SHOWN: Final = 200
 
 
@@ -49,6 +54,8 @@ def error_of(call: str, status: int, body: bytes) -> MattermostError:
         return _foreign(call, status)
     kind = _kind(status, problem.id)
     text = f"{call}: {status} {shown(problem.id)}: {shown(problem.message)}{_way_out(problem.id)}"
+    if status == HTTPStatus.UNAUTHORIZED:
+        text += _MAKE_ANOTHER
     return kind(text, shown(problem.id), shown(problem.request_id))
 
 

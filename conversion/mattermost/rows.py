@@ -19,7 +19,7 @@ class Session:
     """One row of a person's sessions; expired ones are listed too. Times are UTC.
 
     `expires_at` is None for a session without an end. A `is_token` row is a personal access token
-    in use, no login.
+    in use, no login; `is_oauth` one is an app that somebody let in.
     """
 
     id: str
@@ -29,6 +29,7 @@ class Session:
     is_saml: bool
     is_mobile: bool
     is_token: bool
+    is_oauth: bool = False
 
     def live(self, now: datetime) -> bool:
         """Whether a person is logged in by it at `now`."""
@@ -104,6 +105,7 @@ class _Session(BaseModel):
     create_at: _SureTime
     last_activity_at: _SureTime
     expires_at: _Time
+    is_oauth: bool = False
     props: dict[str, Any] | None = None
 
 
@@ -185,6 +187,7 @@ def session(row: _Session) -> Session:
         is_saml=props.get("isSaml") == "true",
         is_mobile=props.get("isMobile") == "true",
         is_token=props.get("type") == "UserAccessToken",
+        is_oauth=row.is_oauth,
     )
 
 

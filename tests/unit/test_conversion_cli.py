@@ -382,6 +382,8 @@ def test_now_still_answers_when_the_token_is_gone(night: Night) -> None:
     night.server.revoke_tokens(night.server.admin.id)
     assert night.run("now") == 0
     assert "token:      REFUSED" in night.out
+    assert "put it into the file that mattermost.token names" in night.out
+    assert "whose way back is known was not looked at" in night.out
     assert night.next() == ["preflight"]
     assert night.run("preflight") == 1
     assert "unknown.token" in night.out

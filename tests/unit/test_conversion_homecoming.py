@@ -156,6 +156,39 @@ def test_the_rest_waits_until_one_of_the_pilot_has_logged_in_by_saml(stage: Stag
     assert stage.bindings() == stage.before
 
 
+def test_a_login_of_the_pilot_in_the_desktop_app_counts_and_no_other_that_saml_did_not_make(
+    any_release: Stage,
+) -> None:
+    """Mattermost marks the logins of its desktop app as made by password (9.1 and later)."""
+    stage = any_release
+    stage.convert()
+    for user_id in stage.before:
+        stage.server.give_session(user_id)
+    orders = stage.orders(no_wait_reason="", pilot=2)
+    one, other = return_people(stage.bulk, orders).waiting
+    stage.server.session_by(stage.server.give_token(one).token)
+    stage.server.give_session(one).is_oauth = True
+    assert len(return_people(stage.bulk, orders).waiting) == 2
+    stage.server.give_session(other)
+    assert return_people(stage.bulk, orders).closed
+
+
+def test_who_was_brought_back_by_somebody_else_is_told_where_no_binding_shows(
+    any_release: Stage,
+) -> None:
+    stage = any_release
+    stage.convert()
+    stage.server.put_auth(stage.user("user000003").id, "saml", "another")
+    stage.server.put_auth(stage.user("user000004").id, "saml", "nameid-user000004")
+    told = return_people(stage.bulk, stage.orders())
+    if stage.version in {"5.37", "9.3"}:
+        said = [one.user_id for one in told.remarks if "somebody else" in one.says]
+        assert said == [stage.user(f"user00000{number}").id for number in (3, 4)]
+    else:
+        assert _note(stage, "user000003")[0] is RowState.CONFLICT
+        assert told.remarks == []
+
+
 def test_a_session_that_began_before_the_outage_is_no_login_of_the_pilot(stage: Stage) -> None:
     for user_id in stage.before:
         stage.server.give_session(user_id, is_saml=True)
