@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -193,7 +194,15 @@ class Alice(Phone):
         found: Any = texts(self.language)
         for name in where:
             found = found[name]
-        return str(found)
+        return str(found).format(upstream="corp")
+
+    def has_the_passkey(self, kept: dict[str, Any]) -> None:
+        """Her device is at hand in this browser too, and counts on from where it stood: else it
+        would be taken for a copy.
+        """
+        kept["signCount"] += 1
+        passkey = {"authenticatorId": self.has_a_device(), "credential": kept}
+        self.cdp.send("WebAuthn.addCredential", passkey)
 
     def see(self, name: str, *title: str) -> None:
         """The page has this heading, is fine, and is the same when it is loaded again."""
@@ -323,9 +332,7 @@ def test_a_password_and_a_passkey_do_so_too(
 ) -> None:
     with trusting.new_context(viewport=NARROW, locale="de-DE") as context:
         alice = Alice.reads(chain, context, Language.DE)
-        device = alice.has_a_device()
-        passkey = {"authenticatorId": device, "credential": enrolled[1]}
-        alice.cdp.send("WebAuthn.addCredential", passkey)
+        alice.has_the_passkey(enrolled[1])
         alice.go_to_the_step()
         alice.press(alice.say("factor_step", "use_passkey"), moves=False)
         alice.demand_logged_in()
@@ -333,6 +340,29 @@ def test_a_password_and_a_passkey_do_so_too(
     log = chain.proxy.process.log.read_text()
     assert WORD not in log
     assert enrolled[0] not in log
+
+
+def test_a_rehearsal_goes_the_same_way_and_ends_on_a_page_of_ours(
+    chain: Chain, trusting: Chromium, enrolled: tuple[str, dict[str, Any]]
+) -> None:
+    done = chain.proxy.command("rehearse", "corp", "--no-wait", "--json")
+    assert "a second step" in done.stderr
+    with trusting.new_context(viewport=NARROW, locale="de-DE") as context:
+        alice = Alice.reads(chain, context, Language.DE)
+        alice.has_the_passkey(enrolled[1])
+        alice.page.goto(json.loads(done.stdout)["link"])
+        alice.see("rehearse", "rehearse", "rehearsal", "title")
+        alice.press(alice.say("rehearse", "rehearsal", "button"))
+        alice.see("rehearse-password", "directory_login", "title")
+        alice.give_password()
+        alice.see("rehearse-step", "factor_step", "title")
+        alice.reload("factor_step", "title")
+        alice.press(alice.say("factor_step", "use_passkey"), moves=False)
+        alice.page.get_by_role("status").wait_for()
+        alice.see("rehearsed", "rehearsed", "title")
+        assert alice.witness.complaints == []
+    known = chain.proxy.status()["upstreams"]
+    assert next(one for one in known if one["name"] == "corp")["proven_at"]
 
 
 def test_who_set_nothing_up_reads_why(
