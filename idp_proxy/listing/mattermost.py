@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _SAML = "saml"
 _SILENT = (
-    "the server tells nobody's auth_data: the token must be a system administrator's, and the "
-    "server of a version that tells it"
+    "the server tells nobody's auth_data: releases before 10.11 never do; import a file or a "
+    "directory instead"
 )
 
 

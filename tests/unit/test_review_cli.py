@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import httpx
 import pytest
 from sqlalchemy import update
 
 from idp_proxy import adapters
+from idp_proxy.cli.review import looking
 from idp_proxy.cli.session import opened_store
 from idp_proxy.decision.review import Policy, difference
+from idp_proxy.mattermost import MattermostApi
 from idp_proxy.reviewing.gathering import gather
 from idp_proxy.reviewing.policy import policy_of
 from idp_proxy.reviewing.standing import change_of
@@ -19,7 +22,8 @@ from idp_proxy.store.tables import review_signature
 from tests.support.keys import rsa_pair
 from tests.support.upstream_metadata import upstream_metadata
 from tests.unit.at_the_terminal import Bench, Program
-from tests.unit.config_folder import NOW, Folder
+from tests.unit.config_folder import NOW, Folder, private_file
+from tests.unit.test_mattermost_api import API, SECTION, TOKEN, answering, row
 
 
 @pytest.fixture
@@ -67,6 +71,27 @@ def test_with_a_store_it_speaks_of_people_and_proofs_and_live_asks_each_upstream
     program("review", "--format", "json", "--live")
     found = json.loads(program.out)["findings"]
     assert any(one["upstream"] == "entra" and "not answer" in one["evidence"] for one in found)
+
+
+def test_without_mattermost_s_api_it_says_what_is_missing_and_judges_the_rest(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(program.folder.read().store.url)
+    monkeypatch.setattr(looking, "look_now", lambda *_: None)
+    not_seen = "warning: Mattermost's own settings were not looked at: "
+    program("review", "--live")
+    assert "no [service_provider.api]: Mattermost's own settings were not looked at" in program.err
+    program.folder.text += SECTION
+    program.write()
+    program("review", "--live")
+    assert f"{not_seen}service_provider.api.token: no such file: mattermost.token" in program.err
+    private_file(program.folder.path / "mattermost.token", TOKEN.encode())
+    server = answering(httpx.Response(200, json=row("b" * 26)))[0]
+    api = MattermostApi(API, TOKEN, transport=httpx.MockTransport(server))
+    monkeypatch.setattr("idp_proxy.mattermost.client.open_api", lambda *_: api)
+    program("review", "--live")
+    assert f"{not_seen}the account of service_provider.api.token is no system" in program.err
+    assert "SP-01" in program.out
 
 
 def test_live_without_a_store_is_refused(program: Program) -> None:

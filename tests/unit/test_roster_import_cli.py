@@ -14,7 +14,7 @@ from idp_proxy.audit.log import rows
 from idp_proxy.cli import approving
 from idp_proxy.cli.roster import lists
 from idp_proxy.decision.roster import BY_OPERATOR
-from idp_proxy.mattermost import User
+from idp_proxy.mattermost import User, open_api
 from tests.unit.roster_bench import WHY, bench, csv_of, known, person, settings, store
 
 if TYPE_CHECKING:
@@ -213,6 +213,7 @@ def test_of_several_lists_one_that_cannot_be_had_keeps_nobody_from_being_confirm
     folder.text += '\n[roster]\ncsv = "people.csv"\nmattermost = true\n'
     bench.program.write()
     account = User("a" * 26, "alice", "alice@example.org", "saml", "e-alice", (), 0)
+    real = open_api
     monkeypatch.setattr(lists, "open_api", lambda *_: _Api((account,)))
     known(store, person(bench, "alice"))
     done = bench("roster", "import", "--configured", "--json")
@@ -223,7 +224,12 @@ def test_of_several_lists_one_that_cannot_be_had_keeps_nobody_from_being_confirm
     row = store.person("e-alice")
     assert row is not None
     assert row.imported_at == bench.now
+    monkeypatch.setattr(lists, "open_api", real)
     csv_of(folder, "alice")
+    done = bench("roster", "import", "--configured", "--json")
+    assert (done.code, [one["source"] for one in json.loads(done.out)["imports"]]) == (1, ["csv"])
+    assert "service_provider.api: missing" in done.err
+    monkeypatch.setattr(lists, "open_api", lambda *_: _Api((account,)))
     both = json.loads(bench("roster", "import", "--configured", "--json").out)
     assert [one["source"] for one in both["imports"]] == ["csv", "mattermost"]
     done = bench("roster", "import", "--configured", "--replace", *WHY)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from idp_proxy import adapters
 from idp_proxy.cli.session import clock, opened_store, tell
 from idp_proxy.decision.review import judge
-from idp_proxy.errors import ConfigError, ProxyError, StoreError
+from idp_proxy.errors import ProxyError, StoreError
 from idp_proxy.reviewing.gathering import gather, look_now
 from idp_proxy.reviewing.policy import policy_of
 from idp_proxy.reviewing.report import Report
@@ -67,7 +67,9 @@ def _report(settings: Settings, store: SqlStore | None, *, live: bool) -> Report
 
 
 def _server(settings: Settings) -> ServerSeen | None:
-    """Mattermost's settings; None where the proxy has no access to them, or they are not told."""
+    """Mattermost's settings; None where the proxy has no access to them, or they are not told: it
+    says so, and all else is judged.
+    """
     if settings.mattermost_api is None:
         tell("warning: no [service_provider.api]: Mattermost's own settings were not looked at")
         return None
@@ -76,9 +78,9 @@ def _server(settings: Settings) -> ServerSeen | None:
 
     try:
         with open_api(settings, "review --live") as api:
+            # Others than an administrator are shown a part of them, as if that were all.
+            api.whoami()
             return server_seen(api.config())
-    except ConfigError:
-        raise
     except ProxyError as error:
         tell(f"warning: Mattermost's own settings were not looked at: {error.detail}")
         return None

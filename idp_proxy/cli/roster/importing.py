@@ -168,10 +168,12 @@ def import_people(
 
 @contextmanager
 def _each(people: PeopleList, *, alone: bool) -> Iterator[None]:
-    """Of several lists one that cannot be had keeps nobody from being confirmed by the others."""
+    """Of several lists one that cannot be had keeps nobody from being confirmed by the others; nor
+    does one that lacks a section of the configuration, or a secret that this user may not read.
+    """
     try:
         yield
-    except (ListRefused, RosterRefused, MattermostError) as error:
+    except (ListRefused, RosterRefused, MattermostError, ConfigError) as error:
         if alone:
             raise
         tell(f"error: {people.name}:", error.public)
