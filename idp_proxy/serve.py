@@ -24,15 +24,18 @@ from idp_proxy.adapters import (
     utc_now,
 )
 from idp_proxy.audit import checkpoint
+from idp_proxy.audit.chain import Event
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
 from idp_proxy.decision.notices import Kind, Notice
+from idp_proxy.decision.standby_logins import fo_13_forgotten_before
 from idp_proxy.errors import ConfigError
 from idp_proxy.factors.renewal import renew
 from idp_proxy.joining import KEEP_EVERY_S, TRY_EVERY_S, join, keep_state
 from idp_proxy.operators import proposals
 from idp_proxy.reviewing.standing import change_of, stops_start
 from idp_proxy.store import reviews
+from idp_proxy.store.standby_logins import unsettled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,6 +143,8 @@ def _jobs(
             "tidy", 21600, partial(_tidy, store, open_standards(settings, upstreams).canaries)
         ),
     ]
+    kept = settings.failover.standby_logins_kept
+    jobs.append(upkeep.Job("standby logins", 21600, partial(_forget_standby_logins, store, kept)))
     if len(settings.proxy.state_keys) > 1:
         jobs.append(upkeep.Job("factors", 86400, partial(_renew_factors, settings, store)))
         jobs.append(upkeep.Job("marks", 86400, partial(_renew_marks, settings, store)))
@@ -197,6 +202,24 @@ def _tidy(store: SqlStore, configured: frozenset[tuple[str, str]]) -> str | None
     if not canaries + evidence + old:
         return None
     return f"{canaries} canaries, {evidence} proofs of rehearsal, {old} proposals forgotten"
+
+
+def _forget_standby_logins(store: SqlStore, kept: timedelta) -> str | None:
+    """Who came through a standby so long ago that a session is over which nobody used since."""
+    now = store.clock()
+    before = fo_13_forgotten_before(now, kept)
+    with store.reading() as connection:
+        left = unsettled(connection)
+    if left is None or left.since >= before:
+        return None
+    with store.transaction() as tx:
+        gone = tx.forget_standby_logins_before(before)
+        if not gone.logins:  # another host did
+            return None
+        facts: dict[str, str | int] = {"people": gone.people, "logins": gone.logins}
+        facts["before"] = before.isoformat()
+        tx.record(Event("standby_logins_forgotten", "idp-proxy", now, facts=facts))
+    return f"{gone.logins} logins by standbys forgotten whose sessions nobody looked after"
 
 
 def _forget_traffic(store: SqlStore, limits: TrafficLimits) -> str | None:

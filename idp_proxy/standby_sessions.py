@@ -46,6 +46,24 @@ class Api(Protocol):
         """End one."""
 
 
+class NotAsked:
+    """In Mattermost's place where the proxy has no access to it: nobody's account is certain."""
+
+    reason = "no [service_provider.api]: Mattermost is not asked"
+
+    def users(self) -> Iterable[Account]:
+        """Nobody is known."""
+        return ()
+
+    def sessions(self, user_id: str) -> Sequence[MadeSession]:
+        """Raises `MattermostError`, as the other one."""
+        raise errors.MattermostUnreachable(f"{self.reason} for sessions of {user_id}")
+
+    def revoke(self, user_id: str, session_id: str) -> None:
+        """Ends nothing."""
+        raise errors.MattermostUnreachable(f"{self.reason} to end {session_id} of {user_id}")
+
+
 @dataclass(frozen=True, slots=True)
 class Came:
     """A person who came through a standby. `account` is theirs in Mattermost, or why none is."""
@@ -76,6 +94,7 @@ def find(
     api: Api, logins: Iterable[StandbyLogin], describe: Callable[[str], Wanted]
 ) -> tuple[Came, ...]:
     """Whose accounts these are, by one walk through everybody."""
+    unasked = NotFound(api.reason) if isinstance(api, NotAsked) else None
     by_person: dict[str, list[StandbyLogin]] = defaultdict(list)
     for login in logins:
         by_person[login.person].append(login)
@@ -84,7 +103,7 @@ def find(
     people = {person: describe(person) for person in by_person}
     candidates = _candidates(api.users(), people)
     return tuple(
-        Came(wanted, tuple(by_person[person]), account_of(candidates[person], wanted))
+        Came(wanted, tuple(by_person[person]), unasked or account_of(candidates[person], wanted))
         for person, wanted in people.items()
     )
 

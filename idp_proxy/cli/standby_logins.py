@@ -1,18 +1,18 @@
 """`standby-logins list` and `standby-logins revoke`: after an outage, sessions that a standby made.
 
-Both need `[service_provider.api]`. Exit code 3 while anything is left.
+They ask Mattermost by `[service_provider.api]`. Without it they say who came, and take the word of
+whoever ended the sessions in Mattermost by hand. Exit code 3 while anything is left.
 """
 
 from __future__ import annotations
 
-import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from idp_proxy import standby_sessions
 from idp_proxy.audit.chain import Event
@@ -24,14 +24,12 @@ from idp_proxy.cli.session import (
     JsonOption,
     ReasonOption,
     clock,
-    command_line,
     opened_store,
-    screen,
     settings_of,
-    shown_next,
     tell,
 )
 from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption
+from idp_proxy.cli.standby_table import printable, report
 from idp_proxy.decision.approval import Act
 from idp_proxy.decision.standby_logins import NotFound, Wanted
 from idp_proxy.errors import ConfigError, MattermostError
@@ -41,6 +39,7 @@ from idp_proxy.store.standby_logins import forget_standby_logins, standby_logins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from idp_proxy.config import Settings
     from idp_proxy.standby_sessions import Came, Outcome
@@ -63,6 +62,19 @@ _ByHandOption = Annotated[
         help="Who has no certain account, and whose sessions you ended in Mattermost yourself.",
     ),
 ]
+_AllByHandOption = Annotated[
+    bool, typer.Option("--all-by-hand", help="As --by-hand, for everybody without such an account.")
+]
+#: What can be done in Mattermost itself.
+_BY_HAND = (
+    "end them in Mattermost's System Console: User Management, Users, the person, Revoke Sessions; "
+    "or there Revoke All Sessions, which logs everybody out"
+)
+_MISSING = (
+    "service_provider.api: missing, so that nobody can ask Mattermost for these sessions (see "
+    f"docs/operations/standby-logins.md); {_BY_HAND}; then say so with `standby-logins revoke "
+    "--since WHEN --all-by-hand`"
+)
 _PHONES = (
     "people are logged out where they logged in through the standby; from Mattermost 11.10 on "
     "their app may wipe its data on the phone: unsent drafts are lost"
@@ -85,7 +97,7 @@ def show(
 ) -> None:
     """Who came through a standby since WHEN, and which of their sessions are live."""
     settings = settings_of(config)
-    task = _Task.of(settings, "list", since, upstream)
+    task = Task.of(settings, "list", since, upstream)
     _run(settings, task, lambda _store, _people: standby_sessions.look, as_json=as_json)
 
 
@@ -93,6 +105,7 @@ def revoke(
     since: _SinceOption,
     upstream: _UpstreamOption = None,
     by_hand: _ByHandOption = None,
+    all_by_hand: _AllByHandOption = False,
     *,
     dry_run: Annotated[bool, typer.Option(help="Show whose sessions would end, and stop.")] = False,
     reason: ReasonOption = "sessions made by a standby end after the outage",
@@ -103,10 +116,14 @@ def revoke(
 ) -> None:
     """End the sessions that logins through a standby made since WHEN; no others, and no tokens."""
     settings = settings_of(config)
-    task = _Task.of(settings, "revoke", since, upstream, frozenset(by_hand or ()))
+    task = Task.of(settings, "revoke", since, upstream, frozenset(by_hand or ()))
     why = terminal.one_line(reason, "--reason")
+    if settings.mattermost_api is None and not (by_hand or all_by_hand or dry_run):
+        raise ConfigError([_MISSING])
 
     def begin(store: SqlStore, people: tuple[Came, ...]) -> _Act:
+        if all_by_hand:
+            task.by_hand |= _uncertain(people)
         _demand_uncertain(people, task.by_hand)
         if dry_run or not people:
             return standby_sessions.look
@@ -124,7 +141,7 @@ def revoke(
 
 
 @dataclass(slots=True)
-class _Task:
+class Task:
     """One command: which logins it is about. `by` is who ends sessions, None while nobody does."""
 
     name: str
@@ -136,6 +153,7 @@ class _Task:
     done: list[Outcome] = field(default_factory=list)
     people: int = 0
     stopped: str = ""
+    unasked: bool = False
 
     @classmethod
     def of(
@@ -145,7 +163,7 @@ class _Task:
         since: str,
         upstream: str | None,
         by_hand: frozenset[str] = frozenset(),
-    ) -> _Task:
+    ) -> Task:
         """By the options. Raises `ConfigError`."""
         names = [one.name for one in settings.upstreams]
         if upstream is not None and upstream not in names:
@@ -171,6 +189,8 @@ class _Task:
         """The command to copy: the same again where it was stopped."""
         if not self.left:
             return ("status",)
+        if self.by is None and self.unasked:
+            return (_WHAT, "revoke", *self.words, "--all-by-hand")
         other = "revoke" if self.by is None else "list"
         return (_WHAT, self.name if self.stopped else other, *self.words)
 
@@ -180,12 +200,13 @@ if TYPE_CHECKING:
     _Begin = Callable[[SqlStore, tuple[Came, ...]], _Act]
 
 
-def _run(settings: Settings, task: _Task, begin: _Begin, *, as_json: bool) -> None:
-    with open_api(settings, _WHAT) as api, opened_store(settings) as store:
+def _run(settings: Settings, task: Task, begin: _Begin, *, as_json: bool) -> None:
+    with _mattermost(settings) as api, opened_store(settings) as store:
         with store.reading() as connection:
             logins = standby_logins(connection, task.begin, task.upstream)
         if logins:
-            tell("reading Mattermost's list of people")
+            task.unasked = isinstance(api, standby_sessions.NotAsked)
+            tell(f"note: {_MISSING}" if task.unasked else "reading Mattermost's list of people")
         people = standby_sessions.find(api, logins, partial(_described, store))
         task.people, act = len(people), begin(store, people)
         try:
@@ -199,9 +220,16 @@ def _run(settings: Settings, task: _Task, begin: _Begin, *, as_json: bool) -> No
             task.stopped = "by Ctrl-C; what was done until now is done"
         except MattermostError as error:
             task.stopped = error.detail
-    _report(task, as_json=as_json)
+    report(task, as_json=as_json)
     if task.left:
         raise typer.Exit(EXIT_OPEN)
+
+
+def _mattermost(settings: Settings) -> AbstractContextManager[standby_sessions.Api]:
+    """Mattermost's API; what stands in its place where the proxy has no access to it."""
+    if settings.mattermost_api is None:
+        return nullcontext(standby_sessions.NotAsked())
+    return open_api(settings, _WHAT)
 
 
 def _described(store: SqlStore, person: str) -> Wanted:
@@ -210,13 +238,16 @@ def _described(store: SqlStore, person: str) -> Wanted:
     return Wanted(person, attributes.get("email", ""), attributes.get("username", ""))
 
 
+def _uncertain(people: tuple[Came, ...]) -> frozenset[str]:
+    return frozenset(one.wanted.person for one in people if isinstance(one.account, NotFound))
+
+
 def _demand_uncertain(people: tuple[Came, ...], by_hand: frozenset[str]) -> None:
     """Raises `ConfigError`: of whom Mattermost tells the sessions, they are ended and looked at."""
-    uncertain = {one.wanted.person for one in people if isinstance(one.account, NotFound)}
-    if wrong := sorted(by_hand - uncertain):
+    if wrong := sorted(by_hand - _uncertain(people)):
         raise ConfigError(
             [
-                f"--by-hand: {_printable(one)}: only for a person whom `standby-logins list` shows "
+                f"--by-hand: {printable(one)}: only for a person whom `standby-logins list` shows "
                 "as open without an account; leave it out, nothing was ended"
                 for one in wrong
             ]
@@ -234,7 +265,7 @@ def _say_what_it_means(settings: Settings, store: SqlStore, people: int) -> None
         )
 
 
-def _on_record(store: SqlStore, outcome: Outcome, task: _Task) -> None:
+def _on_record(store: SqlStore, outcome: Outcome, task: Task) -> None:
     """Put the end on record; the login is forgotten where nothing can be left of it."""
     came = outcome.came
     facts = {
@@ -254,48 +285,6 @@ def _on_record(store: SqlStore, outcome: Outcome, task: _Task) -> None:
             forget_standby_logins(connection, came.wanted.person, times)
 
 
-def _report(task: _Task, *, as_json: bool) -> None:
-    if as_json:
-        document = {
-            "people": task.people,
-            "looked_at": len(task.done),
-            "stopped": task.stopped or None,
-            "logins": [_row(outcome) for outcome in task.done],
-            "next": command_line(*task.next),
-        }
-        typer.echo(json.dumps(document, indent=2))
-        return
-    shown = [one for one in task.done if task.by is None or one.found or one.open]
-    if shown:
-        table = Table("person", "through", "since (UTC)", "live", "ended", "open")
-        for row in map(_row, shown):
-            when = datetime.fromisoformat(row["since"])
-            cells = (row["upstreams"], f"{when:%Y-%m-%d %H:%M}", row["found"], row["ended"])
-            table.add_row(
-                *(_printable(str(one)) for one in (row["person"], *cells, row["open"] or ""))
-            )
-        screen.print(table)
-    if task.stopped:
-        tell("stopped:", _printable(task.stopped))
-    ended, live = (sum(getattr(one, what) for one in task.done) for what in ("ended", "found"))
-    said = f"{live} sessions are live" if task.by is None else f"{ended} of {live} sessions ended"
-    typer.echo(f"{len(task.done)} of {task.people} people looked at; {said}")
-    typer.echo(shown_next(*task.next))
-
-
-def _row(outcome: Outcome) -> dict[str, Any]:
-    came = outcome.came
-    return {
-        "person": came.wanted.person,
-        "account": None if isinstance(came.account, NotFound) else came.account.id,
-        "upstreams": ", ".join(sorted({one.upstream for one in came.logins})),
-        "since": min(one.at for one in came.logins).isoformat(timespec="seconds"),
-        "found": outcome.found,
-        "ended": outcome.ended,
-        "open": outcome.open,
-    }
-
-
 def _since(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
@@ -309,7 +298,3 @@ def _since(text: str) -> datetime:
             [f"--since: {found:%Y-%m-%d %H:%M} UTC is yet to come; give the outage's begin in UTC"]
         )
     return found
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

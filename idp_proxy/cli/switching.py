@@ -212,7 +212,7 @@ def _say(desk: _Desk, state: SwitchState) -> None:
     if left is None or state.serving != next(iter(desk.upstreams)):
         typer.echo(shown_next("status"))
         return
-    typer.echo(left_in_words(left))
+    typer.echo(left_in_words(left, desk.settings))
     typer.echo(shown_next(*looked_after(left)))
 
 

@@ -140,6 +140,7 @@ def read_failover(table: FailoverTable, reader: Reader) -> FailoverSettings:
         ),
         late_answers=timedelta(seconds=table.late_answers_s),
         standby_session=timedelta(seconds=table.standby_session_s),
+        standby_logins_kept=timedelta(days=table.standby_logins_kept_days),
     )
 
 

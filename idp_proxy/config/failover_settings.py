@@ -19,7 +19,8 @@ class FailoverSettings:
     """`[failover]`. `tick` is how often the watch publishes and decides; `cadence` and `thresholds`
     are those of the probes, `canary_thresholds` those of the canary logins; `late_answers` is for
     how long an upstream that was left because it was down may still answer, `standby_session` how
-    long a session may last that a standby made.
+    long a session may last that a standby made, `standby_logins_kept` how long it is known who came
+    through one where nobody looks after these sessions.
     """
 
     profile: str
@@ -31,6 +32,7 @@ class FailoverSettings:
     limits: FailoverLimits
     late_answers: timedelta
     standby_session: timedelta
+    standby_logins_kept: timedelta
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class FailoverTable(Table):
     failback_proof_s: Annotated[int, Field(ge=60, le=86400)] = 600
     late_answers_s: Annotated[int, Field(ge=0, le=280)] = 120
     standby_session_s: Annotated[int, Field(ge=300, le=86400)] = 28800
+    standby_logins_kept_days: Annotated[int, Field(ge=1, le=400)] = 90
 
 
 class HealthTable(Table):

@@ -44,6 +44,14 @@ class Unsettled:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was forgotten though nobody looked after it: so many logins, of so many people."""
+
+    people: int
+    logins: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """Whom to find in Mattermost: the canonical id, and how the roster describes the person."""
 
@@ -58,6 +66,19 @@ def fo_13_session_end(end: datetime | None, now: datetime, at_most: timedelta) -
     """
     latest = now + at_most
     return latest if end is None else min(end, latest)
+
+
+def fo_13_kept_until(at: datetime, kept: timedelta) -> datetime:
+    """Until when a login by a standby is kept where nobody looks after the session that it made:
+    as long as Mattermost lets one live that is not used, and no table says in clear for ever who
+    logged in. A session that is used every day may outlive it; until then it can be ended.
+    """
+    return at + AFTER + kept
+
+
+def fo_13_forgotten_before(now: datetime, kept: timedelta) -> datetime:
+    """Logins from before this are no longer kept."""
+    return now - AFTER - kept
 
 
 class Account(Protocol):

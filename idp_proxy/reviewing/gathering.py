@@ -168,6 +168,7 @@ def _proxy(settings: Settings) -> ProxySeen:
         checkpoints=settings.audit.checkpoints is not None,
         channels=len(settings.notify.urls),
         revokes_sessions=settings.mattermost_api is not None,
+        standby_logins_kept=settings.failover.standby_logins_kept,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from idp_proxy.audit.chain import PersonKey, append, host_of, news, pseudonym, start
 from idp_proxy.audit.verification import verify
+from idp_proxy.decision.standby_logins import Forgotten
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
 from idp_proxy.store.memory_factors import (
     FactorContents,
@@ -78,7 +79,11 @@ class _MemoryTransaction(MemoryFactorWrites, MemoryRosterWrites, MemoryPasswordT
         self.staged_tries = MemoryTries(dict(tries.counts))
         self._chain = chain
         self._random_bytes = random_bytes
-        self.staged = _Contents(state=committed.state, drill=committed.drill)
+        self.staged = _Contents(
+            state=committed.state,
+            drill=committed.drill,
+            standby_logins=list(committed.standby_logins),
+        )
 
     def consume(self, *used: UsedId) -> None:
         fresh, again = 0, 0
@@ -100,6 +105,12 @@ class _MemoryTransaction(MemoryFactorWrites, MemoryRosterWrites, MemoryPasswordT
 
     def note_standby_login(self, login: StandbyLogin) -> None:
         self.staged.standby_logins.append(login)
+
+    def forget_standby_logins_before(self, at: datetime) -> Forgotten:
+        known = self.staged.standby_logins
+        old = [one for one in known if one.at < at]
+        self.staged.standby_logins = [one for one in known if one.at >= at]
+        return Forgotten(len({one.person for one in old}), len(old))
 
     def note_evidence(self, kind: Evidence, upstream: str, at: datetime) -> None:
         self.staged.evidence.append((kind, upstream, at))
@@ -198,7 +209,7 @@ class MemoryStore(MemoryFleet, MemoryFactorReads, MemorySeenContexts, MemoryPass
         for noted in staged.evidence:
             self.note_evidence(*noted)
         contents.rows.extend(staged.rows)
-        contents.standby_logins.extend(staged.standby_logins)
+        contents.standby_logins = staged.standby_logins
         contents.heads.update(staged.heads)
         contents.person_keys.update(staged.person_keys)
         contents.state = staged.state

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import delete, func, insert, select
 
-from idp_proxy.decision.standby_logins import StandbyLogin, Unsettled
+from idp_proxy.decision.standby_logins import Forgotten, StandbyLogin, Unsettled
 from idp_proxy.errors import StoreError
 from idp_proxy.store.tables import standby_login
 
@@ -23,7 +23,10 @@ class StandbyLoginWrites(Protocol):
     """What a `store.base.Transaction` does with them."""
 
     def note_standby_login(self, login: StandbyLogin) -> None:
-        """Keep it. Raises `StoreError` in the host's spool."""
+        """Keep it. Raises `StoreError` in the host's spool, as the other one."""
+
+    def forget_standby_logins_before(self, at: datetime) -> Forgotten:
+        """Forget those that are older, whoever did not look after them."""
 
 
 class SqlStandbyLoginWrites:
@@ -43,6 +46,12 @@ class SqlStandbyLoginWrites:
             },
         )
 
+    def forget_standby_logins_before(self, at: datetime) -> Forgotten:
+        """See `StandbyLoginWrites`."""
+        old = delete(standby_login).where(standby_login.c.at < at)
+        gone = self._connection.execute(old.returning(standby_login.c.person)).scalars().all()
+        return Forgotten(len(set(gone)), len(gone))
+
 
 class NoStandbyLogins:
     """`StandbyLoginWrites` of the host's spool."""
@@ -50,6 +59,10 @@ class NoStandbyLogins:
     def note_standby_login(self, login: StandbyLogin) -> None:
         """Refused: a standby's people are not let in without the roster."""
         raise StoreError(f"the shared store is away, and {login.upstream} is a standby")
+
+    def forget_standby_logins_before(self, at: datetime) -> Forgotten:
+        """Refused: there are none."""
+        raise StoreError(f"the shared store is away: no login before {at:%H:%M:%S} is known here")
 
 
 def standby_logins(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from idp_proxy.decision.standby_logins import StandbyLogin, Unsettled
+from idp_proxy.decision.standby_logins import Forgotten, StandbyLogin, Unsettled
 from idp_proxy.store.sql import SqlStore
 from idp_proxy.store.standby_logins import forget_standby_logins, standby_logins, unsettled
 from tests.conformance.rooms import NOW, SOON
@@ -53,6 +53,16 @@ def test_what_is_settled_is_forgotten_and_nobody_else_s(database: SqlStore) -> N
         forget_standby_logins(connection, "p-1", [SOON])
         forget_standby_logins(connection, "p-2", [EARLIER])
         assert unsettled(connection) is None
+
+
+def test_those_before_a_time_are_forgotten_once(room: Room, database: SqlStore) -> None:
+    with database.transaction() as tx:
+        assert tx.forget_standby_logins_before(SOON) == Forgotten(2, 2)
+    other = room.open("other")
+    with other.transaction() as tx:
+        assert tx.forget_standby_logins_before(SOON) == Forgotten(0, 0)
+    with database.reading() as connection:
+        assert standby_logins(connection, EARLIER) == (ANN_AGAIN,)
 
 
 def test_a_login_that_is_rolled_back_was_none(database: SqlStore) -> None:

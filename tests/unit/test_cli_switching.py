@@ -158,9 +158,14 @@ def test_back_at_the_active_the_sessions_that_the_standby_made_are_what_comes_ne
     assert f"next: idp-proxy standby-logins list --since {since}" in done.out
     shown = bench.program.ok("status")
     assert "after:   2 people came through a standby since" in shown.out
+    assert "in Mattermost, and are ended there by hand. The first of them is for" in shown.out
     assert f"next: idp-proxy standby-logins list --since {since}" in shown.out
     document = bench.program.status()
-    assert document["left_by_standbys"] == {"people": 2, "since": came.isoformat()}
+    assert document["left_by_standbys"] == {
+        "people": 2,
+        "since": came.isoformat(),
+        "known_until": (came + timedelta(days=90, seconds=510)).isoformat(),
+    }
 
     with fleet.store.writing() as connection:
         for person, all_minutes in (("ann", {0, 5}), ("bob", {2})):

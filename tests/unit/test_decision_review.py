@@ -95,6 +95,7 @@ SERVER = ServerSeen(
     enable_admin_attribute=False,
     enable_sync_with_ldap=False,
     mobile_external_browser=True,
+    session_length=30 * DAY,
 )
 GOOD = Evidence(
     now=NOW,
@@ -116,6 +117,7 @@ GOOD = Evidence(
         checkpoints=True,
         channels=1,
         revokes_sessions=True,
+        standby_logins_kept=90 * DAY,
     ),
     upstreams=(ACTIVE, STANDBY),
     switch=SwitchSeen(2, timedelta(minutes=10), timedelta(minutes=15), False, DAY),  # noqa: FBT003
@@ -301,6 +303,10 @@ TABLE: list[tuple[str, Evidence, Evidence]] = [
     ("fo_09_sync_with_ldap", server(enable_sync_with_ldap=True), UNSEEN),
     ("web_01_phones", server(mobile_external_browser=False), GOOD),
     ("web_01_phones", server(mobile_external_browser=False), UNSEEN),
+    ("fo_13_kept_long_enough", server(session_length=91 * DAY), server(session_length=90 * DAY)),
+    ("fo_13_kept_long_enough", proxy(standby_logins_kept=29 * DAY), GOOD),
+    ("fo_13_kept_long_enough", server(session_length=91 * DAY), server(session_length=None)),
+    ("fo_13_kept_long_enough", server(session_length=91 * DAY), UNSEEN),
     ("key_01_files", proxy(private_files=(PrivateFile("k", 0o640, ours=True),)), GOOD),
     ("key_01_files", proxy(private_files=(PrivateFile("k", 0o600, ours=False),)), GOOD),
     ("key_02_strength", certificate(bits=1024), certificate(bits=256, algorithm="EC")),

@@ -16,6 +16,8 @@ from idp_proxy.decision.standby_logins import (
     Wanted,
     account_of,
     could_be,
+    fo_13_forgotten_before,
+    fo_13_kept_until,
     fo_13_session_end,
     settled_at,
     to_end,
@@ -144,6 +146,16 @@ def test_of_an_account_that_may_be_another_s_only_what_saml_made_ends() -> None:
 def test_logins_are_settled_when_no_response_of_theirs_can_be_used_any_more() -> None:
     logins = [StandbyLogin("e-ann", "entra", 2, AT - timedelta(hours=hours)) for hours in (0, 1)]
     assert settled_at(logins) == AT + timedelta(seconds=630)
+
+
+@pytest.mark.parametrize("days", [1, 90, 400])
+def test_fo_13_a_login_is_kept_for_as_long_as_its_session_can_live_unused(days: int) -> None:
+    """And not a moment longer: what is kept until now is the first that is forgotten behind it."""
+    kept = timedelta(days=days)
+    until = fo_13_kept_until(AT, kept)
+    assert until >= settled_at([StandbyLogin("e-ann", "entra", 2, AT)]) - BEFORE + kept
+    assert fo_13_forgotten_before(until, kept) == AT
+    assert fo_13_forgotten_before(until + timedelta(seconds=1), kept) > AT
 
 
 @pytest.mark.parametrize(

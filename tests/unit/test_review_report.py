@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from lxml import html
 
 from idp_proxy.decision.assurance import (
@@ -182,8 +183,27 @@ def test_of_mattermosts_settings_only_what_is_asked_is_kept_and_only_in_its_type
     told: dict[str, dict[str, Any]] = {
         "SamlSettings": {"Verify": False, "Encrypt": "yes", "SignatureAlgorithm": "RSAwithSHA1"},
         "NativeAppSettings": {"MobileExternalBrowser": True},
+        "ServiceSettings": {"SessionLengthSSOInHours": 720, "SessionLengthSSOInDays": 31},
     }
     seen = server_seen(told)
     assert (seen.verify, seen.encrypt, seen.mobile_external_browser) == (False, None, True)
     assert seen.signature_algorithm == "RSAwithSHA1"
+    assert seen.session_length == timedelta(days=30)
     assert server_seen({}) == ServerSeen()
+
+
+@pytest.mark.parametrize(
+    ("told", "days"),
+    [
+        ({"SessionLengthSSOInDays": 180}, 180),
+        ({"SessionLengthSSOInHours": True, "SessionLengthSSOInDays": 7}, 7),
+        ({"SessionLengthSSOInHours": 0}, None),
+        ({"SessionLengthSSOInHours": 10**40}, None),
+        ({"SessionLengthSSOInHours": "720"}, None),
+    ],
+)
+def test_a_session_s_length_is_a_number_of_hours_or_of_days(
+    told: dict[str, Any], days: int | None
+) -> None:
+    length = server_seen({"ServiceSettings": told}).session_length
+    assert length == (None if days is None else timedelta(days=days))

@@ -238,7 +238,53 @@ def test_bad_options_are_named(bench: Bench, words: tuple[str, ...], problem: st
     assert problem in err
 
 
-def test_without_the_section_it_says_what_is_missing(bench: Bench) -> None:
-    code, _, err = run(bench, "standby-logins", "list", *SINCE)
-    assert code == 2
+# --- without [service_provider.api] ---------------------------------------------------------------
+
+
+@pytest.fixture
+def by_hand(bench: Bench, store: SqlStore) -> Bench:
+    """Two came through a standby, and nobody can ask Mattermost."""
+    known(store, person(bench, "ann"))
+    with store.transaction() as tx:
+        for name in ("ann", "ben"):
+            at = bench.now - timedelta(hours=1)
+            tx.note_standby_login(StandbyLogin(f"e-{name}", "entra", 2, at))
+    return bench
+
+
+def test_without_the_section_it_says_who_came_and_what_to_type(
+    by_hand: Bench, store: SqlStore
+) -> None:
+    code, out, err = run(by_hand, "standby-logins", "list", *SINCE)
+    assert code == 3
+    for shown in ("e-ann", "ann", "e-ben"):
+        assert shown in out
     assert "service_provider.api: missing" in err
+    assert "System Console: User Management, Users, the person, Revoke Sessions" in err
+    follow = "standby-logins revoke --since 2020-01-01T00:00 --all-by-hand"
+    assert f"next: idp-proxy {follow}" in out
+    code, _, err = run(by_hand, "standby-logins", "revoke", *SINCE)
+    assert (code, kept(by_hand, store)) == (2, 2)
+    assert "service_provider.api: missing" in err
+
+
+def test_what_was_ended_by_hand_is_on_record_and_forgotten(by_hand: Bench, store: SqlStore) -> None:
+    code, out, _ = run(by_hand, "standby-logins", "revoke", *SINCE, "--by-hand", "e-ben", "--json")
+    told = {one["person"]: one["open"] for one in json.loads(out)["logins"]}
+    assert (code, kept(by_hand, store)) == (3, 1)
+    assert told["e-ben"] is None
+    assert "Mattermost is not asked" in told["e-ann"]
+    code, out, _ = run(by_hand, "standby-logins", "revoke", *SINCE, "--all-by-hand")
+    assert (code, kept(by_hand, store)) == (0, 0)
+    assert "next: idp-proxy status" in out
+    assert [one["by_hand"] for one in audited(store) if "by_hand" in one] == [False, True, True]
+
+
+def test_with_the_section_all_by_hand_is_for_whom_mattermost_cannot_tell(
+    bench: Bench, server: Server, store: SqlStore
+) -> None:
+    with store.transaction() as tx:
+        at = bench.now - timedelta(hours=1)
+        tx.note_standby_login(StandbyLogin("e-gone", "entra", 2, at))
+    code, *_ = run(bench, "standby-logins", "revoke", *SINCE, "--all-by-hand")
+    assert (code, server.left, kept(bench, store)) == (0, ["b", "c", "e"], 0)

@@ -10,16 +10,19 @@ import pytest
 from idp_proxy import lookout, serve
 from idp_proxy.adapters import open_store, open_upstreams
 from idp_proxy.audit.chain import Event
+from idp_proxy.audit.log import rows
 from idp_proxy.decision.approval import Act
 from idp_proxy.decision.health import Canary, Track
 from idp_proxy.decision.notices import Kind
 from idp_proxy.decision.proposal import Proposal
+from idp_proxy.decision.standby_logins import StandbyLogin
 from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.joining import Joining
 from idp_proxy.operators import proposals
 from idp_proxy.store.base import Evidence, UsedId
 from idp_proxy.store.local import LocalSpool
 from idp_proxy.store.schema import migrate
+from idp_proxy.store.standby_logins import standby_logins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +73,7 @@ def test_the_usual_host_has_these(settings: Settings, store: SqlStore) -> None:
         "prune": 600,
         "prune traffic": 600,
         "tidy": 21600,
+        "standby logins": 21600,
         "metadata okta": 3600,
         "metadata entra": 3600,
         "checkpoint": 300,
@@ -97,6 +101,29 @@ def test_counts_of_logins_are_forgotten_when_nobody_looks_back_to_them(
     assert prune.act() == "1 counts of logins forgotten"
     assert prune.act() is None
     assert len(store.traffic(now - timedelta(days=2))) == 2
+
+
+def test_who_came_through_a_standby_long_ago_is_forgotten_on_record(
+    settings: Settings, store: SqlStore
+) -> None:
+    job, now = jobs(settings, store)["standby logins"], store.clock()
+    assert job.act() is None
+    with store.transaction() as transaction:
+        for person, days in (("e-ann", 91), ("e-ann", 92), ("e-ben", 93), ("e-eve", 89)):
+            at = now - timedelta(days=days)
+            transaction.note_standby_login(StandbyLogin(person, "entra", 2, at))
+    assert job.act() == "3 logins by standbys forgotten whose sessions nobody looked after"
+    assert job.act() is None
+    with store.reading() as connection:
+        assert [
+            one.person for one in standby_logins(connection, LONG_AGO - timedelta(days=99))
+        ] == ["e-eve"]
+        (row,) = rows(connection)
+    assert (row.kind, row.facts["people"], row.facts["logins"]) == (
+        "standby_logins_forgotten",
+        2,
+        3,
+    )
 
 
 def test_checkpoints_are_written(settings: Settings, store: SqlStore) -> None:

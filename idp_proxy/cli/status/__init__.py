@@ -81,6 +81,7 @@ def _look(
         used = overrides.everything(connection)
         left = unsettled(connection)
     return Found(
+        settings=settings,
         seen=seen,
         usable=adapters.usable_at(upstreams, now),
         drill=going_on(store.drill(), state, now),

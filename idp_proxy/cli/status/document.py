@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from idp_proxy.cli.after_outage import known_until
 from idp_proxy.cli.drilling import drill_as_json
 from idp_proxy.decision.eligibility import eligible, switches_left
 from idp_proxy.decision.health import Verdict
@@ -50,9 +51,19 @@ def as_json(found: Found) -> dict[str, Any]:
         "proposals": [_proposal_as_json(one) for one in found.proposals],
         "overrides_counting": [one.id for one in found.counting],
         "overrides_to_review": found.unreviewed,
-        "left_by_standbys": None
-        if found.left_behind is None
-        else {"people": found.left_behind.people, "since": found.left_behind.since.isoformat()},
+        "left_by_standbys": _left_as_json(found),
+    }
+
+
+def _left_as_json(found: Found) -> dict[str, Any] | None:
+    left = found.left_behind
+    if left is None:
+        return None
+    until = known_until(left, found.settings)
+    return {
+        "people": left.people,
+        "since": left.since.isoformat(),
+        "known_until": until.isoformat(),
     }
 
 

@@ -11,6 +11,7 @@ from idp_proxy.decision.switching import route
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from idp_proxy.config import Settings
     from idp_proxy.decision.drill import Drill
     from idp_proxy.decision.proposal import Proposal
     from idp_proxy.decision.standby_logins import Unsettled
@@ -27,6 +28,7 @@ class Found:
     has looked after.
     """
 
+    settings: Settings
     seen: Survey
     usable: Mapping[str, str | None]
     drill: Drill | None

@@ -65,7 +65,7 @@ def _left_to_do(found: Found) -> Iterator[str]:
     if found.unreviewed:
         yield f"review:  {found.unreviewed} overrides wait for somebody else's review"
     if found.left_behind is not None:
-        yield f"after:   {left_in_words(found.left_behind)}"
+        yield f"after:   {left_in_words(found.left_behind, found.settings)}"
 
 
 def _outlook(found: Found) -> Iterator[str]:

@@ -135,6 +135,7 @@ class ProxySeen:
     checkpoints: bool
     channels: int
     revokes_sessions: bool
+    standby_logins_kept: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,7 @@ class ServerSeen:
     enable_admin_attribute: bool | None = None
     enable_sync_with_ldap: bool | None = None
     mobile_external_browser: bool | None = None
+    session_length: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

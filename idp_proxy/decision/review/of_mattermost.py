@@ -79,10 +79,24 @@ def fo_11_admin_attribute(seen: Evidence) -> Iterator[Fault]:
         )
 
 
+def fo_13_kept_long_enough(seen: Evidence) -> Iterator[Fault]:
+    """Who came through a standby is known for as long as a session lives that nobody uses."""
+    server, kept = seen.server, seen.proxy.standby_logins_kept
+    if server is None or server.session_length is None or server.session_length <= kept:
+        return
+    yield Fault(
+        "",
+        f"sessions by SSO last {server.session_length.days} days in Mattermost, and who came "
+        f"through a standby is known for {kept.days}: what is not ended until then cannot be found",
+        f"failover.standby_logins_kept_days = {server.session_length.days + 1} or more",
+    )
+
+
 RULES: Final = (
     Rule(Severity.HIGH, About.POLICY, "RFC 6194; IDP-02", BLOCKS, idp_02_algorithms),
     Rule(Severity.CRITICAL, About.POLICY, "SAML core 5; IDP-03", BLOCKS, idp_03_verified),
     Rule(Severity.HIGH, About.POLICY, "docs/security/rules.md", TELLS, fo_09_sync_with_ldap),
     Rule(Severity.LOW, About.POLICY, "docs/security/rules.md", TELLS, web_01_phones),
+    Rule(Severity.LOW, About.POLICY, "docs/security/rules.md", TELLS, fo_13_kept_long_enough),
     Rule(Severity.HIGH, About.POLICY, "docs/security/rules.md", BLOCKS, fo_11_admin_attribute),
 )
