@@ -59,10 +59,13 @@ def _never() -> bool:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How careful a command is. `attempts` bounds how often one person is converted or returned
-    anew after a lost update; `group` is how many people one commit announces.
+    anew after a lost update; `group` is how many people one commit announces; `plain_threads` are
+    the calls at once where the server hashes: more than it has cores only add to everybody's
+    waiting, and every login waits with them (facts of the API, section 6).
     """
 
     threads: int = 8
+    plain_threads: int = 2
     group: int = 256
     error_budget_percent: float = 5.0
     settle_delay: timedelta = timedelta(seconds=5)

@@ -55,11 +55,6 @@ class Converted:
     stopped: str = ""
 
 
-#: Calls at once where the server hashes: more than it has cores only add to everybody's waiting,
-#: and every login waits with them (facts of the API, section 6).
-PLAIN_THREADS: Final = 2
-
-
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How a plan is carried out: its first `pilot` people or all; `wave` at a time, each of them
@@ -84,7 +79,7 @@ def convert(
     """
     manner = manner or Manner(pilot)
     if manner.plain:
-        threads = min(PLAIN_THREADS, bulk.limits.threads)
+        threads = min(bulk.limits.plain_threads, bulk.limits.threads)
         bulk = replace(bulk, limits=replace(bulk.limits, threads=threads))
     with bulk.ledger.lock("convert", bulk.actor, bulk.clock()):
         campaign, wanted = journaled(

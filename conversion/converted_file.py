@@ -91,7 +91,7 @@ def _replace(path: Path, content: bytes) -> None:
     """Readers see the old file or the new one, after a power failure too."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        _put(beside, content)
+        _put(beside, content, _group_of(path))
         beside.replace(path)
     except OSError:
         with suppress(OSError):
@@ -104,10 +104,20 @@ def _replace(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def _put(path: Path, content: bytes) -> None:
-    # 0640: the proxy runs as another user and reads it by its group.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
+def _group_of(path: Path) -> int:
+    """The group by which the proxy reads: the file's so far, or its folder's."""
+    return (path if path.exists() else path.parent).stat().st_gid
+
+
+def _put(path: Path, content: bytes, group: int) -> None:
+    # 0640, whatever the umask: the proxy runs as another user and reads it by its group.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        if os.fstat(descriptor).st_gid != group:
+            # Who may not give files to that group leaves it to the folder's setgid bit.
+            with suppress(PermissionError):
+                os.fchown(descriptor, -1, group)
+        os.fchmod(descriptor, 0o640)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -181,6 +181,8 @@ def opened_bulk(settings: Settings, tell_progress: Callable[[Progress], None]) -
             actor=actor(),
             limits=Limits(
                 threads=settings.access.connections,
+                plain_threads=settings.access.plain_connections,
+                attempts=campaign.attempts,
                 error_budget_percent=campaign.error_budget_percent,
                 settle_delay=campaign.settle_delay,
             ),

@@ -129,6 +129,8 @@ def _access(table: MattermostTable, references: References) -> Access | None:
             local_socket=local,
             deadline_s=table.timeout_s,
             connections=table.concurrency,
+            plain_connections=table.plain_concurrency,
+            patience_s=table.patience_s,
         )
     except ConfigError as error:
         references.problems.extend(error.problems)
@@ -227,6 +229,7 @@ def _campaign(table: CampaignTable, references: References) -> CampaignSettings:
         error_budget_percent=table.error_budget_percent,
         at_most_percent=table.at_most_percent,
         inventory_max_age=timedelta(hours=table.inventory_max_age_h),
+        attempts=table.attempts,
         pilot=table.pilot,
         minutes_a_call=table.minutes_a_call,
         owner=table.owner,

@@ -65,6 +65,7 @@ class CampaignSettings:
     error_budget_percent: float
     at_most_percent: float
     inventory_max_age: timedelta
+    attempts: int
     pilot: int
     minutes_a_call: float
     owner: str

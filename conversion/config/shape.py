@@ -34,6 +34,8 @@ class MattermostTable(Table):
     local_socket: str = ""
     timeout_s: Annotated[float, Field(ge=1, le=300)] = 30.0
     concurrency: Annotated[int, Field(ge=1, le=64)] = 16
+    plain_concurrency: Annotated[int, Field(ge=1, le=64)] = 2
+    patience_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
 
 
 class LedgerTable(Table):
@@ -57,6 +59,7 @@ class CampaignTable(Table):
     error_budget_percent: Annotated[float, Field(ge=0, le=100)] = 5.0
     at_most_percent: Annotated[float, Field(gt=0, le=100)] = 25.0
     inventory_max_age_h: Annotated[float, Field(gt=0, le=8760)] = 26.0
+    attempts: Annotated[int, Field(ge=1, le=50)] = 5
     pilot: Annotated[int, Field(ge=1, le=100)] = 5
     minutes_a_call: Annotated[float, Field(gt=0, le=120)] = 6.0
     owner: str = ""

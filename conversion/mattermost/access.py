@@ -28,7 +28,8 @@ class Access:
 
     `local_socket` is local mode's socket, the emergency door: no token, no TLS, no proxy.
     `deadline_s` bounds one call as a whole, `patience_s` all waiting for the rate limit and for
-    repeats of one call, `connections` how many calls may run at once.
+    repeats of one call, `connections` how many calls may run at once, `plain_connections` how many
+    of them where the server hashes a password.
     """
 
     url: str
@@ -39,6 +40,7 @@ class Access:
     deadline_s: float = 30.0
     patience_s: float = 60.0
     connections: int = 16
+    plain_connections: int = 2
 
     def __post_init__(self) -> None:
         problems = [*_address_problems(self), *_token_problems(self)]

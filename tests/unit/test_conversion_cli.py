@@ -19,7 +19,8 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from conversion.cli import main
 from conversion.cli.progress import steps
-from conversion.cli.session import StopAtOnce, actor, stop_on_signals
+from conversion.cli.session import StopAtOnce, actor, opened_bulk, stop_on_signals
+from conversion.config import load
 from conversion.ledger.opening import open_ledger
 from tests.support.launch import in_thread
 from tests.support.mattermost_api import Fault, Kind, MattermostServer, app
@@ -651,6 +652,14 @@ def test_the_environment_names_the_configuration(
 
 
 # Signals and progress
+
+
+def test_what_is_set_reaches_every_command(night: Night) -> None:
+    file = night.folder / "c.toml"
+    text = file.read_text().replace("[campaign]", "[campaign]\nattempts = 9", 1)
+    file.write_text(text.replace("[mattermost]", "[mattermost]\nplain_concurrency = 3", 1))
+    with opened_bulk(load(file), lambda _at: None) as bulk:
+        assert (bulk.limits.attempts, bulk.limits.plain_threads) == (9, 3)
 
 
 def test_a_signal_stops_between_people_and_a_second_one_at_once() -> None:

@@ -67,6 +67,16 @@ def test_a_good_file_gives_settings_with_paths_from_its_folder(folder: Path) -> 
     assert settings.warnings == ()
 
 
+def test_how_patient_and_how_stubborn_it_is_can_be_set(folder: Path) -> None:
+    usual = loaded(folder, GOOD)
+    found = (usual.access.patience_s, usual.access.plain_connections, usual.campaign.attempts)
+    assert found == (60.0, 2, 5)
+    text = GOOD.replace("[ledger]", "patience_s = 300.0\nplain_concurrency = 8\n\n[ledger]")
+    other = loaded(folder, text + "attempts = 9\n")
+    found = (other.access.patience_s, other.access.plain_connections, other.campaign.attempts)
+    assert found == (300.0, 8, 9)
+
+
 @pytest.mark.parametrize(
     "url",
     [

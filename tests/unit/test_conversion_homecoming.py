@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import delete
 
+from conversion import converted_file
 from conversion.campaign import convert
 from conversion.converted_file import ConvertedFile
 from conversion.decision.lifecycle import RowState
@@ -26,6 +28,7 @@ from conversion.errors import (
 )
 from conversion.homecoming import Orders, return_people, verify
 from conversion.ledger.tables import inventory
+from conversion.mattermost import Version, capabilities_of
 from conversion.reconciliation import reconcile
 from conversion.report import report_of
 from tests.support.conversion_stage import Stage
@@ -416,6 +419,19 @@ def test_a_login_of_before_the_outage_goes_on_where_one_by_password_is_ended(
     assert remark.says == "had logged in by password; 2 such logins were ended"
 
 
+def test_of_an_unknown_release_it_is_not_believed_that_a_return_ends_logins(stage: Stage) -> None:
+    stage.bulk = replace(stage.bulk, capabilities=capabilities_of(Version(12, 0)))
+    person = stage.user("user000001").id
+    stage.convert("user000001")
+    stage.sleep(60)
+    during = stage.server.give_session(person)
+    told = return_people(stage.bulk, stage.orders())
+    assert stage.server.session_by(during.token) is None
+    assert [one.says for one in told.remarks if one.user_id == person] == [
+        "had logged in by password; 1 such logins were ended"
+    ]
+
+
 @pytest.mark.parametrize(
     ("version", "says"),
     [
@@ -616,6 +632,35 @@ def test_the_proxys_file_names_who_is_at_a_password_and_nobody_else(
     assert len(path.read_text().split()) == 1
     return_people(bulk, stage.orders())
     assert path.read_text() == ""
+
+
+def test_the_proxy_can_read_its_file_whatever_the_umask_and_whoever_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[int] = []
+    monkeypatch.setattr(os, "fchown", lambda _file, _owner, group: groups.append(group))
+    monkeypatch.setattr(converted_file, "_group_of", lambda _path: 4711)
+    path = tmp_path / "converted"
+    before = os.umask(0o077)
+    try:
+        ConvertedFile(path, KEY).write([])
+    finally:
+        os.umask(before)
+    assert oct(path.stat().st_mode & 0o777) == "0o640"
+    assert groups == [4711]
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", refused)
+    assert ConvertedFile(path, KEY).write([]).listed == 0
+
+
+def test_the_files_group_stays_and_a_new_one_has_its_folders(tmp_path: Path) -> None:
+    path = tmp_path / "converted"
+    assert converted_file._group_of(path) == tmp_path.stat().st_gid
+    path.touch()
+    assert converted_file._group_of(path) == path.stat().st_gid
 
 
 def test_the_file_is_right_before_the_pilot_is_asked_to_log_in(

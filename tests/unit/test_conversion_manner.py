@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversion.campaign import PLAIN_THREADS, Manner, convert
+from conversion.campaign import Manner, convert
 from conversion.decision.lifecycle import RowState
 from conversion.homecoming import return_people
 from conversion.passwords import LONGEST, RANDOM_OCTETS, unknown_password
@@ -114,7 +114,7 @@ def test_few_ask_a_server_to_hash_at_once(stage: Stage, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(stage.client, "set_password", counted)
     plain(stage)
-    assert max(seen) <= PLAIN_THREADS
+    assert max(seen) <= stage.limits.plain_threads == 2
 
 
 def test_a_wave_is_held_against_the_list_before_the_next_one_goes(

@@ -276,7 +276,18 @@ NO_PROXY = ProxyAnswer(None, "campaign.proxy_status_url is not set")
 
 def settings_for(tmp_path: Path, access: Access) -> Settings:
     campaign = CampaignSettings(
-        "olga", None, None, timedelta(0), 5.0, 25.0, timedelta(hours=26), 5, 6.0, "it", Deadlines()
+        "olga",
+        None,
+        None,
+        timedelta(0),
+        5.0,
+        25.0,
+        timedelta(hours=26),
+        5,
+        5,
+        6.0,
+        "it",
+        Deadlines(),
     )
     notify = NotifySettings((), "en", timedelta(hours=4), timedelta(seconds=5))
     ledger = LedgerSettings(tmp_path / "l" / "c.db", tmp_path / "m" / "m", "h")
