@@ -73,7 +73,7 @@ def prepare(
         ),
     ] = False,
     ldap: Annotated[
-        bool, typer.Option("--ldap", help="Ask the directory of [ldap] for everybody's Id.")
+        bool, typer.Option("--ldap", help="Ask the directory in ldap.urls for everybody's Id.")
     ] = False,
     config: ConfigOption = None,
     *,

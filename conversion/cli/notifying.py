@@ -47,7 +47,7 @@ def _group() -> None:
 
 
 def try_out(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
-    """Send a message to every channel of [notify], and show which took it. Nothing else happens."""
+    """Send a message to every channel in notify.urls, and show which took it. No more happens."""
     settings = settings_of(config)
     if not settings.notify.urls:
         raise ConfigError([NOBODY])

@@ -160,7 +160,7 @@ def _campaign_json(campaign: OpenCampaign, at: datetime) -> dict[str, object]:
 
 def status(
     notify: Annotated[
-        bool, typer.Option("--notify", help="Tell the channels of [notify] what is due; for cron.")
+        bool, typer.Option("--notify", help="Tell those in notify.urls what is due; for cron.")
     ] = False,
     config: ConfigOption = None,
     *,

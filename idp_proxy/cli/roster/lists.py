@@ -32,14 +32,14 @@ CsvOption = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", help="A CSV file with a head.")
 ]
 LdapOption = Annotated[
-    bool, typer.Option("--ldap", help="The people of the directory in [roster.ldap].")
+    bool, typer.Option("--ldap", help="The people of the directory that roster.ldap names.")
 ]
 MattermostOption = Annotated[
-    bool, typer.Option("--mattermost", help="Mattermost's own list, by [service_provider.api].")
+    bool, typer.Option("--mattermost", help="Mattermost's own list, by service_provider.api.")
 ]
 _WAYS = "--csv FILE, --ldap, --mattermost, or --configured for those that [roster] names"
 ConfiguredOption = Annotated[
-    bool, typer.Option("--configured", help="The lists that [roster] names, for a timer.")
+    bool, typer.Option("--configured", help="The lists that the section roster names, for a timer.")
 ]
 
 
