@@ -672,8 +672,8 @@ def test_a_signal_stops_between_people_and_a_second_one_at_once() -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def interrupt_at_first_password(server: MattermostServer, times: int) -> None:
-    """Ctrl-C while the conversion is under way, and surely not before."""
+def interrupt_at_first_password(server: MattermostServer, times: int, sent: list[int]) -> None:
+    """Ctrl-C while the conversion is under way, and surely neither before nor after."""
     waiting = Retrying(
         retry=retry_if_result(lambda calls: not calls),
         wait=wait_fixed(0.01),
@@ -681,21 +681,26 @@ def interrupt_at_first_password(server: MattermostServer, times: int) -> None:
     )
     waiting(lambda: server.calls["PUT password"])
     for _ in range(times):
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            return
         os.kill(os.getpid(), signal.SIGINT)
+        sent.append(signal.SIGINT)
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize(("times", "codes"), [(1, {0, 3}), (2, {1})])
-def test_ctrl_c_during_a_conversion_loses_nobody(night: Night, times: int, codes: set[int]) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_during_a_conversion_loses_nobody(night: Night, times: int) -> None:
     night.run("prepare")
     digest = planned(night, "--everybody")
     night.server.trouble.faults.append(Fault(Kind.HANG, "PUT", "/password$", spare=2, times=1))
     night.server.trouble.hang_s = 1.0
-    hurry = threading.Thread(target=interrupt_at_first_password, args=(night.server, times))
+    sent: list[int] = []
+    hurry = threading.Thread(target=interrupt_at_first_password, args=(night.server, times, sent))
     hurry.start()
     code = night.run("convert", "--plan", digest, "--yes")
     hurry.join()
-    assert code in codes
+    # A busy machine may be done with everybody before the second one.
+    assert code in {1: {0, 3}, 2: {1}}[len(sent)]
     assert "SIGINT: stopping" in night.err
     night.server.trouble.faults.clear()
     assert night.run("convert", "--plan", digest, "--yes") == 0, night.out + night.err
