@@ -150,8 +150,9 @@ class Mattermost:
         return tuple(row.id for row in self._get("/users", params=params).read(rows.USER_IDS))
 
     def count_accounts(self) -> int:
-        """How many accounts there are, deactivated ones and bots among them."""
-        params = {"include_deleted": True, "include_bots": True}
+        """How many accounts there are: deactivated ones, bots and those of other servers too."""
+        kinds = ("include_deleted", "include_bots", "include_remote_users")
+        params = dict.fromkeys(kinds, True)
         return self._get("/users/stats/filtered", params=params).read(rows.TOTAL).total_users_count
 
     def walk_accounts(self) -> Listing:

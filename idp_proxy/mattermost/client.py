@@ -111,7 +111,8 @@ class MattermostApi:
 
     def _count(self) -> int:
         route = "/users/stats/filtered"
-        params = {"include_deleted": "true", "include_bots": "true"}
+        kinds = ("include_deleted", "include_bots", "include_remote_users")
+        params = dict.fromkeys(kinds, "true")
         return self._wire.ask(Call("GET", route, route, params), rows.TOTAL).total_users_count
 
     def _of(self, method: str, user_id: str, what: str, body: object = None) -> Call:

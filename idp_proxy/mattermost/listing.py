@@ -29,7 +29,7 @@ _BITS: Final = 1 << 256
 def walk(
     page: Callable[[int], Sequence[User]], total: Callable[[], int], own_id: str
 ) -> Iterator[User]:
-    """Everybody once, after two passes found the same people, as many as the server counts, the
+    """Everybody once, after two passes found the same people, no fewer than the server counts, the
     token's own account among them. Raises `MattermostUnreachable` when that never happens.
     """
     before: tuple[int, int] | None = None
@@ -38,7 +38,7 @@ def walk(
         with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
             found = _one_pass(page, own_id, file)
             counted = total()
-            if found is not None and found == before and found[0] == counted:
+            if found is not None and found == before and found[0] >= counted:
                 file.seek(0)
                 yield from map(_read, file)
                 return

@@ -121,6 +121,15 @@ def test_every_kind_of_account_is_listed_for_what_it_is(
     assert found["leaver"].deleted_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("version", ["5.37", "10.11"])
+def test_people_of_another_server_are_counted_as_they_are_listed(version: str) -> None:
+    server = MattermostServer(version)
+    server.add("friend", remote_id="r" * 26)
+    with connected(server) as mattermost:
+        found = mattermost.walk_accounts()
+    assert (found.total, len(found.roll)) == (2, 2)
+
+
 @pytest.mark.parametrize("shift", [Shift.INSERT, Shift.RENAME])
 def test_a_list_that_shifts_during_the_walk_loses_nobody(shift: Shift) -> None:
     server = MattermostServer("9.11")

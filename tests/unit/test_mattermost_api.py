@@ -109,6 +109,10 @@ def test_everybody_is_given_once_two_passes_agree() -> None:
     assert ids(listing(PEOPLE[:-1], PEOPLE)) == [one["id"] for one in PEOPLE]
 
 
+def test_people_of_another_server_whom_it_lists_and_does_not_count_are_no_reason_to_doubt() -> None:
+    assert ids(listing(PEOPLE, counted=len(PEOPLE) - 1)) == [one["id"] for one in PEOPLE]
+
+
 def test_who_comes_twice_by_an_insert_is_given_once() -> None:
     shifted = [*PEOPLE[:2], PEOPLE[1], *PEOPLE[2:]]
     assert ids(listing(shifted, PEOPLE)) == [one["id"] for one in PEOPLE]

@@ -132,8 +132,13 @@ def stats_filtered(ask: Ask) -> Reply:
     ask.require_session()
     ask.require_admin()
     deleted, bots = ask.flag("include_deleted"), ask.flag("include_bots")
+    remote = ask.flag("include_remote_users") or not ask.server.release.counts_remote_people_apart
     rows = ask.server.users.values()
-    count = sum(1 for r in rows if (deleted or not r.delete_at) and (bots or not r.is_bot))
+    count = sum(
+        1
+        for r in rows
+        if (deleted or not r.delete_at) and (bots or not r.is_bot) and (remote or not r.remote_id)
+    )
     return Reply({"total_users_count": count})
 
 

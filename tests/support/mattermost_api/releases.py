@@ -41,6 +41,11 @@ class Release:
         return self.number >= (9, 11)
 
     @property
+    def counts_remote_people_apart(self) -> bool:
+        """stats/filtered takes `include_remote_users`; since when exactly is not known."""
+        return self.number >= (9, 11)
+
+    @property
     def shows_auth_data(self) -> bool:
         return self.number >= (10, 11)
 
