@@ -28,6 +28,7 @@ from idp_proxy.audit.chain import Event
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
 from idp_proxy.decision.notices import Kind, Notice
+from idp_proxy.decision.roster import overdue
 from idp_proxy.decision.standby_logins import fo_13_forgotten_before
 from idp_proxy.errors import ConfigError
 from idp_proxy.factors.renewal import renew
@@ -61,6 +62,8 @@ _WORKER_ANSWERS_S: Final = 60
 _TELLING_S: Final = 30.0
 #: The matter of a policy that is not the one that was signed.
 _CHANGED: Final = "review:policy:"
+#: The matter of lists that a timer should have imported.
+_LISTS: Final = "roster:lists"
 
 
 def serve(settings: Settings) -> None:
@@ -148,6 +151,8 @@ def _jobs(
     if len(settings.proxy.state_keys) > 1:
         jobs.append(upkeep.Job("factors", 86400, partial(_renew_factors, settings, store)))
         jobs.append(upkeep.Job("marks", 86400, partial(_renew_marks, settings, store)))
+    if settings.roster.sources:
+        jobs.append(upkeep.Job("lists", 3600, partial(_tell_of_lists, settings, store)))
     jobs.append(upkeep.Job("review", 300, partial(_tell_of_change, settings, upstreams, store)))
     jobs += [
         upkeep.Job(f"metadata {name}", 3600, partial(_refresh, upstream.feed))
@@ -257,6 +262,22 @@ def _tell_of_change(
     else:
         facts: dict[str, Fact] = {"rule": "review", "what": f"on {host}: {why}"}
         notifier.raise_(Notice(Kind.FINDING, matter, facts, "idp-proxy review"))
+    notifier.close(_TELLING_S)
+    return why
+
+
+def _tell_of_lists(settings: Settings, store: SqlStore) -> str | None:
+    """A nightly import that does not come fails silently: people hear of it days before it means
+    that somebody does not get in. Every host looks, and one of them tells.
+    """
+    completed = {run.source: run.completed_at for run in store.import_runs()}
+    why = overdue({name: completed.get(name) for name in settings.roster.sources}, store.clock())
+    notifier = lookout.open_notifier(settings, store)
+    if why is None:
+        notifier.resolve(_LISTS)
+    else:
+        facts: dict[str, Fact] = {"rule": "FO-08", "what": why}
+        notifier.raise_(Notice(Kind.FINDING, _LISTS, facts, "idp-proxy roster check"))
     notifier.close(_TELLING_S)
     return why
 

@@ -21,6 +21,7 @@ from idp_proxy.joining import Joining
 from idp_proxy.operators import proposals
 from idp_proxy.store.base import Evidence, UsedId
 from idp_proxy.store.local import LocalSpool
+from idp_proxy.store.people import ImportRun
 from idp_proxy.store.schema import migrate
 from idp_proxy.store.standby_logins import standby_logins
 
@@ -79,6 +80,41 @@ def test_the_usual_host_has_these(settings: Settings, store: SqlStore) -> None:
         "checkpoint": 300,
         "review": 300,
     }
+
+
+def test_people_hear_of_a_timer_that_does_not_import(
+    folder: Folder, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing: dict[str, Notice] = {}
+
+    class Pager:
+        def raise_(self, notice: Notice) -> None:
+            standing[notice.key] = notice
+
+        def resolve(self, key: str) -> None:
+            standing.pop(key, None)
+
+        def close(self, _timeout_s: float) -> None: ...
+
+    monkeypatch.setattr(lookout, "open_notifier", lambda *_: Pager())
+    folder.text += '\n[roster]\ncsv = "people.csv"\nmattermost = true\n'
+    job = jobs(folder.read(), store)["lists"]
+    assert job.act() == (
+        "the list csv was never imported whole; the list mattermost was never imported whole"
+    )
+    (notice,) = standing.values()
+    assert (notice.kind, notice.next) == (Kind.FINDING, "idp-proxy roster check")
+    now = store.clock()
+    for days, said in ((3, "last imported whole 3 days ago"), (1, None)):
+        at = now - timedelta(days=days)
+        with store.writing_people() as tx:
+            tx.note_import(ImportRun("csv", "a", "sso1", at, at, at, at, 9))
+            tx.note_import(ImportRun("mattermost", "b", "sso1", now, now, now, now, 9))
+            tx.note_import(ImportRun("ldap", "c", "sso1", at, at, at, None, 9))  # by hand, once
+        told = job.act()
+        assert (said or "") in (told or "")
+        assert (told is None) is (said is None)
+        assert bool(standing) is (said is not None)
 
 
 def test_used_ids_are_forgotten_when_their_time_is_over(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: An import that wrote nothing for so long was given up, and another may begin.
 GIVEN_UP_AFTER: Final = timedelta(minutes=10)
+#: Two nights in which a timer did not import a list.
+OVERDUE_AFTER: Final = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,20 @@ def sources_that_count(configured: Collection[str], imported: Iterable[str]) -> 
     somebody imported by hand.
     """
     return tuple(configured) or tuple(sorted(imported))
+
+
+def overdue(completed: Mapping[str, datetime | None], now: datetime) -> str | None:
+    """What is wrong with lists that a timer is to import every night: it did not, or half of it
+    failed. Said before anybody is unconfirmed for it; None if all is well.
+    """
+    late = [
+        f"the list {source} was never imported whole"
+        if at is None
+        else f"the list {source} was last imported whole {(now - at).days} days ago"
+        for source, at in completed.items()
+        if at is None or now - at > OVERDUE_AFTER
+    ]
+    return "; ".join(late) or None
 
 
 def fo_08_sync_age(
