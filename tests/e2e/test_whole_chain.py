@@ -353,7 +353,7 @@ def test_a_rehearsal_goes_the_same_way_and_ends_on_a_page_of_ours(
         alice.page.goto(json.loads(done.stdout)["link"])
         alice.see("rehearse", "rehearse", "rehearsal", "title")
         alice.press(alice.say("rehearse", "rehearsal", "button"))
-        alice.see("rehearse-password", "directory_login", "title")
+        alice.see("rehearse-password", "directory_login", "rehearsal_title")
         alice.give_password()
         alice.see("rehearse-step", "factor_step", "title")
         alice.reload("factor_step", "title")

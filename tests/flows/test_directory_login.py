@@ -83,9 +83,9 @@ def serving(
 class Visitor:
     """A browser at the directory's page."""
 
-    def __init__(self, stage: Stage, **attributes: str) -> None:
+    def __init__(self, stage: Stage, client: httpx.Client | None = None, **attributes: str) -> None:
         self.stage = stage
-        self.client = stage.client(sec_fetch_site="same-origin")
+        self.client = client or stage.client(sec_fetch_site="same-origin")
         request = stage.request(**attributes)
         self.request_id = request.get("ID", "")
         sent = self.client.get(f"/saml/sso?{stage.sso_query(request, RELAY_STATE)}")

@@ -28,8 +28,9 @@ from idp_proxy.seen_contexts import ContextMeter
 from idp_proxy.store.base import Evidence
 from idp_proxy.traffic import TrafficMeter
 from idp_proxy.web import pace
-from tests.flows.stage import demand_refusal
+from tests.flows.stage import code_of, demand_refusal
 from tests.flows.test_directory_login import Visitor, corp, serving
+from tests.flows.test_drill import Exercise
 from tests.flows.test_enrolment import hidden, options
 from tests.flows.wire import Wire
 from tests.support.authenticator import Authenticator
@@ -134,8 +135,11 @@ def proven(stage: Stage) -> list[str]:
 
 def test_a_rehearsal_takes_the_second_step_and_proves_the_directory(stage: Stage) -> None:
     stage.switch("active")
-    operator = Rehearsing(stage).passed()
-    page = operator.ask()
+    operator = Rehearsing(stage)
+    shown = operator.look().text
+    assert "Try the login by corp" in shown
+    assert "start at Mattermost" not in shown
+    page = operator.passed().ask()
     assert "This tries the login by corp" in page.text
     wrong = operator.give("000000")
     assert wrong.headers["location"].endswith("problem=wrong")
@@ -249,6 +253,20 @@ def test_each_page_of_the_step_is_kept_from_frames_caches_and_other_sites(stage:
         policy = page.headers["content-security-policy"]
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
+
+
+def test_in_a_drill_the_second_step_is_taken_by_whom_it_was_made_for(stage: Stage) -> None:
+    stage.switch("active")
+    exercise = Exercise(stage)
+    exercise.stop()
+    exercise.start(upstream="corp")
+    alice = Stepping(stage, exercise.joined()).passed()
+    assert alice.accepted(alice.give(code(stage))).profile.id == ALICE.employee_number
+    assert "drill" in stage.audit_rows("login")[-1].facts
+    bob = Stepping(stage, exercise.joined(link=exercise.link(number=2))).passed(BOB)
+    page = bob.give(code(stage, BOB))
+    assert code_of(page) == errors.PersonNotInDrill.code
+    assert "SAMLResponse" not in page.text
 
 
 # --- who comes between ----------------------------------------------------------------------------
