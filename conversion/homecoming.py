@@ -152,7 +152,7 @@ class _Return:
         del accounts
         restoring.check()
         tally = self._pilot(restoring)
-        if (tally is None or not tally.stopped) and self._may_go_on():
+        if (tally is None or not tally.stopped) and self._may_go_on(restoring.accounts):
             tally = self._rest(restoring) or tally
         self._told.held_back = self._held_back()
         _conclude(self._bulk, self._told, restoring, tally)
@@ -219,8 +219,13 @@ class _Return:
         rows = self._bulk.ledger.rows(self._campaign, *_AT_PASSWORD, source=makeshift)
         return tuple(row.user_id for row in rows)
 
-    def _may_go_on(self) -> bool:
-        """Whether the rest may follow: nobody is left, one of the pilot is in, or it was waived."""
+    def _may_go_on(self, accounts: Mapping[str, Account]) -> bool:
+        """Whether the rest may follow: nobody is left who could log in, one of the pilot is in, or
+        it was waived.
+        """
+        pilots = next(self._pilots(), None)
+        if pilots is None and not any(_can_log_in(accounts, one) for one in self._returnable()):
+            return True
         if next(self._returnable(), None) is None:
             return True
         if self._orders.no_wait_reason:

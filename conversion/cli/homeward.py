@@ -21,7 +21,7 @@ from conversion.cli.session import (
     shown_next,
     tell,
 )
-from conversion.decision.lifecycle import RowState
+from conversion.decision.lifecycle import OPEN, RowState
 from conversion.homecoming import Homecoming, Orders, return_people
 from conversion.homecoming import verify as look_again
 from conversion.naming import ids_of, names_of, printable
@@ -129,7 +129,12 @@ def _after(told: Homecoming) -> tuple[str, ...]:
         return ("reconcile",)
     if told.held_back and not told.waiting:
         return ("prepare", "--export")
-    return ("return",)
+    # Whoever is left so needs a person, and the report tells why.
+    only = all(state in _FOR_A_PERSON for state in OPEN if told.counts.get(state))
+    return ("report",) if only and told.open_rows else ("return",)
+
+
+_FOR_A_PERSON = frozenset({RowState.CONFLICT, RowState.FAILED})
 
 
 def _show(told: Homecoming, names: Mapping[str, str]) -> None:

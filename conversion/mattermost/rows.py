@@ -158,8 +158,8 @@ def account(row: _User) -> Account:
     """
     return Account(
         id=row.id,
-        username=row.username,
-        email=row.email,
+        username=_one_line(row.username),
+        email=_one_line(row.email),
         auth_service=row.auth_service,
         auth_data=row.auth_data or None,
         roles=_roles(row.roles),
@@ -168,6 +168,13 @@ def account(row: _User) -> Account:
         is_remote=bool(row.remote_id),
         mfa_active=row.mfa_active,
     )
+
+
+def _one_line(text: str) -> str:
+    """A name as it may go to a terminal; Mattermost itself lets in no other."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 @lru_cache(maxsize=1024)

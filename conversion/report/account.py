@@ -96,10 +96,20 @@ def _is_exception(row: Row) -> bool:
     return row.state in OPEN or row.state in _TOLD or is_back
 
 
+#: What is so where no step left a note.
+_USUAL: Final = {
+    RowState.PLANNED: "planned, and not touched",
+    RowState.CONVERTING: "a call was under way",
+    RowState.CONVERTED: "still at a password",
+    RowState.RETURNING: "a call was under way",
+    RowState.RETURNED: "back, and not yet seen to stay",
+}
+
+
 def _exceptional(row: Row, owner: str) -> Exceptional:
     remarks = row.facts[REMARKS].split("\n") if REMARKS in row.facts else []
     if row.state is not RowState.VERIFIED:
-        remarks = [row.note or row.state.value, *remarks]
+        remarks = [row.note or _USUAL.get(row.state, row.state.value), *remarks]
     elif row.binding.source is Source.EMAIL_FALLBACK:
         remarks = [_FALLBACK, *remarks]
     reason = "; ".join(remarks)

@@ -371,7 +371,10 @@ def test_an_exception_has_an_owner(night: Night) -> None:
     assert f"user000001: skipped: the account was deactivated since the plan; owner: {actor()}" in (
         night.out
     )
-    assert "user000002: converted: converted; owner: nobody yet: set campaign.owner" in night.out
+    assert (
+        "user000002: converted: still at a password; owner: nobody yet: set campaign.owner"
+        in night.out
+    )
     config = night.folder / "c.toml"
     config.write_text(config.read_text() + 'owner = "Identity team"\n')
     night.run("report", "--format", "csv")
@@ -450,6 +453,20 @@ def test_a_duplicate_is_told_and_comes_back_by_a_persons_decision(night: Night) 
     assert "--decide: nobody in the inventory has the user name or id 'user00000l'" in night.err
     assert night.run("return", "--decide", "user000001", "--no-wait-for-login", "one") == 0
     assert night.server.users[night.person(1)].auth_data == "nameid-user000001"
+
+
+def test_who_was_deleted_is_told_and_no_command_turns_in_a_circle(night: Night) -> None:
+    night.run("prepare")
+    convert(night, "--user", "user000001", "--user", "user000002")
+    assert night.run("report") == 3
+    assert "user000001: converted: still at a password" in night.out
+    del night.server.users[night.person(1)]
+    night.server.give_session("o" * 26, is_saml=True)
+    assert night.run("return", "--no-wait-for-login", "two people") == 3
+    assert "1 people are open: 1 verified, 1 failed" in night.out
+    assert night.next() == ["report"]
+    assert night.run("report") == 3
+    assert "user000001: failed: the account is not in the server's list" in night.out
 
 
 def test_changes_by_hand_are_adopted_and_brought_back(night: Night) -> None:

@@ -224,6 +224,15 @@ def test_a_volunteer_joins_a_pilot_of_whom_nobody_can_be_reached(stage: Stage) -
     assert return_people(stage.bulk, stage.orders(no_wait_reason="")).closed
 
 
+def test_where_only_people_are_left_who_cannot_log_in_nobody_is_waited_for(stage: Stage) -> None:
+    stage.convert("user000001", "user000002")
+    for name in ("user000001", "user000002"):
+        stage.server.change(stage.user(name).id, delete_at=7)
+    told = return_people(stage.bulk, stage.orders(no_wait_reason=""))
+    assert (told.verified, told.waiting, told.closed) == (2, (), True)
+    assert stage.bindings() == stage.before
+
+
 def test_volunteers_go_first_and_who_cannot_log_in_does_not(stage: Stage) -> None:
     stage.convert()
     stage.server.change(stage.user("user000000").id, delete_at=7)

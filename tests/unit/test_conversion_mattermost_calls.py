@@ -121,6 +121,26 @@ def test_every_kind_of_account_is_listed_for_what_it_is(
     assert found["leaver"].deleted_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
+def test_a_token_that_lost_its_right_takes_nobody_for_moved(
+    mattermost: Mattermost, server: MattermostServer
+) -> None:
+    """Such a role still lists and counts, and sees every account as one of email and password."""
+    server.add_saml("alice")
+    server.change(server.admin.id, roles="system_user system_manager")
+    assert {one.auth_service for one in mattermost.list_accounts(0)} == {""}
+    with pytest.raises(Unauthorized, match=r"sysadmin.* is no system administrator"):
+        mattermost.all_accounts()
+
+
+def test_a_name_that_would_command_a_terminal_is_one_line(
+    mattermost: Mattermost, server: MattermostServer
+) -> None:
+    user = server.add_saml("alice")
+    server.change(user.id, username="a\x1b[2J\r\nb", email="x\u202e@corp.test")
+    found = mattermost.all_accounts()[user.id]
+    assert (found.username, found.email) == ("a [2J  b", "x @corp.test")
+
+
 @pytest.mark.parametrize("version", ["5.37", "10.11"])
 def test_people_of_another_server_are_counted_as_they_are_listed(version: str) -> None:
     server = MattermostServer(version)

@@ -164,7 +164,7 @@ def test_the_ledger_gives_figures_and_exceptions(tmp_path: Path) -> None:
         ("name-d", S.VERIFIED),
     ]
     assert found.exceptions[0].reason == "held by another account"
-    assert found.exceptions[1].reason == "converted"
+    assert found.exceptions[1].reason == "still at a password"
     assert "by email address" in found.exceptions[2].reason
     for form in Format:
         assert SECRET not in render(found, form)
