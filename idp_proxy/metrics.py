@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from idp_proxy.decision.health import Verdict
+from idp_proxy.decision.notices import EVENTS, Kind
 from idp_proxy.decision.switching import Mode
 from idp_proxy.errors import StoreError
 from idp_proxy.survey import survey
@@ -49,13 +50,17 @@ _Key = TypeVar("_Key", bound="tuple[str, ...]")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """Where the numbers are from. `certificates`: the name of each of our own, and its end;
-    `spooled` says how many audit rows wait on this host.
+    `upstream_ends`, by upstream and what of it, when that ends; `alarms` the matters that people
+    were told of and that stand, and how many of the last day no channel took; `spooled` how many
+    audit rows wait on this host.
     """
 
     store: MeasuredStore
     standards: Standards
     assurance: AssurancePolicy
     certificates: Mapping[str, datetime]
+    upstream_ends: Callable[[datetime], Mapping[tuple[str, str], datetime]]
+    alarms: Callable[[], tuple[Mapping[str, Kind], int]]
     spooled: Callable[[], int]
     now: Callable[[], datetime]
 
@@ -93,6 +98,16 @@ class ProxyCollector(Collector):
         yield from self._of_logins(store.contexts())
         if (forecast := store.forecast()) is not None:
             yield from _of_forecast(forecast)
+        yield from self._of_alarms()
+
+    def _of_alarms(self) -> Iterator[Metric]:
+        """Every kind that can stand, so that one which never stood is a number too."""
+        told, untold = self._sources.alarms()
+        standing = Counter(told.values())
+        counts = {(kind.value,): float(standing[kind]) for kind in Kind if kind not in EVENTS}
+        yield _gauge("open_alarms", "Matters that stand, and were told.", ("kind",), counts)
+        lost = {(): float(untold)}
+        yield _gauge("untold_alarms", "Of the last day, which no channel took.", (), lost)
 
     def _of_logins(self, seen: Sequence[SeenContext]) -> Iterator[Metric]:
         policy, counts, below = self._sources.assurance, Counter[tuple[str, str]](), Counter[str]()
@@ -117,6 +132,13 @@ class ProxyCollector(Collector):
             for name, ends in self._sources.certificates.items()
         }
         yield _gauge("certificate_days_left", "Of our own.", ("certificate",), left)
+        ends = self._sources.upstream_ends(now)
+        yield _gauge(
+            "upstream_days_left",
+            "Of an upstream's metadata, and of each certificate that it signs with.",
+            ("upstream", "what"),
+            {key: (at - now) / timedelta(days=1) for key, at in ends.items()},
+        )
         try:
             waiting = {(): float(self._sources.spooled())}
         except StoreError:

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from idp_proxy.decision.notices import EVENTS, Kind, NoticeRecord
@@ -56,6 +56,14 @@ def standing(connection: Connection) -> dict[str, Kind]:
     )
     kinds = {row.key: Kind(row.kind) for row in found}
     return {key: kind for key, kind in kinds.items() if kind not in EVENTS}
+
+
+def untold(connection: Connection, since: datetime) -> int:
+    """How many matters came up since then of which no channel took the message."""
+    wanted = select(func.count()).where(
+        notice.c.sent_at.is_(None), notice.c.over_at.is_(None), notice.c.since >= since
+    )
+    return connection.execute(wanted).scalar_one()
 
 
 def put(connection: Connection, record: NoticeRecord) -> NoticeRecord | None:
