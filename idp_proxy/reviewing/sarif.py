@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from idp_proxy.decision.review import RULES, Severity
 
@@ -83,7 +84,7 @@ def _result(
     one: Finding, file: str, numbers: dict[str, int], waiver: Waiver | None
 ) -> dict[str, Any]:
     about = f"upstream {one.subject}: " if one.subject else ""
-    place: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": file}}}
+    place: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": quote(file)}}}
     if one.subject:
         place["logicalLocations"] = [{"name": one.subject, "kind": "member"}]
     mark = hashlib.sha256(f"{one.rule} {one.subject} {one.evidence}".encode()).hexdigest()
