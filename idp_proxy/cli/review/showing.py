@@ -89,6 +89,11 @@ def _signed(settings: Settings, wanted: str) -> Signed:
     return found
 
 
+def _harmless(word: str) -> str:
+    """An upstream's own word, as one line that does nothing to a terminal."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in word)
+
+
 def _told(value: str | None) -> str:
     return "not there" if value is None else repr(value)
 
@@ -135,7 +140,7 @@ def _show(report: Report) -> None:
                 one.rule,
                 f"{one.severity.value}, BLOCKS" if one.blocking else one.severity.value,
                 one.subject or one.about.value,
-                f"{one.evidence}\n-> {one.fix}",
+                f"{_harmless(one.evidence)}\n-> {one.fix}",
                 end_section=True,
             )
         screen.print(table)
@@ -146,7 +151,8 @@ def _show(report: Report) -> None:
         )
     for upstream in report.seen.upstreams:
         for context, at in upstream.contexts_seen.items():
-            typer.echo(f"seen:    {upstream.name} gave {context}, last {at:%Y-%m-%d %H:%M} UTC")
+            word = _harmless(context)
+            typer.echo(f"seen:    {upstream.name} gave {word}, last {at:%Y-%m-%d %H:%M} UTC")
     if report.signed is not None:
         signed = report.signed
         altered = "" if signed.genuine else "; ALTERED in the store, it binds nobody"
