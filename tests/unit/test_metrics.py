@@ -163,7 +163,8 @@ def scraped(folder: Folder) -> str:
         transaction.swap(0, first_state(["okta", "entra"], now))
         for name in ("okta", "entra"):
             transaction.note_proof(name, now)
-        transaction.keep_forecast(Forecast(now, "entra", 3, 2, {"person_unconfirmed": 1}))
+    with store.writing_people() as people:
+        people.keep_forecast(Forecast(now, "entra", 3, 2, {"person_unconfirmed": 1}))
     store.publish(HostReport("sso1", now, {"okta": up, "entra": up}))
     store.add_contexts([SeenContext("okta", "carol@example.org", "password", 1, now)])
     matters = [("outage:okta", Kind.OUTAGE, now), ("carol was told", Kind.CANARY, None)]

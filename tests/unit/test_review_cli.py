@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -12,11 +14,13 @@ from sqlalchemy import update
 from idp_proxy import adapters
 from idp_proxy.cli.review import looking
 from idp_proxy.cli.session import opened_store
-from idp_proxy.decision.review import Policy, difference
+from idp_proxy.decision.review import Policy, difference, judge
 from idp_proxy.mattermost import MattermostApi
 from idp_proxy.reviewing.gathering import gather
+from idp_proxy.reviewing.material import certificate_seen
 from idp_proxy.reviewing.policy import policy_of
 from idp_proxy.reviewing.standing import change_of
+from idp_proxy.store import reviews
 from idp_proxy.store.schema import migrate
 from idp_proxy.store.tables import review_signature
 from tests.support.keys import rsa_pair
@@ -24,6 +28,11 @@ from tests.support.upstream_metadata import upstream_metadata
 from tests.unit.at_the_terminal import Bench, Program
 from tests.unit.config_folder import NOW, Folder, private_file
 from tests.unit.test_mattermost_api import API, SECTION, TOKEN, answering, row
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from idp_proxy.decision.review import CertificateSeen
 
 
 @pytest.fixture
@@ -217,6 +226,93 @@ def test_a_blocking_finding_keeps_a_standby_from_taking_over_until_two_people_wa
     assert barred(bench) == []
     assert "review_waived" in [kind for kind, _ in bench.audit()]
     bench.now += timedelta(days=31)
+    assert bench("review").code == 1
+
+
+def waived(bench: Bench) -> list[str]:
+    read = json.loads(bench("review", "--format", "json").out)
+    return [one["rule"] for one in read["waived"]]
+
+
+def wish(bench: Bench, by: str) -> tuple[str, ...]:
+    """The words with which somebody asks for a waiver of AES-CBC, and what they type."""
+    until = f"{bench.now + timedelta(days=30):%Y-%m-%d}"
+    words = ("review", "waive", "SP-08", "--upstream", "entra", "--until", until)
+    return (*words, "--reason", "until June", "--as", by)
+
+
+def test_no_waiver_by_one_person_by_the_wrong_role_or_by_a_stranger(bench: Bench) -> None:
+    bench.staff()
+    for name, role in (("hedda", "helpdesk"), ("vera", "viewer")):
+        assert bench.add(name, role, by="anna", more=("--override", "set-up")).code == 0
+    # The host's user, root too, without a credential.
+    bench.uid = 0
+    assert "takes an override" in bench(*wish(bench, "")[:-2]).err
+    bench.uid = 1000
+    # Roles that begin no waiver.
+    for name in ("hedda", "vera"):
+        refused = bench(*wish(bench, name), typed=bench.signs_in(name))
+        assert refused.code == 1
+        assert "that takes role" in refused.err
+    # One approver alone: it waits, and nothing is waived by waiting.
+    asked = bench(*wish(bench, "anna"), typed=bench.signs_in("anna"))
+    assert asked.code == 3
+    proposal = asked.next.split()[4]
+    assert waived(bench) == []
+    # Who asked cannot agree, nor can a role without a say.
+    for name in ("anna", "hedda", "vera"):
+        words = ("review", "confirm", proposal, "--as", name)
+        assert bench(*words, typed=bench.signs_in(name)).code in {1, 3}
+        assert waived(bench) == []
+    assert barred(bench)[0].startswith("finding SP-08")
+    # What was asked for ends after ten minutes.
+    bench.now += timedelta(minutes=11)
+    late = bench("review", "confirm", proposal, "--as", "adam")
+    assert late.code == 1
+    assert waived(bench) == []
+
+
+def test_who_agrees_agrees_to_what_was_asked_for_and_to_nothing_that_came_since(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.staff()
+    asked = bench(*wish(bench, "anna"), typed=bench.signs_in("anna"))
+    seen = certificate_seen
+
+    def old(what: str, certificate: Certificate) -> CertificateSeen:
+        return replace(seen(what, certificate), signature_hash="sha1")
+
+    monkeypatch.setattr("idp_proxy.reviewing.gathering.certificate_seen", old)
+    words = ("review", "confirm", asked.next.split()[4], "--as", "adam")
+    refused = bench(*words, typed=bench.signs_in("adam"))
+    assert refused.code == 1
+    assert "finds other things now" in refused.err
+    assert waived(bench) == []
+
+
+def test_a_waiver_ends_by_itself_and_covers_nothing_that_another_check_finds(bench: Bench) -> None:
+    bench.staff()
+    asked = bench(*wish(bench, "anna"), typed=bench.signs_in("anna"))
+    words = ("review", "confirm", asked.next.split()[4], "--as", "adam")
+    assert bench(*words, typed=bench.signs_in("adam")).code == 0
+    assert waived(bench) == ["SP-08"]
+    assert barred(bench) == []
+    # A certificate signed with SHA-1 is SP-08 too, and nobody agreed to that.
+    folder, now = bench.program.folder, bench.now
+    settings = folder.read()
+    upstreams = adapters.open_upstreams(settings)
+    with opened_store(settings) as store, store.reading() as connection:
+        given = reviews.waivers(connection, now, settings.proxy.state_keys)
+    seen = gather(settings, upstreams, now)
+    old = replace(seen.upstreams[1].certificates[0], signature_hash="sha1")
+    worse = replace(
+        seen, upstreams=(seen.upstreams[0], replace(seen.upstreams[1], certificates=(old,)))
+    )
+    assert [one.check for one in judge(worse, given).findings if one.rule == "SP-08"] == [
+        "sp_08_certificates"
+    ]
+    bench.now += timedelta(days=31)
+    assert waived(bench) == []
     assert bench("review").code == 1
 
 

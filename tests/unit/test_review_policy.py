@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from idp_proxy.store.schema import migrate
 from idp_proxy.store.tables import review_signature, review_waiver
 from tests.support.keys import rsa_pair
 from tests.support.upstream_metadata import upstream_metadata
+from tests.unit.at_the_terminal import Program
 from tests.unit.config_folder import NOW, Folder, private_file
 
 if TYPE_CHECKING:
@@ -214,6 +216,76 @@ def test_what_a_person_is_worth_at_an_upstream_stands_with_that_upstream(folder:
     assert fields["upstream.ldap.assurance.evidence.0.value"] == "otp"
     assert fields["upstream.ldap.hosts.0.encryption"] == "ldaps"
     assert fields["upstream.ldap.canaries.clerk.subject"] == "c-1"
+
+
+SECRETS = {
+    "keys/bind.pw": b"the-bind-accounts-word",
+    "keys/token": b"tokentokentokentokentokent",
+    "keys/channel": b"json://127.0.0.1:9/pager-word-7f3a",
+}
+
+
+def test_no_form_of_the_review_holds_a_secret_and_the_page_holds_all_that_is_signed(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    everything(folder)
+    for name, secret in SECRETS.items():
+        (folder.path / name).unlink(missing_ok=True)
+        private_file(folder.path / name, secret)
+    folder.text += '\n[notify]\nurls = ["file:keys/channel"]\n'
+    program = Program(folder, capsys)
+    program.write()
+    migrate(folder.read().store.url)
+    said = {
+        form: program("review", "--format", form).out for form in ("table", "json", "sarif", "html")
+    }
+    keys = list((folder.path / "keys").glob("*.key"))
+    assert len(keys) > 3
+    secrets = [*SECRETS.values(), *(one.read_bytes() for one in keys)]
+    for form, text in said.items():
+        assert text, form
+        for octets in secrets:
+            for written in (
+                octets[-20:].decode("latin-1"),
+                octets.hex(),
+                b64encode(octets).decode(),
+            ):
+                assert written.strip() not in text, form
+        assert "PRIVATE KEY" not in text
+    for needed in ON_THE_PAGE:
+        assert needed in said["html"], needed
+    assert policy(folder).digest in said["html"]
+
+
+#: What somebody who signs must have been able to read.
+ON_THE_PAGE = (
+    *("okta (active)", "entra (standby)", "ldap (standby)"),
+    *(
+        "metadata believed by",
+        "signature algorithms",
+        "rsa-sha256",
+        "encryption",
+        "certificates and keys",
+    ),
+    *(
+        "our keys there",
+        "asked for context classes",
+        "levels",
+        "second factor",
+        "can reach the floor",
+    ),
+    *("attributes", "longest assertion", "clock skew", "failure domains", "wrong passwords"),
+    *("Floor", "A session by a standby", "Told to Mattermost", "Mattermost&#39;s certificates"),
+    *(
+        "Moving people to a password",
+        "Deadlines",
+        "Given up for good",
+        "Guards",
+        "Ledger",
+        "Return",
+    ),
+    *("Findings", "Waivers", "Since the last signature", "Versions", "cryptography", "Signature"),
+)
 
 
 @pytest.fixture

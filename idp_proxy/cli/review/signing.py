@@ -110,11 +110,11 @@ def waive(
     ends_at = _end_of(until)
     with opened_store(settings) as store:
         checks = _waivable(report_in(settings, store), rule, upstream)
-        wish = Wish(Act.WAIVER, f"{rule} {upstream or '-'} {until}", reason)
-        means = Means(as_name, override, password_from)
+        target = " ".join((rule, upstream or "-", until, *checks))
+        wish, means = Wish(Act.WAIVER, target, reason), Means(as_name, override, password_from)
 
         def keep(connection: Connection, approved: Approved) -> None:
-            _keep(connection, settings, wish.target, checks, reason, approved)
+            _keep(connection, settings, target, reason, approved)
 
         outcome = request(settings, store, wish, means, effect=keep)
         if isinstance(outcome, Waiting):
@@ -133,10 +133,14 @@ def agree(
     settings = settings_of(config)
 
     def keep(connection: Connection, made: Proposal, approved: Approved) -> None:
-        rule, upstream, until = made.target.split(" ")
+        rule, upstream, until, *checks = made.target.split(" ")
         _end_of(until)
-        checks = _waivable(report, rule, "" if upstream == "-" else upstream)
-        _keep(connection, settings, made.target, checks, made.reason, approved)
+        if set(checks) != set(_waivable(report, rule, "" if upstream == "-" else upstream)):
+            raise ApprovalRefused(
+                f"{rule} finds other things now than when this was asked for: read idp-proxy "
+                "review, and ask again"
+            )
+        _keep(connection, settings, made.target, made.reason, approved)
 
     with opened_store(settings) as store:
         report = report_in(settings, store)
@@ -176,15 +180,23 @@ def _keep(
     connection: Connection,
     settings: Settings,
     target: str,
-    checks: tuple[str, ...],
     reason: str,
     approved: Approved,
 ) -> None:
     """The waiver and its audit row, in the transaction that grants it."""
-    rule, upstream, until = target.split(" ")
+    rule, upstream, until, *checks = target.split(" ")
     now = clock()
     subject = "" if upstream == "-" else upstream
-    waiver = Waiver(new_id(), rule, subject, checks, approved.people, reason, now, _end_of(until))
+    waiver = Waiver(
+        id=new_id(),
+        rule=rule,
+        subject=subject,
+        checks=tuple(checks),
+        people=approved.people,
+        reason=reason,
+        given_at=now,
+        ends_at=_end_of(until),
+    )
     reviews.keep_waiver(connection, waiver, settings.proxy.state_keys)
     facts = {"rule": rule, "upstream": subject, "until": until, "reason": reason}
     facts["checks"] = " ".join(checks)
