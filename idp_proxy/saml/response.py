@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from lxml import etree
-from saml2 import saml, samlp
+from saml2 import samlp
 
 from idp_proxy.decision.subject import IDENTIFIERS
 from idp_proxy.errors import Internal, SamlError
@@ -25,18 +24,20 @@ from idp_proxy.saml.answer import Envelope, Expected, RequireSigned
 from idp_proxy.saml.assertion import RESPONSE_PROFILE, verify_octets
 from idp_proxy.saml.document import Document
 from idp_proxy.saml.encryption import EncryptionImpossible, encrypt_assertion
-from idp_proxy.saml.object_model import PlainValue, Unwritable, element_of, utc_text, writable
-from idp_proxy.saml.signature import sign
-from idp_proxy.saml.xml import children, is_ncname
+from idp_proxy.saml.object_model import Unwritable, element_of, utc_text, writable
+from idp_proxy.saml.response_form import Shape, attribute, authority, form_of, response_of
+from idp_proxy.saml.signature import signed
+from idp_proxy.saml.stencil import Stencil
+from idp_proxy.saml.xml import canonical, is_ncname, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from cryptography.x509 import Certificate
-    from lxml.etree import _Element
 
     from idp_proxy.decision.subject import Evidence, Identity
+    from idp_proxy.saml.assertion import VerifiedAssertion
 
 #: How far back NotBefore lies: the service provider's clock may be behind ours.
 BACKDATED: Final = timedelta(seconds=120)
@@ -46,8 +47,8 @@ LIFETIME: Final = timedelta(seconds=300)
 #: that an upstream may have (SP-07).
 _UPSTREAM_SKEW: Final = timedelta(seconds=180)
 
-_BASIC: Final = "urn:oasis:names:tc:SAML:2.0:attrname-format:basic"
-_URI: Final = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"
+#: In canonical octets that we wrote.
+_RESPONSE_END: Final = b"</samlp:Response>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +109,22 @@ def issue_response(
     """
     try:
         told = _told(identity, recipient)
-        written = _response(reply, issuer, recipient, samlp.StatusCode(value=names.STATUS_SUCCESS))
-        written.assertion = [
-            _assertion(told, identity, evidence, reply=reply, issuer=issuer, recipient=recipient)
-        ]
-        root = element_of(written)
+        form = form_of(_shape(told, evidence, issuer, recipient))
+        values = _values(told, identity, evidence, reply)
+        assertion, response = form.assertion.fill(values), form.response.fill(values)
     except Unwritable as error:
         raise Internal(f"no Response was issued: {error}") from error
-    (assertion,) = children(root, names.ASSERTION)
-    _sign(assertion, issuer)
+    assertion = _signed(assertion, reply.assertion_id, issuer)
     if recipient.encryption is None:
-        _sign(root, issuer)
-        octets = _octets(root)
-        _confirm(octets, _expected(reply, issuer, recipient), identity, told)
+        octets = _signed(_around(response, assertion), reply.response_id, issuer)
+        seen = _confirmed(octets, _expected(reply, issuer, recipient))
+        _demand_same(seen, told, identity, evidence, reply)
         return octets
     first = _expected(reply, issuer, recipient, RequireSigned.ASSERTION)
-    _confirm(_octets(root), first, identity, told)
-    root.replace(assertion, _encrypted(assertion, recipient.encryption))
-    _sign(root, issuer)
-    octets = _octets(root)
+    seen = _confirmed(_around(response, assertion), first)
+    _demand_same(seen, told, identity, evidence, reply)
+    encrypted = _encrypted(assertion, recipient.encryption)
+    octets = _signed(_around(response, encrypted), reply.response_id, issuer)
     _confirm_encrypted(octets, _expected(reply, issuer, recipient))
     return octets
 
@@ -142,16 +140,29 @@ def issue_no_passive(reply: Reply, issuer: Issuer, recipient: Recipient) -> byte
         status_code=samlp.StatusCode(value=names.STATUS_NO_PASSIVE),
     )
     try:
-        root = element_of(_response(reply, issuer, recipient, status))
+        written = response_of(issuer.entity_id, recipient.acs_url, status)
+        response = Stencil(element_of(written)).fill(_of_the_reply(reply))
     except Unwritable as error:
         raise Internal(f"no Response was issued: {error}") from error
-    _sign(root, issuer)
-    octets = _octets(root)
+    octets = _signed(response, reply.response_id, issuer)
     _confirm_signature(octets, _expected(reply, issuer, recipient))
     return octets
 
 
 # --- content -------------------------------------------------------------------------------------
+
+
+def _shape(
+    told: Mapping[str, str], evidence: Evidence, issuer: Issuer, recipient: Recipient
+) -> Shape:
+    return Shape(
+        issuer=issuer.entity_id,
+        acs_url=recipient.acs_url,
+        audience=recipient.entity_id,
+        attributes=tuple(told),
+        authorities=len(evidence.authorities),
+        session_ends=evidence.session_not_on_or_after is not None,
+    )
 
 
 def _told(identity: Identity, recipient: Recipient) -> dict[str, str]:
@@ -165,94 +176,31 @@ def _told(identity: Identity, recipient: Recipient) -> dict[str, str]:
     }
 
 
-def _response(
-    reply: Reply, issuer: Issuer, recipient: Recipient, status: samlp.StatusCode
-) -> samlp.Response:
-    return samlp.Response(
-        id=_identifier(reply.response_id, "the ID of the Response"),
-        version="2.0",
-        issue_instant=utc_text(reply.now),
-        destination=writable(recipient.acs_url, "the ACS address"),
-        in_response_to=_identifier(reply.in_response_to, "InResponseTo"),
-        issuer=saml.Issuer(text=writable(issuer.entity_id, "our entity ID")),
-        status=samlp.Status(status_code=status),
-    )
+def _of_the_reply(reply: Reply) -> dict[str, str]:
+    return {
+        "the ID of the Response": _identifier(reply.response_id, "the ID of the Response"),
+        "InResponseTo": _identifier(reply.in_response_to, "InResponseTo"),
+        "IssueInstant": utc_text(reply.now),
+    }
 
 
-def _assertion(
-    told: Mapping[str, str],
-    identity: Identity,
-    evidence: Evidence,
-    *,
-    reply: Reply,
-    issuer: Issuer,
-    recipient: Recipient,
-) -> saml.Assertion:
-    return saml.Assertion(
-        id=_identifier(reply.assertion_id, "the ID of the assertion"),
-        version="2.0",
-        issue_instant=utc_text(reply.now),
-        issuer=saml.Issuer(text=issuer.entity_id),
-        subject=_subject(identity, reply, recipient),
-        conditions=saml.Conditions(
-            not_before=utc_text(reply.now - BACKDATED),
-            not_on_or_after=utc_text(reply.now + LIFETIME),
-            audience_restriction=[
-                saml.AudienceRestriction(
-                    audience=[saml.Audience(text=writable(recipient.entity_id, "the audience"))]
-                )
-            ],
-        ),
-        authn_statement=[_authn_statement(evidence, reply)],
-        attribute_statement=[
-            saml.AttributeStatement(attribute=[_attribute(*pair) for pair in told.items()])
-        ],
-    )
-
-
-def _subject(identity: Identity, reply: Reply, recipient: Recipient) -> saml.Subject:
-    return saml.Subject(
-        name_id=saml.NameID(
-            format=names.NAME_ID_PERSISTENT, text=writable(identity.id, "the NameID")
-        ),
-        subject_confirmation=[
-            saml.SubjectConfirmation(
-                method=names.CONFIRMATION_BEARER,
-                subject_confirmation_data=saml.SubjectConfirmationData(
-                    in_response_to=reply.in_response_to,
-                    recipient=recipient.acs_url,
-                    not_on_or_after=utc_text(reply.now + LIFETIME),
-                ),
-            )
-        ],
-    )
-
-
-def _authn_statement(evidence: Evidence, reply: Reply) -> saml.AuthnStatement:
-    """As the upstream said it; SessionIndex is the assertion's ID (SAML core 2.7.2)."""
+def _values(
+    told: Mapping[str, str], identity: Identity, evidence: Evidence, reply: Reply
+) -> dict[str, str]:
+    """What the blanks of a form are filled with. Raises `Unwritable`."""
     end = evidence.session_not_on_or_after
-    return saml.AuthnStatement(
-        authn_instant=utc_text(evidence.authn_instant),
-        session_index=reply.assertion_id,
-        session_not_on_or_after=None if end is None else utc_text(end),
-        authn_context=saml.AuthnContext(
-            authn_context_class_ref=saml.AuthnContextClassRef(
-                text=writable(evidence.authn_context, "the context class")
-            ),
-            authenticating_authority=[
-                saml.AuthenticatingAuthority(text=writable(one, "an authority"))
-                for one in evidence.authorities
-            ],
-        ),
-    )
-
-
-def _attribute(name: str, value: str) -> saml.Attribute:
-    """One value, which is text."""
-    name_format = _URI if ":" in name else _BASIC
-    return saml.Attribute(
-        name=name, name_format=name_format, attribute_value=[PlainValue(text=value)]
-    )
+    return {
+        **_of_the_reply(reply),
+        "the ID of the assertion": _identifier(reply.assertion_id, "the ID of the assertion"),
+        "the NameID": identity.id,
+        "NotBefore": utc_text(reply.now - BACKDATED),
+        "NotOnOrAfter": utc_text(reply.now + LIFETIME),
+        "AuthnInstant": utc_text(evidence.authn_instant),
+        "the context class": evidence.authn_context,
+        **({} if end is None else {"SessionNotOnOrAfter": utc_text(end)}),
+        **{authority(at): one for at, one in enumerate(evidence.authorities)},
+        **{attribute(at): value for at, value in enumerate(told.values())},
+    }
 
 
 def _identifier(value: str, what: str) -> str:
@@ -264,19 +212,23 @@ def _identifier(value: str, what: str) -> str:
 # --- signing, and looking at the result ----------------------------------------------------------
 
 
-def _sign(element: _Element, issuer: Issuer) -> None:
-    sign(element, issuer.key, issuer.certificate_der)
+def _signed(octets: bytes, element_id: str, issuer: Issuer) -> bytes:
+    return signed(octets, element_id, issuer.key, issuer.certificate_der)
 
 
-def _encrypted(assertion: _Element, encryption: Encryption) -> _Element:
+def _around(response: bytes, assertion: bytes) -> bytes:
+    """The assertion as the last child of the Response. Both are canonical, and so is this: neither
+    takes a namespace from the other (exclusive XML canonicalisation, section 3).
+    """
+    return response.removesuffix(_RESPONSE_END) + assertion + _RESPONSE_END
+
+
+def _encrypted(assertion: bytes, encryption: Encryption) -> bytes:
     try:
-        return encrypt_assertion(assertion, encryption.certificate, encryption.algorithm)
+        element = encrypt_assertion(parse(assertion), encryption.certificate, encryption.algorithm)
     except EncryptionImpossible as error:
         raise Internal(f"no Response was issued: {error}") from error
-
-
-def _octets(root: _Element) -> bytes:
-    return etree.tostring(root, encoding="utf-8", xml_declaration=False)
+    return canonical(element)
 
 
 def _expected(
@@ -300,17 +252,34 @@ def _expected(
     )
 
 
-def _confirm(
-    octets: bytes, expected: Expected, identity: Identity, told: Mapping[str, str]
-) -> None:
-    """Our own verifier reads the message as any relying party would, and finds this person."""
+def _confirmed(octets: bytes, expected: Expected) -> VerifiedAssertion:
+    """What our own verifier reads in the message, as any relying party would."""
     try:
-        seen = verify_octets(octets, expected)
+        return verify_octets(octets, expected)
     except SamlError as error:
         raise Internal(f"our own verifier refused our Response: {error}") from error
+
+
+def _demand_same(
+    seen: VerifiedAssertion,
+    told: Mapping[str, str],
+    identity: Identity,
+    evidence: Evidence,
+    reply: Reply,
+) -> None:
+    """It was this person, authenticated in this way, and nothing else was read."""
     same = seen.attributes == {name: (value,) for name, value in told.items()}
     if not same or seen.name_id != identity.id:
         raise Internal("our own verifier read another person in our Response")
+    end = evidence.session_not_on_or_after
+    if (
+        seen.id != reply.assertion_id
+        or seen.authn_context != evidence.authn_context
+        or seen.authorities != evidence.authorities
+        or seen.authn_instant != evidence.authn_instant.replace(microsecond=0)
+        or seen.session_not_on_or_after != (end and end.replace(microsecond=0))
+    ):
+        raise Internal("our own verifier read another authentication in our Response")
 
 
 def _confirm_encrypted(octets: bytes, expected: Expected) -> None:

@@ -1,7 +1,7 @@
 """Enveloped XML signatures, narrow on purpose: one Reference, exclusive C14N, SHA-2.
 
-`sign` adds the one form that we write. For what we receive, `EnvelopedSignature` reads a Signature
-whose place and shape `saml.document` has checked; every value it acts on comes out of the
+`signed` adds the one form that we write. For what we receive, `EnvelopedSignature` reads a
+Signature whose place and shape `saml.document` has checked; every value it acts on comes out of the
 canonical octets of its SignedInfo, parsed again. KeyInfo is never consulted: keys are pinned by
 the caller (SP-01). Sources: XML Signature 1.1 sections 4 to 6; SAML core 5.4.
 """
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from lxml import etree
 
 from idp_proxy.saml import names
+from idp_proxy.saml.stencil import Stencil, blank
 from idp_proxy.saml.xml import canonical, children, decode_base64, parse, text_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _DS: Final = f"{{{names.DS}}}"
 _INCLUSIVE: Final = f"{{{names.EXC_C14N}}}InclusiveNamespaces"
+#: In canonical octets that we wrote: there the prefix is ours, and no text or attribute has a "<".
+_ISSUER_END: Final = b"</saml:Issuer>"
 #: Canonicalisation looks each listed prefix up in each element: unbounded, a message could buy
 #: seconds of our time before any key is asked (XML-02).
 MAX_PREFIXES: Final = 32
@@ -232,43 +235,40 @@ def _set_text(bearer: _Element, before: _Element | None, text: str) -> None:
         before.tail = text or None
 
 
-def sign(element: _Element, key: rsa.RSAPrivateKey, certificate_der: bytes) -> None:
-    """Add an enveloped RSA-SHA256 signature with the one certificate in its KeyInfo.
+def signed(octets: bytes, element_id: str, key: rsa.RSAPrivateKey, certificate_der: bytes) -> bytes:
+    """Canonical octets of an element, with an enveloped RSA-SHA256 signature behind its Issuer and
+    the one certificate in its KeyInfo (SAML core 5.4.2).
 
-    It becomes the child after the Issuer, or the first where there is none (SAML core 5.4.2,
-    metadata 2.3.2). The element must have an `ID` and must not be moved or rewritten afterwards.
+    The Issuer is the element's first child, `element_id` its `ID`. Raises `ValueError` without an
+    Issuer.
     """
-    digest = hashlib.sha256(canonical(element)).digest()
-    signature = parse(_unsigned(certificate_der))
-    info, value = signature[0], signature[1]
-    reference = info[2]
-    reference.set("URI", f"#{element.get('ID')}")
-    reference[2].text = _base64(digest)
-    element.insert(1 if len(element) and element[0].tag == names.ISSUER else 0, signature)
-    value.text = _base64(key.sign(canonical(info), padding.PKCS1v15(), hashes.SHA256()))
+    head, issuer_end, rest = octets.partition(_ISSUER_END)
+    if not issuer_end:
+        raise ValueError("an element that we sign has an Issuer")
+    info, signature = _unsigned(certificate_der)
+    values = {"URI": f"#{element_id}", "digest": _base64(hashlib.sha256(octets).digest())}
+    value = key.sign(info.fill(values), padding.PKCS1v15(), hashes.SHA256())
+    return head + issuer_end + signature.fill(values | {"value": _base64(value)}) + rest
 
 
 @functools.lru_cache(maxsize=16)
-def _unsigned(certificate_der: bytes) -> bytes:
-    """All of a Signature that is the same in each one: only URI, digest and value are missing.
-
-    Octets and no tree, which would keep the names of the thread that made it (XML-02).
-    """
+def _unsigned(certificate_der: bytes) -> tuple[Stencil, Stencil]:
+    """A SignedInfo as its signature covers it, and the whole Signature."""
     signature = etree.Element(f"{_DS}Signature", nsmap={"ds": names.DS})
     info = etree.SubElement(signature, f"{_DS}SignedInfo")
     _method(info, "CanonicalizationMethod", names.EXC_C14N)
     _method(info, "SignatureMethod", names.RSA_SHA256)
-    reference = etree.SubElement(info, f"{_DS}Reference")
+    reference = etree.SubElement(info, f"{_DS}Reference", {"URI": blank("URI")})
     transforms = etree.SubElement(reference, f"{_DS}Transforms")
     _method(transforms, "Transform", names.ENVELOPED)
     _method(transforms, "Transform", names.EXC_C14N)
     _method(reference, "DigestMethod", names.SHA256)
-    etree.SubElement(reference, f"{_DS}DigestValue")
-    etree.SubElement(signature, f"{_DS}SignatureValue")
+    etree.SubElement(reference, f"{_DS}DigestValue").text = blank("digest")
+    etree.SubElement(signature, f"{_DS}SignatureValue").text = blank("value")
     key_info = etree.SubElement(signature, f"{_DS}KeyInfo")
     data = etree.SubElement(key_info, f"{_DS}X509Data")
     etree.SubElement(data, f"{_DS}X509Certificate").text = _base64(certificate_der)
-    return canonical(signature)
+    return Stencil(info), Stencil(signature)
 
 
 def _method(parent: _Element, name: str, algorithm: str) -> None:

@@ -77,8 +77,11 @@ def _certificate_key(certificate_pem: bytes) -> xmlsec.Key:
     return xmlsec.Key.from_memory(certificate_pem, xmlsec.constants.KeyDataFormatCertPem, None)
 
 
-def sign(element: etree._Element, pair: KeyPair, style: Style = DEFAULT_STYLE) -> None:
-    """Insert an enveloped Signature, with the certificate in KeyInfo, behind the Issuer.
+def sign(
+    element: etree._Element, pair: KeyPair, style: Style = DEFAULT_STYLE, index: int = 1
+) -> None:
+    """Insert an enveloped Signature, with the certificate in KeyInfo, as the child of this index:
+    behind the Issuer unless told.
 
     The element must already stand where it stays: an inclusive canonical form sees its parents.
     """
@@ -86,7 +89,7 @@ def sign(element: etree._Element, pair: KeyPair, style: Style = DEFAULT_STYLE) -
     signature = xmlsec.template.create(
         element, _CANONICAL[style.canonical], method, ns=style.prefix
     )
-    element.insert(1, signature)
+    element.insert(index, signature)
     reference = xmlsec.template.add_reference(signature, digest, uri=f"#{element.get('ID', '')}")
     xmlsec.template.add_transform(reference, xmlsec.constants.TransformEnveloped)
     xmlsec.template.add_transform(reference, _CANONICAL[style.canonical])

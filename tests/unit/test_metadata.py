@@ -20,7 +20,6 @@ from idp_proxy.saml.metadata import (
 )
 from idp_proxy.saml.object_model import Unwritable
 from idp_proxy.saml.own_metadata import identity_provider_metadata, service_provider_metadata
-from idp_proxy.saml.signature import sign
 from idp_proxy.saml.xml import parse
 from tests.support import xml_security
 from tests.support.keys import KeyPair, ec_pair, rsa_pair, self_signed
@@ -342,7 +341,7 @@ def outcome(octets: bytes) -> str:
 
 def signed(pair: KeyPair, octets: bytes | None = None) -> bytes:
     root = parse(octets or upstream_metadata(active(), attributes='ID="_m1"'))
-    sign(root, private(pair), pair.certificate_der)
+    xml_security.sign(root, pair, index=0)
     return etree.tostring(root)
 
 

@@ -13,14 +13,13 @@ from lxml import etree
 from idp_proxy.config import MetadataFile, MetadataUrl, Outbound, Trust
 from idp_proxy.errors import UpstreamUnavailable
 from idp_proxy.saml.metadata import MAX_METADATA, UpstreamMetadata, read_metadata
-from idp_proxy.saml.signature import sign
 from idp_proxy.saml.xml import parse
 from idp_proxy.upstream import last_good
 from idp_proxy.upstream.fetch import FetchFailed
 from idp_proxy.upstream.metadata_change import diff
 from idp_proxy.upstream.metadata_feed import ApprovalRefused, MetadataFeed
+from tests.support import xml_security
 from tests.support.keys import KeyPair, rsa_pair
-from tests.support.rsa_keys import private
 from tests.support.upstream_metadata import (
     SSO_URL,
     upstream_metadata,
@@ -298,7 +297,7 @@ IN_A_DAY = 'ID="_m1" validUntil="2026-05-05T12:00:00Z"'
 
 def signed_by(pair: KeyPair, *pairs: KeyPair, attributes: str = IN_A_DAY) -> bytes:
     root = parse(upstream_metadata(*pairs, attributes=attributes))
-    sign(root, private(pair), pair.certificate_der)
+    xml_security.sign(root, pair, index=0)
     return etree.tostring(root)
 
 

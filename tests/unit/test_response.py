@@ -27,6 +27,7 @@ from idp_proxy.saml.response import (
     issue_no_passive,
     issue_response,
 )
+from idp_proxy.saml.response_form import attribute, authority
 from idp_proxy.saml.xml import parse
 from tests.support import xml_security
 from tests.support.keys import KeyPair, ec_pair, rsa_pair
@@ -461,26 +462,45 @@ def test_a_fault_of_the_signer_is_found_before_anything_leaves(
     monkeypatch: pytest.MonkeyPatch, recipient: Recipient | None
 ) -> None:
     """The self-check is alive: with the Response left unsigned nothing goes out."""
-    real = response._sign
+    real = response._signed
 
-    def forgetful(element: _Element, by: Issuer) -> None:
-        if element.tag == names.ASSERTION:
-            real(element, by)
+    def forgetful(octets: bytes, element_id: str, by: Issuer) -> bytes:
+        return octets if element_id == REPLY.response_id else real(octets, element_id, by)
 
-    monkeypatch.setattr(response, "_sign", forgetful)
+    monkeypatch.setattr(response, "_signed", forgetful)
     with pytest.raises(Internal):
         issued(recipient=recipient or encrypting())
 
 
-def test_another_person_in_the_signed_octets_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = response._attribute
+ANOTHER = [
+    ("the NameID", "E-1008", "another person"),
+    (attribute(2), "mallory", "another person"),
+    ("the context class", "https://refeds.org/profile/mfa", "another authentication"),
+    ("AuthnInstant", "2026-05-04T11:58:00Z", "another authentication"),
+    ("SessionNotOnOrAfter", "2026-05-05T20:00:00Z", "another authentication"),
+    (authority(1), "https://other.example.org/idp", "another authentication"),
+    ("the ID of the assertion", "_assertion2", "the Reference is not"),
+]
 
-    def swapped(name: str, value: str) -> object:
-        return real(name, "mallory" if value == "alice" else value)
 
-    monkeypatch.setattr(response, "_attribute", swapped)
-    with pytest.raises(Internal, match="another person"):
-        issued()
+@pytest.mark.parametrize(("blank", "value", "why"), ANOTHER)
+@pytest.mark.parametrize("recipient", [RECIPIENT, None])
+def test_whatever_else_stands_in_the_signed_octets_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+    blank: str,
+    value: str,
+    why: str,
+    recipient: Recipient | None,
+) -> None:
+    real = response._values
+
+    def swapped(*told: Any) -> dict[str, str]:
+        return real(*told) | {blank: value}
+
+    monkeypatch.setattr(response, "_values", swapped)
+    evidence = replace(EVIDENCE, session_not_on_or_after=NOW + timedelta(hours=8))
+    with pytest.raises(Internal, match=why):
+        issued(evidence=evidence, recipient=recipient or encrypting())
 
 
 def test_an_encrypted_answer_to_another_question_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,9 @@ from idp_proxy.saml.signature import (
     MAX_PREFIXES,
     SIGNATURE_METHODS,
     EnvelopedSignature,
-    sign,
     verify_detached,
 )
+from idp_proxy.saml.signature import signed as sign
 from idp_proxy.saml.xml import canonical, parse
 from tests.support import xml_security
 from tests.support.keys import KeyPair, ec_pair, rsa_pair
@@ -213,35 +213,41 @@ def test_taking_the_signature_out_leaves_the_text_around_it_and_the_document_as_
     assert canonical(root) == canonical(parse(octets))
 
 
-@pytest.mark.parametrize(
-    ("xml", "at"), [('<A ID="_1"><I/></A>', 0), ('<A ID="_1"/>', 0), ("ISSUER", 1)]
-)
-def test_what_we_sign_xmlsec_verifies_and_so_do_we(xml: str, at: int) -> None:
-    issued = f'<A ID="_1"><i:Issuer xmlns:i="{names.SAML}">me</i:Issuer><B/></A>'
-    root = parse((issued if xml == "ISSUER" else xml).encode())
-    pair = issuer_pair()
+def signed_by_us(pair: KeyPair, element_id: str = "_1") -> bytes:
+    octets = f'<A ID="_1"><saml:Issuer xmlns:saml="{names.SAML}">me</saml:Issuer><B>1</B></A>'
     key = load_pem_private_key(pair.key_pem, None)
     assert isinstance(key, rsa.RSAPrivateKey)
-    sign(root, key, pair.certificate_der)
-    again = parse(etree.tostring(root))
-    assert again[at].tag == names.SIGNATURE
-    assert xml_security.verifies(again, pair.certificate_pem)
-    ours = EnvelopedSignature(again[at], again)
+    return sign(octets.encode(), element_id, key, pair.certificate_der)
+
+
+def test_what_we_sign_xmlsec_verifies_and_so_do_we() -> None:
+    octets, pair = signed_by_us(issuer_pair()), issuer_pair()
+    root = parse(octets)
+    assert canonical(root) == octets
+    assert root[1].tag == names.SIGNATURE
+    assert xml_security.verifies(parse(octets), pair.certificate_pem)
+    ours = EnvelopedSignature(root[1], root)
     assert ours.value_verifies([public_key(pair)])
     assert ours.digest_matches()
     assert ours.info is not None
     assert ours.info.signature_method == names.RSA_SHA256
 
 
-def test_xmlsec_refuses_what_we_signed_when_it_is_changed() -> None:
-    root = parse(b'<A ID="_1"><B>1</B></A>')
-    pair = issuer_pair()
-    key = load_pem_private_key(pair.key_pem, None)
+def test_a_signature_is_for_the_element_that_it_names() -> None:
+    octets = signed_by_us(issuer_pair(), element_id="_2")
+    assert not xml_security.verifies(parse(octets), issuer_pair().certificate_pem)
+
+
+def test_what_has_no_issuer_is_not_signed() -> None:
+    key = load_pem_private_key(issuer_pair().key_pem, None)
     assert isinstance(key, rsa.RSAPrivateKey)
-    sign(root, key, pair.certificate_der)
-    assert not xml_security.verifies(
-        parse(etree.tostring(root).replace(b">1<", b">2<")), pair.certificate_pem
-    )
+    with pytest.raises(ValueError, match="Issuer"):
+        sign(b'<A ID="_1"/>', "_1", key, issuer_pair().certificate_der)
+
+
+def test_xmlsec_refuses_what_we_signed_when_it_is_changed() -> None:
+    changed = signed_by_us(issuer_pair()).replace(b">1<", b">2<")
+    assert not xml_security.verifies(parse(changed), issuer_pair().certificate_pem)
 
 
 def test_a_detached_signature_verifies_by_its_own_method_key_and_octets_only() -> None:
