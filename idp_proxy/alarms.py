@@ -142,10 +142,10 @@ def _of_mode(turn: Turn, seen: Survey) -> Iterator[Notice]:
     elif state.mode is Mode.HELD:
         yield Notice(
             Kind.HELD,
-            f"held:{state.epoch}",
+            f"held:{(state.held_since or state.since):%Y-%m-%dT%H:%M:%S}",
             facts,
             'idp-proxy release --reason "no longer needed"',
-            since=state.since,
+            since=state.held_since or state.since,
         )
 
 

@@ -27,6 +27,7 @@ from idp_proxy.audit import checkpoint
 from idp_proxy.audit.chain import Event
 from idp_proxy.audit.log import AuditLog
 from idp_proxy.config import CONFIG_VARIABLE
+from idp_proxy.decision.drill import forgotten
 from idp_proxy.decision.notices import Kind, Notice
 from idp_proxy.decision.roster import overdue
 from idp_proxy.decision.standby_logins import fo_13_forgotten_before
@@ -40,6 +41,7 @@ from idp_proxy.store.standby_logins import unsettled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from idp_proxy.config.settings import Checkpoints, Listen, Settings
     from idp_proxy.decision.notices import Fact
@@ -204,9 +206,24 @@ def _tidy(store: SqlStore, configured: frozenset[tuple[str, str]]) -> str | None
     evidence = store.prune_evidence(now - _EVIDENCE_KEPT)
     with store.writing() as connection:
         old = proposals.prune(connection, now - _PROPOSALS_KEPT)
-    if not canaries + evidence + old:
+    drills = _forget_drill(store, now)
+    if not canaries + evidence + old + drills:
         return None
-    return f"{canaries} canaries, {evidence} proofs of rehearsal, {old} proposals forgotten"
+    return (
+        f"{canaries} canaries, {evidence} proofs of rehearsal, {old} proposals, the people of "
+        f"{drills} drills forgotten"
+    )
+
+
+def _forget_drill(store: SqlStore, now: datetime) -> int:
+    """Who took part in a drill that is over is nobody's business any more."""
+    drill, state = store.drill(), store.switch_state()
+    left = None if drill is None or state is None else forgotten(drill, state, now)
+    if drill is None or left is None:
+        return 0
+    with store.transaction() as tx:
+        tx.swap_drill(drill.version, left)
+    return 1
 
 
 def _forget_standby_logins(store: SqlStore, kept: timedelta) -> str | None:

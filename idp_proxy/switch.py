@@ -106,7 +106,8 @@ class Switchboard:
         """The watch switches nothing any more. Raises as `to` does."""
         act = _Act("hold", _checked(reason), actor, self._now(), {})
         state = self.current()
-        return self._commit(state, switching.hold(state, cause=act.reason, actor=actor), act)
+        held = switching.hold(state, cause=act.reason, actor=actor, now=act.at)
+        return self._commit(state, held, act)
 
     def release(self, reason: str, actor: str, *, epoch: int | None = None) -> SwitchState:
         """The watch switches by itself again. Raises as `to` does."""

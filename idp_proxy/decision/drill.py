@@ -130,6 +130,15 @@ def stopped(drill: Drill, how: Departure, why: str, now: datetime) -> Drill:
     )
 
 
+def forgotten(drill: Drill, state: SwitchState, now: datetime) -> Drill | None:
+    """The drill without its people, once it is over by its time or by a switch, which nobody
+    stopped; None if there is nothing to forget.
+    """
+    if not drill.people or end_of(drill, state, now) is None:
+        return None
+    return replace(drill, version=drill.version + 1, people=frozenset())
+
+
 def ends_a_drill(verdict: Verdict) -> bool:
     """Whether the fleet's verdict on the serving upstream ends a drill: an outage may begin."""
     return verdict in {Verdict.SUSPECT, Verdict.DOWN}

@@ -46,7 +46,8 @@ class SwitchState:
     `epoch` counts every change. `left` has an entry for each upstream that served before;
     `disabled` names upstreams whose logins stop at once. `recent_switches` are the times of the
     automatic switches that count against the budget, oldest first; `hold_until` is the end of the
-    dwell that the last of them began.
+    dwell that the last of them began. `held_since` is when somebody chose that nothing switches by
+    itself: HELD, which may be long after `since`; None in a row of an older version.
     """
 
     epoch: int
@@ -59,6 +60,7 @@ class SwitchState:
     left: Mapping[str, Left] = field(default_factory=dict)
     hold_until: datetime | None = None
     recent_switches: tuple[datetime, ...] = ()
+    held_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def switch_by_hand(
             actor=actor,
             left=left,
             hold_until=None,
+            held_since=now,
         ),
         f"{state.serving} -> {target} by hand: {cause}",
     )
@@ -157,12 +160,19 @@ def enable(state: SwitchState, name: str, configured: Sequence[str]) -> Changed 
     )
 
 
-def hold(state: SwitchState, *, cause: str, actor: str) -> Changed | Unchanged:
+def hold(state: SwitchState, *, cause: str, actor: str, now: datetime) -> Changed | Unchanged:
     """The watch switches nothing any more, until `release`."""
     if state.mode is Mode.HELD:
         return Unchanged(f"held already, by {state.actor}: {state.cause}")
     return Changed(
-        replace(state, epoch=state.epoch + 1, mode=Mode.HELD, cause=cause, actor=actor),
+        replace(
+            state,
+            epoch=state.epoch + 1,
+            mode=Mode.HELD,
+            cause=cause,
+            actor=actor,
+            held_since=now,
+        ),
         f"held at {state.serving}: {cause}",
     )
 
@@ -179,6 +189,7 @@ def release(state: SwitchState, *, cause: str, actor: str) -> Changed | Unchange
             cause=cause,
             actor=actor,
             recent_switches=(),
+            held_since=None,
         ),
         f"released at {state.serving}: {cause}",
     )
@@ -209,7 +220,8 @@ def fail_back_by_hand(
             f"{target} is not preferred to {state.serving}: a failback leads to a preferred one; "
             f"idp-proxy switch to {target} --reason TEXT"
         )
-    return Changed(replace(moved.state, mode=Mode.AUTO, recent_switches=()), moved.reason)
+    state = replace(moved.state, mode=Mode.AUTO, recent_switches=(), held_since=None)
+    return Changed(state, moved.reason)
 
 
 def route(state: SwitchState) -> str | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from idp_proxy.seal import KeyRing
 
 PURPOSE: Final = "switch-state"
-_TIMES: Final = ("since", "hold_until")
+_TIMES: Final = ("since", "hold_until", "held_since")
 
 
 class KeptState:
@@ -112,5 +112,6 @@ def _read(content: bytes) -> tuple[SwitchState, datetime]:
     record: dict[str, Any] = json.loads(content)
     told_at = datetime.fromisoformat(record.pop("told_at"))
     for name in _TIMES:
-        record[name] = None if record[name] is None else datetime.fromisoformat(record[name])
+        kept = record.get(name)  # an older version kept fewer
+        record[name] = None if kept is None else datetime.fromisoformat(kept)
     return state_from(record), told_at

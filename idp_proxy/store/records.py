@@ -92,6 +92,7 @@ def state_record(state: SwitchState) -> dict[str, Any]:
             for name, left in state.left.items()
         },
         "hold_until": state.hold_until,
+        "held_since": state.held_since,
         "recent_switches": [at.isoformat() for at in state.recent_switches],
     }
 
@@ -141,5 +142,6 @@ def state_from(record: Mapping[str, Any]) -> SwitchState:
             for name, left in record["left_at"].items()
         },
         hold_until=record["hold_until"],
+        held_since=record["held_since"],
         recent_switches=tuple(datetime.fromisoformat(at) for at in record["recent_switches"]),
     )

@@ -40,6 +40,7 @@ switch_state = Table(
     Column("disabled", JSON, nullable=False),
     Column("left_at", JSON, nullable=False),
     Column("hold_until", UtcDateTime, nullable=True),
+    Column("held_since", UtcDateTime, nullable=True),
     Column("recent_switches", JSON, nullable=False),
     CheckConstraint("id = 1", name="switch_state_is_one_row"),
 )

@@ -61,6 +61,7 @@ def state(epoch: int = 1, serving: str = "okta") -> SwitchState:
         disabled=frozenset({"entra", "keycloak"}),
         left={"entra": Left(NOW - timedelta(hours=1), Departure.FAILOVER)},
         hold_until=SOON,
+        held_since=NOW + timedelta(seconds=1),
         recent_switches=(NOW - timedelta(minutes=30), NOW),
     )
 

@@ -138,6 +138,15 @@ def test_in_held_an_outage_is_told_with_the_proposal_to_confirm() -> None:
     assert notices[Kind.HELD].since == held.since
 
 
+def test_a_hold_is_as_old_as_itself_whatever_is_disabled_meanwhile() -> None:
+    """The upstream may have served for months: that reminds nobody of a hold of this minute."""
+    held = state(mode=Mode.HELD, since=NOW - timedelta(days=90), held_since=NOW)
+    notice = told(turn(held))[Kind.HELD]
+    assert notice.since == NOW
+    later = told(turn(replace(held, epoch=held.epoch + 1, disabled=frozenset({"entra"}))))
+    assert later[Kind.HELD].key == notice.key
+
+
 def test_without_a_proposal_the_command_itself_is_there_to_copy() -> None:
     held = state(mode=Mode.HELD)
     assert told(turn(held, okta=DOWN))[Kind.DECIDE].next.startswith("idp-proxy switch to entra ")

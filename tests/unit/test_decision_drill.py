@@ -14,6 +14,7 @@ from idp_proxy.decision.drill import (
     drill_route,
     end_of,
     ends_a_drill,
+    forgotten,
     person_digest,
     refuses_drill_answer,
     stopped,
@@ -84,6 +85,15 @@ def test_when_a_drill_may_begin(
 ) -> None:
     found = why_not_started(before, state, upstream, usable, later(minutes=1))
     assert found is None if why is None else str(found).startswith(why)
+
+
+def test_who_took_part_is_forgotten_once_the_drill_is_over() -> None:
+    assert forgotten(DRILL, STATE, later(minutes=29)) is None
+    left = forgotten(DRILL, STATE, later(minutes=30))
+    assert left == replace(DRILL, version=DRILL.version + 1, people=frozenset())
+    assert forgotten(left, STATE, later(minutes=31)) is None
+    moved = switched("entra", later(minutes=7), Departure.FAILOVER)
+    assert forgotten(DRILL, moved, later(minutes=8)) is not None
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ class Fleets(RuleBasedStateMachine):
             "to": lambda: switch_by_hand(
                 self.state, name, dict.fromkeys(NAMES), now=self.now, **by
             ),
-            "hold": lambda: hold(self.state, **by),
+            "hold": lambda: hold(self.state, now=self.now, **by),
             "release": lambda: release(self.state, **by),
             "off": lambda: disable(self.state, name, NAMES),
             "on": lambda: enable(self.state, name, NAMES),

@@ -29,6 +29,7 @@ from idp_proxy.decision.switching import (
 )
 
 NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
+LONG_AGO, LATER = NOW - timedelta(days=90), NOW + timedelta(hours=1)
 NAMES = ("okta", "entra", "keycloak")
 USABLE: dict[str, str | None] = dict.fromkeys(NAMES)
 GRACE = Grace()
@@ -71,6 +72,7 @@ def test_a_switch_by_hand_is_held_and_says_who_when_and_why() -> None:
             actor="host:eve",
             left={"okta": Left(later, Departure.PLANNED)},
             hold_until=None,
+            held_since=later,
         ),
         "okta -> entra by hand: okta is down",
     )
@@ -250,14 +252,24 @@ TestAnyOrderOfActsKeepsTheSwitchSound = Switch.TestCase
 
 
 def test_a_hold_keeps_everything_but_the_mode_and_is_no_news_twice() -> None:
-    held = changed(hold(first_state(NAMES, NOW), cause="maintenance", actor="host:op"))
+    held = changed(
+        hold(first_state(NAMES, LONG_AGO), cause="maintenance", actor="host:op", now=NOW)
+    )
+    assert (held.since, held.held_since) == (LONG_AGO, NOW)
+    for after in (
+        release(held, cause="c", actor="host:op"),
+        fail_back_by_hand(held, "okta", USABLE, cause="c", actor="host:op", now=NOW),
+    ):
+        assert changed(after).held_since is None
+    away = switch_by_hand(held, "entra", USABLE, cause="c", actor="host:op", now=LATER)
+    assert (changed(away).mode, changed(away).held_since) == (Mode.HELD, LATER)
     assert (held.mode, held.serving, held.epoch, held.cause) == (
         Mode.HELD,
         "okta",
         2,
         "maintenance",
     )
-    assert hold(held, cause="again", actor="host:op") == Unchanged(
+    assert hold(held, cause="again", actor="host:op", now=NOW) == Unchanged(
         "held already, by host:op: maintenance"
     )
 
@@ -304,5 +316,5 @@ def test_from_an_upstream_that_is_not_configured_any_more_every_one_is_a_way_bac
 def test_where_the_target_serves_a_failback_is_a_release_or_nothing() -> None:
     first = first_state(NAMES, NOW)
     assert isinstance(back(first), Unchanged)
-    held = changed(hold(first, cause="c", actor="host:op"))
+    held = changed(hold(first, cause="c", actor="host:op", now=NOW))
     assert changed(back(held)).mode is Mode.AUTO

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ from idp_proxy.adapters import open_store, open_upstreams
 from idp_proxy.audit.chain import Event
 from idp_proxy.audit.log import rows
 from idp_proxy.decision.approval import Act
+from idp_proxy.decision.drill import Drill
 from idp_proxy.decision.health import Canary, Track
 from idp_proxy.decision.notices import Kind
 from idp_proxy.decision.proposal import Proposal
 from idp_proxy.decision.standby_logins import StandbyLogin
+from idp_proxy.decision.switching import first_state
 from idp_proxy.decision.traffic import TrafficCount
 from idp_proxy.joining import Joining
 from idp_proxy.operators import proposals
@@ -231,7 +234,16 @@ def test_what_nothing_is_decided_by_any_more_is_forgotten(
                 people=("ann",),
             )
             proposals.add(connection, made, lambda *_: None, actor="operator:ann")
-    assert tidy.act() == "2 canaries, 1 proofs of rehearsal, 1 proposals forgotten"
+    over = now - timedelta(minutes=1)
+    people = frozenset({"a digest"})
+    drill = Drill("d1", 1, "entra", "okta", over, over, over, people, "host:op", "a test")
+    with store.transaction() as tx:
+        tx.swap(0, first_state(["okta", "entra"], over))
+        tx.swap_drill(0, drill)
+    assert tidy.act() == (
+        "2 canaries, 1 proofs of rehearsal, 1 proposals, the people of 1 drills forgotten"
+    )
+    assert store.drill() == replace(drill, version=2, people=frozenset())
     assert [one.name for one in store.canaries()] == ["new", "runs"]
     assert set(store.evidence(Evidence.REHEARSAL)) == {"okta"}
     with store.reading() as connection:

@@ -82,7 +82,7 @@ def _acts(state: SwitchState) -> Iterator[tuple[str, Changed | Unchanged]]:
     active = _NAMES[0]
     back = fail_back_by_hand(state, active, _USABLE, cause="", actor="", now=_NOW)
     yield "failback", back
-    yield "hold", hold(state, cause="", actor="")
+    yield "hold", hold(state, cause="", actor="", now=_NOW)
     yield "release", release(state, cause="", actor="")
 
 
@@ -175,7 +175,7 @@ def _refusals() -> Iterator[list[str]]:
     again = disable(disabled, "standby", _NAMES)
     yield ["`upstream disable NAME`", "it is disabled already", one_line(_reason(again))]
     for command, when, said in (
-        ("hold", "it is held already", hold(_held(first), cause="", actor="")),
+        ("hold", "it is held already", hold(_held(first), cause="", actor="", now=_NOW)),
         ("release", "it is neither held nor latched", release(first, cause="", actor="")),
         (
             "failback",
@@ -189,7 +189,7 @@ def _refusals() -> Iterator[list[str]]:
 
 
 def _held(state: SwitchState) -> SwitchState:
-    found = hold(state, cause="maintenance", actor="host:root")
+    found = hold(state, cause="maintenance", actor="host:root", now=_NOW)
     return found.state if isinstance(found, Changed) else state
 
 
