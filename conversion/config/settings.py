@@ -97,14 +97,16 @@ class OperatorsSettings:
 @dataclass(frozen=True, slots=True)
 class LdapSettings:
     """`[ldap]`: the directory behind the identity provider. `urls` are tried in turn, `ldap://` by
-    StartTLS. `id_attribute` holds what the provider sends as Id; by `email` or `username`, the one
-    that is set, an entry is met with an account. `timeout_s` bounds each step.
+    StartTLS. `id_attribute` holds what the provider sends as Id, in `id_form`: as it is, or octets
+    as base64 or as a GUID; by `email` or `username`, the one that is set, an entry is met with an
+    account. `timeout_s` bounds each step.
     """
 
     urls: tuple[str, ...]
     base: str
     filter: str
     id_attribute: str
+    id_form: Literal["text", "base64", "guid"]
     email: str
     username: str
     bind_dn: str

@@ -83,6 +83,7 @@ class LdapTable(Table):
     base: str = ""
     filter: str = "(objectClass=person)"
     id_attribute: str = ""
+    id_form: Literal["text", "base64", "guid"] = "text"
     email: str = ""
     username: str = ""
     bind_dn: str = ""
@@ -134,7 +135,6 @@ _TYPES: Final = {
     "finite_number": "must be a finite number",
     "model_type": "must be a table",
     "list_type": "must be a list in brackets",
-    "literal_error": 'must be "en" or "de"',
 }
 
 
@@ -166,6 +166,8 @@ def _explain(error: ErrorDetails) -> str:
     if kind in {"greater_than_equal", "greater_than"}:
         edge = f"at least {limits['ge']}" if "ge" in limits else f"more than {limits['gt']}"
         return f"{error['input']} is too small: {edge}"
+    if kind == "literal_error":
+        return f"must be {limits['expected']}"
     if kind == "less_than_equal":
         return f"{error['input']} is too large: at most {limits['le']}"
     return _TYPES.get(kind, error["msg"])

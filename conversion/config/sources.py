@@ -35,6 +35,7 @@ def read_ldap(table: LdapTable, references: References) -> LdapSettings | None:
         base=table.base,
         filter=table.filter,
         id_attribute=table.id_attribute,
+        id_form=table.id_form,
         email=table.email,
         username=table.username,
         bind_dn=table.bind_dn,

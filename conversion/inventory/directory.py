@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ssl
 import time
+from base64 import b64encode
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from ldap3 import NONE, SAFE_SYNC, SUBTREE, Connection, Server, Tls
 from ldap3.core.exceptions import (
@@ -174,11 +176,12 @@ def entries_said(
         names = _values(entry, by)
         if not values or not names:
             continue
-        problem = _problem(settings.id_attribute, values) or _name_problem(by, names)
+        told, problem = _id(settings, values)
+        problem = problem or _name_problem(by, names)
         if problem:
             problems.append(f"ldap: {entry['dn']}: {problem}")
             continue
-        binding = Binding(values[0].decode(), Source.LDAP, now)
+        binding = Binding(told, Source.LDAP, now)
         said += (Said(key, name.decode(), binding) for name in names)
     if problems:
         more = len(problems) - _MOST_TOLD
@@ -200,18 +203,37 @@ def _values(entry: Entry, name: str) -> Sequence[bytes]:
     return ()
 
 
-def _problem(name: str, values: Sequence[bytes]) -> str:
+def _id(settings: LdapSettings, values: Sequence[bytes]) -> tuple[str, str]:
+    """The Id as the provider sends it, and what is wrong with it."""
+    name = settings.id_attribute
     if len(values) > 1:
-        return f"{len(values)} values of {name}: nobody can tell which one the provider sends"
+        return "", f"{len(values)} values of {name}: nobody can tell which one the provider sends"
     try:
-        text = values[0].decode()
+        text = _FORMS[settings.id_form](values[0])
     except UnicodeDecodeError:
-        return f"{name} is no text: name the attribute in the form that the provider sends"
+        return "", f"{name} is no text: set ldap.id_form to the form that the provider sends"
+    except ValueError:
+        return "", f"{name} has {len(values[0])} octets, which is no GUID: see ldap.id_form"
     if not text.isprintable() or text != text.strip():
-        return f"{name} has control characters, or blanks around it"
+        return "", f"{name} has control characters, or blanks around it"
     if len(text) > MAX_AUTH_DATA:
-        return f"{name} has {len(text)} characters; Mattermost keeps {MAX_AUTH_DATA}"
-    return ""
+        return "", f"{name} has {len(text)} characters; Mattermost keeps {MAX_AUTH_DATA}"
+    return text, ""
+
+
+def _guid(octets: bytes) -> str:
+    """As Active Directory keeps it: the first three numbers have their octets the other way round.
+
+    Raises `ValueError` unless there are 16.
+    """
+    return str(UUID(bytes_le=octets))
+
+
+_FORMS: Final[dict[str, Callable[[bytes], str]]] = {
+    "text": bytes.decode,
+    "base64": lambda octets: b64encode(octets).decode("ascii"),
+    "guid": _guid,
+}
 
 
 def _name_problem(name: str, values: Sequence[bytes]) -> str:

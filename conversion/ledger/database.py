@@ -6,12 +6,13 @@ Write-ahead log with synchronous=FULL: what is committed survives a power cut
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
 import threading
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sqlalchemy import URL, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -133,11 +134,21 @@ def errors_translated(path: Path | str) -> Iterator[None]:
     except sqlite3.Error as error:
         raise LedgerError(f"{path}: {error}") from error
     except OSError as error:
-        raise LedgerError(f"{path}: {error.strerror}") from error
+        raise LedgerError(f"{path}: {in_words(error)}") from error
     except UnicodeEncodeError as error:
         raise LedgerError(f"{path}: a value is no text that UTF-8 can write") from error
     except ProxyError as error:
         raise LedgerError(f"{path}: {error.detail}") from error
+
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def in_words(error: OSError) -> str:
+    """What the file system says, and the way out where the disk is full."""
+    if error.errno in _NO_ROOM:
+        return f"{error.strerror}: make room there, and type it again; it goes on where it was"
+    return str(error.strerror)
 
 
 def file_identity(path: Path) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from conversion.errors import LedgerError
 from conversion.ledger.database import (
     errors_translated,
     file_identity,
+    in_words,
     keep_name,
     keep_private,
     new_file,
@@ -83,14 +84,14 @@ class Mirror:
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._descriptor, end)
-            raise LedgerError(f"{self._path}: {error.strerror}") from error
+            raise LedgerError(f"{self._path}: {in_words(error)}") from error
         self._crash("after_mirror_write")
         try:
             os.fsync(self._descriptor)
         except OSError as error:
             # What the disk holds is not known any more: another fsync would only seem to succeed.
             self._failed = True
-            raise LedgerError(f"{self._path}: {error.strerror}") from error
+            raise LedgerError(f"{self._path}: {in_words(error)}") from error
         self._crash("after_mirror_fsync")
         return end + len(line)
 

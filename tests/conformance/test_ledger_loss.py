@@ -288,7 +288,7 @@ def test_a_write_that_stops_half_way_leaves_no_half_line(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "write", half)
-        with pytest.raises(LedgerError, match="No space left"):
+        with pytest.raises(LedgerError, match="No space left on device: make room there"):
             ledger.commit([done(1)])
     assert place.mirror.stat().st_size == size
     assert ledger.commit([done(1)]) == ()

@@ -81,6 +81,7 @@ def settings(urls: tuple[str, str], authority: Authority) -> LdapSettings:
         base=BASE,
         filter="(objectClass=inetOrgPerson)",
         id_attribute="employeenumber",
+        id_form="text",
         email="mail",
         username="",
         bind_dn=READER,

@@ -4,8 +4,9 @@ in tests/e2e.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BY_MAIL = LdapSettings(
-    ("ldaps://localhost",), "dc=c", "(uid=*)", "employeeNumber", "mail", "", "", "", None, 5
+    ("ldaps://localhost",),
+    "dc=c",
+    "(uid=*)",
+    "employeeNumber",
+    "text",
+    "mail",
+    "",
+    "",
+    "",
+    None,
+    5,
 )
 PAGED = "1.2.840.113556.1.4.319"
 
@@ -38,6 +49,31 @@ def test_an_attribute_is_met_whatever_its_case_and_every_mail_counts() -> None:
         Said(Key.EMAIL, "a@b.c", binding),
         Said(Key.EMAIL, "ä@b.c", binding),
     )
+
+
+GUID = bytes.fromhex("d3c2b1a0e5f4a7b6") + bytes(range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("form", "octets", "told"),
+    [
+        ("base64", GUID, "08KxoOX0p7YBAgMEBQYHCA=="),
+        ("guid", GUID, "a0b1c2d3-f4e5-b6a7-0102-030405060708"),
+    ],
+)
+def test_octets_are_told_in_the_form_that_the_provider_sends(
+    form: Literal["base64", "guid"], octets: bytes, told: str
+) -> None:
+    settings = replace(BY_MAIL, id_attribute="objectGUID", id_form=form)
+    given = entry("a", objectGUID=[octets], mail=[b"a@b.c"])
+    assert [one.binding.auth_data for one in entries_said(settings, [given], NOW)] == [told]
+
+
+def test_octets_of_another_length_are_no_guid() -> None:
+    settings = replace(BY_MAIL, id_attribute="objectGUID", id_form="guid")
+    given = entry("a", objectGUID=[GUID[:15]], mail=[b"a@b.c"])
+    with pytest.raises(ConfigError, match="objectGUID has 15 octets, which is no GUID"):
+        entries_said(settings, [given], NOW)
 
 
 @pytest.mark.parametrize(
