@@ -194,6 +194,16 @@ def rows(
             yield Row(row.chain, row.seq, row.at, row.kind, row.body, row.previous, row.digest)
 
 
+def last_of(connection: Connection, kind: str) -> Row | None:
+    """The newest row of this kind, of any chain. It reads the whole table: for commands."""
+    wanted = select(audit_row).where(audit_row.c.kind == kind)
+    newest = wanted.order_by(audit_row.c.at.desc(), audit_row.c.seq.desc()).limit(1)
+    row = connection.execute(newest).first()
+    if row is None:
+        return None
+    return Row(row.chain, row.seq, row.at, row.kind, row.body, row.previous, row.digest)
+
+
 def verify_log(
     connection: Connection,
     checkpoints: Iterable[Checkpoint] = (),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import insert, select, update
 
+from idp_proxy.audit.log import last_of
 from idp_proxy.decision.review import Policy, Signed, Waiver
 from idp_proxy.seal import digest
 from idp_proxy.store.tables import review_signature, review_waiver
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping, Table
 
+#: The kind of the audit's row that says that somebody signed.
+SIGNED: Final = "review_signed"
 _NEWEST: Final = review_signature.c.at.desc(), review_signature.c.id
 _TABLES: Final = review_signature, review_waiver
 
@@ -76,14 +79,31 @@ def waivers(connection: Connection, now: datetime, keys: Sequence[bytes]) -> tup
 
 
 def altered(connection: Connection, now: datetime, keys: Sequence[bytes]) -> tuple[str, ...]:
-    """What counts now and is not as it was kept: `signature 5e6f7a8b`, `waiver 1a2b3c4d`."""
+    """What counts now and is not as it was kept, or is gone: `signature 5e6f7a8b`, `waiver 1a2b`.
+    It reads the audit: for commands.
+    """
     last = connection.execute(select(review_signature).order_by(*_NEWEST).limit(1)).mappings()
     given = select(review_waiver).where(review_waiver.c.ends_at > now)
     rows = [("signature", review_signature, one) for one in last]
     rows += [("waiver", review_waiver, one) for one in connection.execute(given).mappings()]
-    return tuple(
-        f"{what} {one['id']}" for what, table, one in rows if not _is_genuine(table, one, keys)
-    )
+    forged = [(what, one) for what, table, one in rows if not _is_genuine(table, one, keys)]
+    found = [f"{what} {one['id']}" for what, one in forged]
+    if (gone := _gone(connection)) is not None:
+        found.append(f"signature {gone}")
+    return tuple(found)
+
+
+def _gone(connection: Connection) -> str | None:
+    """The signature that was made last, by the audit, where the table does not have it."""
+    row = last_of(connection, SIGNED)
+    if row is None:
+        return None
+    try:
+        made = str(json.loads(row.body)["facts"]["signature"])
+    except (ValueError, KeyError, TypeError):
+        return f"in the audit's row {row.chain} {row.seq}"
+    known = select(review_signature.c.id).where(review_signature.c.id == made)
+    return made if connection.execute(known).first() is None else None
 
 
 def renew(connection: Connection, keys: Sequence[bytes]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from idp_proxy import adapters
 from idp_proxy.cli.review import looking
@@ -384,6 +384,16 @@ def test_a_signature_that_was_altered_in_the_database_binds_nobody_and_is_told(
     with opened_store(settings) as store:
         why = change_of(settings, adapters.open_upstreams(settings), store, NOW)
     assert "altered in the store" in str(why)
+    # Nor does it help to take the row away: the audit knows of it.
+    with opened_store(settings) as store, store.writing() as connection:
+        connection.execute(delete(review_signature))
+    shown = bench("review")
+    assert shown.code == 1
+    assert "FO-14" in shown.out
+    # The way out is what the finding says: read, and sign anew.
+    assert bench("review", "sign", "--digest", digest(bench), "--name", "Rita").code == 0
+    assert bench("review").code == 0
+    assert barred(bench) == []
 
 
 def test_a_policy_with_a_blocking_finding_is_not_signed_and_a_stranger_signs_nothing(

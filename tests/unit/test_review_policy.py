@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, update
 
 from idp_proxy.adapters import open_store, open_upstreams
+from idp_proxy.audit.tables import audit_row
 from idp_proxy.decision.review import (
     Policy,
     Review,
@@ -370,6 +371,19 @@ def test_a_row_that_is_put_in_is_nobodys_and_one_table_vouches_for_no_other(
         assert [one.id for one in reviews.waivers(connection, SOON, KEYS)] == ["w1"]
         assert reviews.altered(connection, SOON, KEYS) == ("waiver w2",)
         assert reviews.altered(connection, SOON + timedelta(days=10), KEYS) == ()
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", "no JSON", '{"facts": 3}', '{"facts": {"signature": "s9"}}']
+)
+def test_a_signature_that_only_the_audit_knows_is_missed(store: SqlStore, body: str) -> None:
+    keep(store)
+    with store.writing() as connection:
+        row = {"chain": "sso1", "seq": 1, "at": NOW, "kind": reviews.SIGNED, "body": body}
+        connection.execute(insert(audit_row).values(**row, previous="", digest=""))
+    with store.reading() as connection:
+        (missed,) = reviews.altered(connection, SOON, KEYS)
+    assert missed in {"signature s9", "signature in the audit's row sso1 1"}
 
 
 def test_an_old_state_key_may_go_once_its_marks_were_renewed(store: SqlStore) -> None:

@@ -174,8 +174,8 @@ def fo_14_as_it_was_kept(seen: Evidence) -> Iterator[Fault]:
     for what in () if seen.store is None else seen.store.altered:
         yield Fault(
             "",
-            f"{what} is not as it was kept: somebody wrote into the store, or the state key under "
-            "it is gone; it counts for nothing",
+            f"{what} is gone or not as it was kept: somebody wrote into the store, or the state "
+            "key under it is gone; it counts for nothing",
             "idp-proxy verify-audit; then read the policy again, and sign or waive anew",
         )
 
