@@ -21,12 +21,11 @@ from conversion.config.settings import (
     Converted,
     LedgerSettings,
     NotifySettings,
-    OperatorsSettings,
     ProxyStatus,
     Settings,
 )
 from conversion.config.shape import read_shape
-from conversion.config.sources import read_checkpoints, read_ldap
+from conversion.config.sources import read_checkpoints, read_ldap, read_operators
 from conversion.decision.deadline import Deadlines
 from conversion.errors import ConfigError
 from conversion.ledger.postgresql import tls_problem
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
         LedgerTable,
         MattermostTable,
         NotifyTable,
-        OperatorsTable,
     )
 
 _HOST: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
@@ -66,7 +64,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     ledger = _ledger(file.ledger, references)
     campaign = _campaign(file.campaign, references)
     notify = _notify(file.notify, references)
-    operators = _operators(file.operators, references)
+    operators = read_operators(file.operators, references)
     ldap = read_ldap(file.ldap, references)
     checkpoints = read_checkpoints(file.audit, references)
     if references.problems or access is None or ledger is None:
@@ -286,22 +284,6 @@ def _notify(table: NotifyTable, references: References) -> NotifySettings:
         timedelta(hours=table.repeat_h),
         timedelta(seconds=table.timeout_s),
     )
-
-
-def _operators(table: OperatorsTable, references: References) -> OperatorsSettings | None:
-    """Both fields or none: without the keys no second factor can be read."""
-    if not table.url and not table.state_keys:
-        return None
-    for name in ("url", "state_keys"):
-        if not getattr(table, name):
-            references.problems.append(f"operators.{name}: missing: url and state_keys go together")
-            return None
-    url = references.text("operators.url", table.url)
-    keys = [
-        references.key(f"operators.state_keys[{index}]", reference)
-        for index, reference in enumerate(table.state_keys)
-    ]
-    return OperatorsSettings(url, tuple(key for key in keys if key is not None))
 
 
 def _channel_problem(url: str) -> str:

@@ -1,16 +1,23 @@
-"""`[ldap]`, the directory that `prepare --ldap` asks, and `[audit]`, where checkpoints go."""
+"""`[ldap]`, the directory that `prepare --ldap` asks; `[operators]`, who agrees; `[audit]`, where
+checkpoints go.
+"""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from conversion.config.settings import Checkpoints, LdapSettings
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from conversion.config.settings import Checkpoints, LdapSettings, OperatorsSettings
+from conversion.ledger.postgresql import tls_problem
 
 if TYPE_CHECKING:
     from conversion.config.references import References
-    from conversion.config.shape import AuditTable, LdapTable
+    from conversion.config.shape import AuditTable, LdapTable, OperatorsTable
 
 #: The name of an attribute, options and all (RFC 4512 section 2.5).
 _ATTRIBUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*(;[A-Za-z0-9-]+)*", re.ASCII)
@@ -55,6 +62,44 @@ def read_checkpoints(table: AuditTable, references: References) -> Checkpoints |
             return None
     key = references.ed25519_key("audit.checkpoint_key", table.checkpoint_key)
     return None if key is None else Checkpoints(references.folder / table.checkpoint_file, key)
+
+
+def read_operators(table: OperatorsTable, references: References) -> OperatorsSettings | None:
+    """Both fields or none: without the keys no second factor can be read."""
+    if not table.url and not table.state_keys:
+        return None
+    for name in ("url", "state_keys"):
+        if not getattr(table, name):
+            references.problems.append(f"operators.{name}: missing: url and state_keys go together")
+            return None
+    url = _operators_url(references.text("operators.url", table.url), references)
+    keys = [
+        references.key(f"operators.state_keys[{index}]", reference)
+        for index, reference in enumerate(table.state_keys)
+    ]
+    return OperatorsSettings(url, tuple(key for key in keys if key is not None))
+
+
+def _operators_url(text: str, references: References) -> str:
+    """The proxy's own URL, as it stands there. It may hold a password, so that none is repeated."""
+    if not text:
+        return ""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        references.problems.append("operators.url: no database URL; copy the proxy's [store] url")
+        return ""
+    kind = url.get_backend_name()
+    if kind == "postgresql":
+        if problem := tls_problem(url):
+            references.problems.append(f"operators.url: {problem}")
+        url = url.set(drivername="postgresql+psycopg")
+    elif kind != "sqlite" or not Path(url.database or "").is_absolute():
+        references.problems.append(
+            "operators.url: the proxy's database is postgresql://..., or sqlite:////FILE with its"
+            " whole path"
+        )
+    return url.render_as_string(hide_password=False)
 
 
 def _missing(table: LdapTable) -> list[str]:

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, inspect
 
 from conversion.campaign import Manner
 from conversion.campaign import convert as carry_out
-from conversion.config import OperatorsSettings
+from conversion.config import OperatorsSettings, load
 from conversion.consent import Desk
 from conversion.converted_file import ConvertedFile
 from conversion.errors import ConsentRefused, LedgerConflict, LedgerError
@@ -527,6 +527,33 @@ def test_half_a_configuration_of_operators_is_refused(
     config.write_text(config.read_text().partition("[operators]")[0] + "[operators]\n" + text)
     assert night.run("status") == 2
     assert said in night.err
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense-s3cr3t", "no database URL"),
+        ("sqlite:///store.db", "with its whole path"),
+        ("oracle://u:s3cr3t@h/d", "with its whole path"),
+        ("postgresql://u:s3cr3t@db.corp.test/proxy", "another machine: add ?sslmode=verify-full"),
+    ],
+)
+def test_a_url_by_which_somebody_else_could_agree_is_refused(
+    night: Night, proxy: Proxy, url: str, said: str
+) -> None:
+    configured(night, proxy)
+    (night.folder / "url").write_text(url)
+    assert night.run("status") == 2
+    assert said in night.err
+    assert "s3cr3t" not in night.err
+
+
+def test_the_proxys_own_url_is_good_here_too(night: Night, proxy: Proxy) -> None:
+    configured(night, proxy)
+    (night.folder / "url").write_text("postgresql://u:w@localhost/proxy")
+    settings = load(night.folder / "c.toml")
+    assert settings.operators is not None
+    assert settings.operators.url == "postgresql+psycopg://u:w@localhost/proxy"
 
 
 def test_the_tables_of_operators_are_where_this_tool_looks_for_them(proxy: Proxy) -> None:
