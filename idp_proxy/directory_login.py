@@ -12,6 +12,7 @@ were too many tries.
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -142,7 +143,8 @@ class DirectoryLogin:
         Raises `UpstreamUnavailable` when the directory cannot be asked, `AssertionInvalid` when its
         entry does not say who the person is, `StoreError`.
         """
-        typed = typed.strip()
+        # Composed, as directories keep names: not all of them find one that is spelled in parts.
+        typed = unicodedata.normalize("NFC", typed.strip())
         if (why := _unaskable(typed, password)) is not None:
             return NotProven(why)
         place = self._place(source)

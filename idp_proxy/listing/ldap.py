@@ -58,6 +58,8 @@ class DirectoryList:
             try:
                 with self._talking(host) as talk:
                     talk.bind(self.directory.bind_dn, self.directory.bind_password)
+                    # Until here a server that says nothing costs what it costs a login.
+                    talk.renew(Deadline.within(self.wanted.timeout.total_seconds()))
                     pages = self._pages(talk)
                     first = next(pages)
                     yield from self._listed(first)
@@ -79,7 +81,7 @@ class DirectoryList:
             _addresses(host),
             context,
             self.directory.connect_timeout.total_seconds(),
-            Deadline.within(self.wanted.timeout.total_seconds()),
+            Deadline.within(self.directory.timeout.total_seconds()),
             _MOST_OCTETS,
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.active_directory.samba import Domain
+from tests.active_directory.samba import Account, Domain
 from tests.e2e.peers.authority import Authority
 from tests.support.processes import RUNNING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 _SAID: list[str] = []
+#: A day of 2019, as Active Directory counts.
+LONG_AGO = "132000000000000000"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,9 +57,18 @@ def domain(authority: Authority) -> Iterator[Domain]:
     """A running domain with the accounts of `test_active_directory`."""
     folder = authority.bundle.parent / "dc"
     domain = Domain.provision(folder, authority)
-    for name in ("reader", "probe", "alice", "dora", "lou", "ben"):
-        domain.add(name, f"--mail-address={name}@corp.test")
-    domain.add("mia", "--must-change-at-next-login")
-    domain.run("user", "disable", "dora")
+    names = ("reader", "probe", "alice", "lou", "ben", "vic", "kim")
+    domain.write(
+        *(Account(name) for name in names),
+        Account("jürgen", "Größe, Jürgen (Extern) #1"),
+        Account("dora", then={"userAccountControl": "514"}),
+        Account("mia", attributes={"mail": "mia"}, then={"pwdLastSet": "0"}),
+        Account("leo", then={"accountExpires": LONG_AGO}),
+        Account("olga", then={"pwdLastSet": LONG_AGO}),
+        Account("nils", then={"logonHours": "\0" * 21}),
+        Account("wanda", then={"userWorkstations": "NOWHERE"}),
+    )
+    domain.run("group", "add", "Mattermost Admins")
+    domain.run("group", "addmembers", "Mattermost Admins", "alice")
     with domain.serving():
         yield domain

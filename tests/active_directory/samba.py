@@ -5,10 +5,14 @@ Its ports cannot be chosen, so `make e2e-ad` runs all of it in a network namespa
 
 from __future__ import annotations
 
+import json
 import subprocess
+import unicodedata
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from ldap3.utils.dn import escape_rdn
 
 from tests.support.processes import Process
 
@@ -24,7 +28,7 @@ PEOPLE: Final = f"CN=Users,{BASE}"
 READER: Final = "reader@corp.test"
 PORT, TLS_PORT = 389, 636
 #: Wrong passwords in a row that lock an account.
-MOST_REFUSALS: Final = 3
+MOST_REFUSALS: Final = 6
 
 _SETTINGS: Final = """\
 [global]
@@ -35,6 +39,63 @@ tls cafile = {bundle}
 logging = file
 log file = {folder}/samba.log
 """
+
+
+#: What the domain's own Python does, with the server's database in its hands: accounts as JSON, and
+#: what no client may write. The control lets a password be as old as a test wants it.
+_WRITE: Final = """\
+import json, ldb, sys
+from samba.auth import system_session
+from samba.param import LoadParm
+from samba.samdb import SamDB
+
+settings = LoadParm()
+settings.load(sys.argv[1])
+database = SamDB(url=sys.argv[2], session_info=system_session(), lp=settings)
+for one in json.load(sys.stdin):
+    database.add({"dn": one["dn"], "objectClass": "user", **one["attributes"]})
+    itself = "(distinguishedName=" + ldb.binary_encode(one["dn"]) + ")"
+    database.setpassword(itself, one["password"])
+    for name, value in one["then"].items():
+        message = ldb.Message(ldb.Dn(database, one["dn"]))
+        message[name] = ldb.MessageElement(value, ldb.FLAG_MOD_REPLACE, name)
+        database.modify(message, controls=["local_oid:1.3.6.1.4.1.7165.4.3.20:0"])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody in the domain; `then` are attributes that are written behind the password."""
+
+    name: str
+    cn: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+    then: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def dn(self) -> str:
+        """The entry's name."""
+        return f"CN={escape_rdn(self.cn or self.name)},{PEOPLE}"
+
+    @property
+    def mail(self) -> str:
+        """An address: letters of the name that every mail server takes."""
+        plain = unicodedata.normalize("NFKD", self.name).encode("ascii", "ignore").decode()
+        return f"{plain}@corp.test"
+
+    def told(self) -> dict[str, object]:
+        """For `_WRITE`."""
+        usual = {
+            "sAMAccountName": self.name,
+            "userPrincipalName": f"{self.name}@corp.test",
+            "mail": self.mail,
+        }
+        return {
+            "dn": self.dn,
+            "password": password_of(self.name),
+            "attributes": usual | self.attributes,
+            "then": {"userAccountControl": "512"} | self.then,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +144,18 @@ class Domain:
     def add(self, name: str, *options: str) -> None:
         """An account whose password is `password_of` its name."""
         self.run("user", "create", name, password_of(name), *options)
+
+    def write(self, *accounts: Account) -> None:
+        """These accounts, all in one go; the server must not run meanwhile."""
+        database = self.folder / "private" / "sam.ldb"
+        done = subprocess.run(
+            ["/usr/bin/python3", "-c", _WRITE, str(self.configuration), str(database)],
+            input=json.dumps([one.told() for one in accounts]),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
 
     @contextmanager
     def serving(self) -> Iterator[Process]:

@@ -297,6 +297,17 @@ def test_spellings_of_one_name_are_one_person(stage: Stage, corp: PeopleDirector
     assert len(asked(corp)) == before, "the directory was asked again"
 
 
+def test_a_name_that_is_spelled_in_parts_is_asked_for_in_one(
+    stage: Stage, corp: PeopleDirectory
+) -> None:
+    """As some phones send it. Active Directory would find nobody."""
+    corp.entries.append(
+        Entry("uid=j,dc=corp", "word", {"uid": "j\u00fcrgen", "employeeNumber": "1"})
+    )
+    Visitor(stage).type("ju\u0308rgen", "word")
+    assert asked(corp) == ["uid=j,dc=corp"]
+
+
 def test_our_account_is_bound_once_and_people_on_connections_of_their_own(
     stage: Stage, corp: PeopleDirectory
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +17,14 @@ from idp_proxy.errors import ListRefused
 from idp_proxy.listing import ldap
 from idp_proxy.listing.base import Demands
 from idp_proxy.listing.ldap import DirectoryList
-from idp_proxy.upstream.ldap_stream import HostFailed, HostRefused
+from idp_proxy.upstream.ldap_stream import Deadline, HostFailed, HostRefused
+from tests.support.keys import tls_pair
+from tests.support.ldap_double import SEARCH, finds, running_double
+from tests.support.ldap_double import entry as entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from idp_proxy.decision.roster import Listed
 
@@ -89,6 +96,9 @@ class Talk:
         if isinstance(self.does[0], HostRefused):
             raise self.does[0]
 
+    def renew(self, deadline: Deadline) -> None:
+        assert deadline.whole == wanted().timeout.total_seconds()
+
     def page(self, *_: Any, size: int, cookie: bytes) -> tuple[list[dict[str, Any]], bytes]:
         assert size == 2
         number = int(cookie or b"0")
@@ -127,6 +137,29 @@ def test_the_next_server_is_asked_where_one_gives_nothing(monkeypatch: pytest.Mo
         "ldap: 127.0.0.2:636: is busy (51)",
     )
     assert "the reader's word" not in str(caught.value)
+
+
+def test_a_server_that_says_nothing_costs_a_login_s_deadline_and_not_the_list_s(
+    tmp_path: Path,
+) -> None:
+    trusted = tls_pair("localhost", "127.0.0.1").write(tmp_path, "trusted")[1]
+    found = finds(entry_of("uid=u1,dc=corp", objectGUID="g-1", mail="u1@example.org", uid="u1"))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running_double(tmp_path, {SEARCH: found}) as corp,
+    ):
+        hosts = tuple(
+            DirectoryHost("localhost", port, Encrypted.LDAPS)
+            for port in (silent.getsockname()[1], corp.port)
+        )
+        short = timedelta(seconds=0.3)
+        directory = replace(
+            DIRECTORY, hosts=hosts, tls_ca=trusted, timeout=short, connect_timeout=short
+        )
+        people = DirectoryList(directory, wanted(timeout=timedelta(seconds=20)), DEMANDS)
+        began = time.monotonic()
+        assert [listed.id for _, listed in people.people()] == ["g-1"]
+    assert time.monotonic() - began < 3
 
 
 def test_half_a_list_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
