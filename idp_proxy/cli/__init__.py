@@ -7,7 +7,9 @@ to stdout, errors and warnings to stderr, and the last line is `next:` and one c
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import typer
 
 from idp_proxy.cli.audit import register as register_audit
 from idp_proxy.cli.drill_run import register as register_drill_run
@@ -29,7 +31,7 @@ from idp_proxy.cli.switching import register as register_switching
 from idp_proxy.errors import ConfigError, ProxyError, StoreConflict, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["main"]
 
@@ -54,6 +56,22 @@ for register in (
     register(program)
 
 
+_TYPED_WRONG: Final = "The command cannot be carried out as it was typed."
+
+
+def _help_line(arguments: Sequence[str] | None) -> str:
+    """Where it says what may be typed, for the command that the arguments begin with."""
+    known: object = typer.main.get_command(program)
+    found = ""
+    for word in sys.argv[1:] if arguments is None else arguments:
+        below: Mapping[str, object] = getattr(known, "commands", {})
+        if word not in below:
+            break
+        known = below[word]
+        found += f"{word} "
+    return f"next: idp-proxy {found}--help"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; `arguments` without the program's name, by default those of the process.
 
@@ -61,11 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     try:
         program(args=arguments, prog_name="idp-proxy")
+    except SystemExit as ended:
+        if ended.code == EXIT_USAGE:  # by the parser: what was typed is no command
+            tell(_help_line(arguments))
+        raise
     except ConfigError as error:
-        tell("error:", error.public)
+        by_option = all(problem.startswith("--") for problem in error.problems)
+        tell("error:", _TYPED_WRONG if by_option else error.public)
         for problem in error.problems:
             tell("  -", problem)
-        tell(shown_next("check-config"))
+        tell(_help_line(arguments) if by_option else shown_next("check-config"))
         sys.exit(EXIT_USAGE)
     except ProxyError as error:
         tell("error:", error.public)

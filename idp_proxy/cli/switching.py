@@ -20,7 +20,6 @@ from idp_proxy.cli.rehearsing import failback_test
 from idp_proxy.cli.session import (
     ConfigOption,
     ReasonOption,
-    clock,
     opened_store,
     settings_of,
     shown_next,
@@ -91,7 +90,9 @@ class _Desk:
 def _opened(settings: Settings) -> Iterator[_Desk]:
     upstreams = adapters.open_upstreams(settings)
     with opened_store(settings) as store:
-        yield _Desk(settings, store, upstreams, adapters.open_switchboard(store, upstreams, clock))
+        # Whichever host it is typed on: how long an upstream was left is reckoned from this.
+        board = adapters.open_switchboard(store, upstreams, store.clock)
+        yield _Desk(settings, store, upstreams, board)
 
 
 def switch_to(

@@ -45,7 +45,6 @@ _CLOCKS = (
     "signing_in",
     "standby_logins",
     "status",
-    "switching",
 )
 
 

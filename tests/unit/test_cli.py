@@ -165,21 +165,26 @@ def test_what_is_refused_exits_with_1_and_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "helped_by"),
     [
-        ("switch", "to", "entra"),
-        ("switch", "to", "entra", "--reason", " "),
-        ("failback",),
-        ("hold",),
-        ("switch", "to"),
-        ("upstream", "disable", "okta"),
-        ("status", "--xml"),
-        ("nonsense",),
-        ("metadata", "show", "nobody"),
+        (("switch", "to", "entra"), "switch to "),
+        (("switch", "to", "entra", "--reason", " "), "switch to "),
+        (("failback",), "failback "),
+        (("hold",), "hold "),
+        (("switch", "to"), "switch to "),
+        (("upstream", "disable", "okta"), "upstream disable "),
+        (("status", "--xml"), "status "),
+        (("drill", "run", "nonsense"), "drill run "),
+        (("nonsense",), ""),
+        (("metadata", "show", "nobody"), "metadata show "),
     ],
 )
-def test_wrong_usage_exits_with_2(program: Program, words: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_with_2_and_says_where_help_is(
+    program: Program, words: tuple[str, ...], helped_by: str
+) -> None:
     assert program(*words).code == 2
+    assert program.next == f"next: idp-proxy {helped_by}--help"
+    assert "The configuration is not usable" not in program.err
     assert program.status()["epoch"] == 1
 
 
