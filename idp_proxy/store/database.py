@@ -109,7 +109,7 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
-            why = _describe(error)
+            why = _describe(error) if self.path is None else f"{self.path}: {_describe(error)}"
             if self._server is not None and self._server.lost(error, why, patient=patient):
                 raise StoreAway(why) from error
             raise StoreError(why) from error

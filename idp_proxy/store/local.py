@@ -167,8 +167,14 @@ class LocalSpool:
         the last row of it that this process knows (`SqlStore.known_head`). Raises `StoreError`.
         """
         url = URL.create("sqlite", database=str(path))
-        schema.migrate(url)
-        self._database = Database(url)
+        try:
+            schema.migrate(url)
+            self._database = Database(url)
+        except StoreError as error:
+            raise StoreError(
+                f"the host's spool {path} cannot be opened: {error.detail}; keep the file, for it "
+                "may hold logins that the store has not heard of, move it away, and start again"
+            ) from error
         self._path = path
         self._host = chain
         self._known_head = known_head

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from idp_proxy.audit.chain import host_of
+from idp_proxy.audit.chain import host_of, start
 from idp_proxy.decision.roster import BY_OPERATOR
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
 from idp_proxy.store.base import Evidence
@@ -103,6 +103,18 @@ def test_a_new_spool_has_nothing_to_merge(store: AnyStore, spool: LocalSpool) ->
     assert spool.pending() == 0
     assert spool.merge(store) == 0
     assert audit_rows(store) == []
+
+
+@pytest.mark.parametrize("content", [b"not a database" * 99, b"SQLite format 3\0" + bytes(4096)])
+def test_a_spool_that_is_damaged_is_named_with_the_way_out(tmp_path: Path, content: bytes) -> None:
+    """It may hold logins that nobody else knows of: it is neither used nor overwritten."""
+    damaged = tmp_path / "spool.db"
+    damaged.write_bytes(content)
+    with pytest.raises(StoreError) as refused:
+        LocalSpool(damaged, "sso1", known_head=lambda: start("sso1"), now=lambda: NOW)
+    assert f"the host's spool {damaged} cannot be opened" in refused.value.detail
+    assert "move it away, and start again" in refused.value.detail
+    assert damaged.read_bytes() == content
 
 
 def test_a_spool_is_for_its_owner_only(spool: LocalSpool, tmp_path: Path) -> None:

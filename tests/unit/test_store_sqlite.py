@@ -272,7 +272,7 @@ def test_errors_carry_their_cause_and_no_value_of_the_statement(store: SqlStore)
         connection.execute(text("DROP TABLE roster"))
     with pytest.raises(StoreError) as caught, store.transaction() as transaction:
         transaction.save_person(person("p-secret"))
-    assert caught.value.detail == "OperationalError: no such table: roster"
+    assert caught.value.detail.endswith("store.db: OperationalError: no such table: roster")
     assert caught.value.__cause__ is not None
     assert "p-secret" not in f"{caught.value} {caught.value.__cause__}"
 
