@@ -125,6 +125,9 @@ class Stage:
         return self.folder / "sso-conversion.toml"
 
 
+_SINCE_S = 4 * 3600
+
+
 @contextmanager
 def set_up(folder: Path) -> Iterator[Stage]:
     """Mattermost with people on SSO, half of them with a session that outlives the outage."""
@@ -135,9 +138,12 @@ def set_up(folder: Path) -> Iterator[Stage]:
         party.wait()
         stage = Stage(folder, party.url)
         _write(folder, party.url)
+        # They logged in hours ago: since then nobody came in by SSO.
+        stage.order(do="advance", seconds=-_SINCE_S)
         for number, row in enumerate(stage.people().values()):
             if row["auth_service"] and number % 2:
                 stage.order(do="session", user_id=row["id"], is_saml=True, hours=200)
+        stage.order(do="advance", seconds=_SINCE_S)
         stage.order(do="add_saml", username=OPERATOR)
         yield stage
     finally:

@@ -58,7 +58,9 @@ class Story:
         yield self._password_login("any guess", must_work=False)
 
     def _now(self) -> Iterator[str]:
-        yield from self._told(self.stage.run("now"))
+        said = self.stage.run("now")
+        _must("next: sso-conversion plan --locked-out" in said.text, said.text)
+        yield from self._told(said)
 
     def _objection(self) -> Iterator[str]:
         words = ("plan", "--locked-out", "--at-most", "20", "--exclude", OPERATOR)
