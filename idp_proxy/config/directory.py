@@ -11,16 +11,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from ldap3.core.exceptions import LDAPInvalidDnError, LDAPInvalidFilterError
-from ldap3.operation.search import AND, MATCH_EQUAL, MATCH_EXTENSIBLE, ROOT, parse_filter
+from ldap3.core.exceptions import LDAPInvalidDnError
+from ldap3.operation.search import AND, MATCH_EQUAL, MATCH_EXTENSIBLE, ROOT
 from ldap3.utils.dn import parse_dn
 
 from idp_proxy.config import addresses
 from idp_proxy.config.canaries import read_canaries
+from idp_proxy.config.ldap_filter import parsed
 from idp_proxy.config.review import read_domains
 from idp_proxy.config.sections import require
 from idp_proxy.config.settings import DirectoryHost, DirectorySettings, Encrypted, Outbound
 from idp_proxy.decision.password_limits import PasswordLimits
+from idp_proxy.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,16 +197,9 @@ def _filter_problem(text: str) -> str | None:
     if text.count(USERNAME) != 1:
         return f"must hold {USERNAME} exactly once, as in (uid={USERNAME})"
     try:
-        root = parse_filter(
-            text.replace(USERNAME, _MARK),
-            schema=None,
-            auto_escape=False,
-            auto_encode=False,
-            validator=None,
-            check_names=False,
-        )
-    except LDAPInvalidFilterError as error:
-        return f"no filter: {error}; it has the form (uid={USERNAME})"
+        root = parsed(text.replace(USERNAME, _MARK), f"(uid={USERNAME})")
+    except ConfigError as error:
+        return error.problems[0]
     decisive = False
     for leaf, around in _assertions(root, frozenset()):
         name = leaf.assertion.get("attr") or ""

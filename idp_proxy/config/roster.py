@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from idp_proxy.decision.roster import Role, RoleRule, RosterPolicy, SecondAttribute
 from idp_proxy.decision.subject import IDENTIFIERS
+from idp_proxy.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,20 +129,12 @@ def _read_ldap(
 
 def _filter_problem(text: str) -> str | None:
     # The import of its library is slow: who imports from no directory does not wait for it.
-    from ldap3.core.exceptions import LDAPInvalidFilterError  # noqa: PLC0415 - see above
-    from ldap3.operation.search import parse_filter  # noqa: PLC0415 - see above
+    from idp_proxy.config.ldap_filter import parsed  # noqa: PLC0415 - see above
 
     try:
-        parse_filter(
-            text,
-            schema=None,
-            auto_escape=False,
-            auto_encode=False,
-            validator=None,
-            check_names=False,
-        )
-    except LDAPInvalidFilterError as error:
-        return f"no filter: {error}; it has the form (objectClass=person)"
+        parsed(text, "(objectClass=person)")
+    except ConfigError as error:
+        return error.problems[0]
     return None
 
 
