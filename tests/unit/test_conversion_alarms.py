@@ -17,8 +17,8 @@ from conversion.decision.situation import OpenCampaign
 from conversion.homecoming import return_people
 from conversion.situation import campaign_of
 from tests.support.conversion_stage import Stage
+from tests.unit.conversion_night import Night, convert, night
 from tests.unit.pager import TOKEN, Pager, running_pager
-from tests.unit.test_conversion_cli import Night, convert, night
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.unit.test_conversion_cli import Night, night_of
+from tests.unit.conversion_night import Night, night_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

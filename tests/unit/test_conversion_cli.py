@@ -2,129 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 from sqlalchemy import create_engine
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from conversion.cli import main
-from conversion.cli.progress import steps
 from conversion.cli.session import StopAtOnce, actor, opened_bulk, stop_on_signals
 from conversion.config import load
 from conversion.ledger.opening import open_ledger
-from tests.support.launch import in_thread
-from tests.support.mattermost_api import Fault, Kind, MattermostServer, app
+from tests.support.mattermost_api import Fault, Kind, MattermostServer
+from tests.unit.conversion_night import Night, convert, night, night_of, planned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-SECRETS = ("nameid-", "$2a$")
-
-
-@dataclass
-class Night:
-    """A server with ten people on SSO, the operator's own account among them, and a terminal."""
-
-    folder: Path
-    server: MattermostServer
-    capsys: pytest.CaptureFixture[str]
-    out: str = ""
-    err: str = ""
-
-    def run(self, *words: str) -> int:
-        """One command; gives its exit code. Nothing it says may hold a secret."""
-        with pytest.raises(SystemExit) as ended:
-            main(["--config", str(self.folder / "c.toml"), *words])
-        self.out, self.err = self.capsys.readouterr()
-        for secret in (*SECRETS, self.server.admin_token):
-            assert secret not in self.out + self.err
-        return int(ended.value.code or 0)
-
-    def json(self, *words: str) -> Any:
-        self.run(*words, "--json")
-        return json.loads(self.out)
-
-    def next(self) -> list[str]:
-        """The words of the `next:` line, without program and configuration."""
-        last = (self.out + self.err).strip().splitlines()
-        (line,) = [one for one in last if one.startswith("next: ")]
-        return line.removeprefix("next: sso-conversion ").split()[2:]
-
-    def person(self, number: int) -> str:
-        return f"p{number:025d}"
-
-    def on_saml(self) -> int:
-        return sum(one.auth_service == "saml" for one in self.server.users.values())
-
-
-CONFIG = """
-[mattermost]
-url = "{url}"
-token = "file:token"
-concurrency = 4
-[ledger]
-url = "sqlite:///ledger/c.db"
-mirror = "mirror/c.jsonl"
-host = "ops-1"
-backup_key = "file:backup.key"
-[campaign]
-operator_user = "olga"
-converted_file = "converted.txt"
-converted_key = "file:converted.key"
-settle_delay_s = 0.0
-at_most_percent = 100
-pilot = 2
-"""
-
-
-@contextmanager
-def night_of(
-    folder: Path, capsys: pytest.CaptureFixture[str], version: str = "10.11"
-) -> Iterator[Night]:
-    server = MattermostServer(version)
-    server.add_saml("olga", id="o" * 26)
-    server.people(9)
-    for name, content in (
-        ("token", server.admin_token.encode()),
-        ("converted.key", bytes(range(32))),
-        ("backup.key", bytes(range(32, 64))),
-    ):
-        (folder / name).write_bytes(content)
-        (folder / name).chmod(0o600)
-    with in_thread(app(server)) as url:
-        (folder / "c.toml").write_text(CONFIG.format(url=url))
-        (folder / "c.toml").chmod(0o600)
-        try:
-            yield Night(folder, server, capsys)
-        finally:
-            structlog.reset_defaults()
-
-
-@pytest.fixture
-def night(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Night]:
-    with night_of(tmp_path, capsys) as it:
-        yield it
-
-
-def planned(night: Night, *who: str, at_most: int = 10) -> str:
-    assert night.run("plan", *who, "--at-most", str(at_most)) == 0, night.err
-    return night.out.split()[1]
-
-
-def convert(night: Night, *who: str) -> None:
-    digest = planned(night, *who)
-    assert night.run("convert", "--plan", digest, "--yes") == 0, night.out + night.err
+__all__ = ["night"]
 
 
 def test_the_whole_story_from_prepare_to_report(night: Night) -> None:
@@ -223,59 +122,6 @@ def test_at_night_with_no_better_source_people_go_by_their_email_and_come_back(
         assert night.server.users[night.person(1)].auth_data == "nameid-user000001"
 
 
-def test_every_answer_is_json_on_request(night: Night) -> None:
-    assert night.json("prepare")["known"] == 10
-    assert night.json("preflight")["blocked"] is False
-    seen = night.json("now")
-    assert [load["people"] for load in seen["locked_out"]] == [10, 10, 10]
-    assert seen["sso_works"] is None
-    assert night.json("status")["campaign"] is None
-    plan = night.json("plan", "--user", "user000003", "--at-most", "1")
-    assert [one["username"] for one in plan["people"]] == ["user000003"]
-    done = night.json("convert", "--plan", plan["digest"], "--yes")
-    assert (done["moved"], done["problems"]) == (1, {})
-    assert night.json("status")["campaign"]["left"] == 1
-    assert night.json("reconcile")["adopted"] == []
-    night.server.give_session("o" * 26, is_saml=True)
-    assert night.json("verify")["closed"] is False
-    assert night.json("return", "--no-wait-for-login", "one")["closed"] is True
-    assert night.run("report", "--format", "json") == 0
-    assert json.loads(night.out)["back"] == 1
-
-
-def test_now_takes_ten_lines(night: Night) -> None:
-    night.run("prepare")
-    night.server.give_session(night.person(1), hours=4)
-    assert night.run("now", "--within-h", "5") == 0
-    lines = night.out.splitlines()
-    assert len(lines) == 10
-    assert "locked out: 9 now (olga, user000000, user000002, 6 more), 10 within 5 h" in night.out
-    assert "door:       open: people can log in with email or user name" in night.out
-    assert night.run("now", "--no-sessions") == 0
-    assert "locked out: not looked at" in night.out
-
-
-def test_now_looks_ahead_to_a_time_of_day(night: Night) -> None:
-    night.run("prepare")
-    night.server.give_session(night.person(1), hours=4)
-    at = datetime.now(UTC) + timedelta(hours=6)
-    told = night.json("now", "--by", f"{at:%H:%M}")
-    assert [load["people"] for load in told["locked_out"]] == [9, 10]
-    assert 5 < told["locked_out"][1]["within_h"] <= 6
-    assert len(told["locked_out_now"]) == 9
-    assert "user000001" not in told["locked_out_now"]
-    # A time of day that has passed is tomorrow's.
-    past = datetime.now(UTC) - timedelta(hours=1)
-    ahead = night.json("now", "--by", f"{past:%H:%M}")["locked_out"][1]["within_h"]
-    assert 22 < ahead <= 24
-
-
-@pytest.mark.parametrize(("text", "said"), [("soon", "no time of day"), ("06:30+02:00", "UTC")])
-def test_a_time_of_day_that_is_none_is_refused(night: Night, text: str, said: str) -> None:
-    assert night.run("now", "--by", text) == 2
-    assert said in night.err
-
-
 def test_a_shut_door_is_told_before_anybody_is_moved(night: Night) -> None:
     night.run("prepare")
     mail = night.server.settings["EmailSettings"]
@@ -283,50 +129,6 @@ def test_a_shut_door_is_told_before_anybody_is_moved(night: Night) -> None:
     night.run("now")
     assert "door:       SHUT: sign-in with email and with user name are off" in night.out
     assert night.json("now")["door"] == {"by_email": False, "by_user_name": False}
-
-
-def test_now_does_not_guess_sessions_by_settings_it_could_not_read(night: Night) -> None:
-    night.run("prepare")
-    night.server.trouble.faults.append(Fault(Kind.SERVER_ERROR, "GET", "/config$", times=10_000))
-    assert night.run("now") == 0
-    assert "token:      good for the list, not for the settings" in night.out
-    assert "door:       not known" in night.out
-
-
-def test_the_management_gets_six_lines_in_its_language(night: Night) -> None:
-    night.run("prepare")
-    assert night.run("brief") == 0
-    assert len(night.out.splitlines()) == 6
-    assert "10 of 10 people cannot log in now" in night.out
-    assert night.next() == ["plan", "--locked-out", "--at-most", "10"]
-    convert(night, "--user", "user000001")
-    assert night.run("brief", "--language", "de", "--no-sessions") == 3
-    assert len(night.out.splitlines()) == 6
-    assert "umgestellt: 1 Personen; zurück bei SSO: 0, noch offen: 1" in night.out
-
-
-def test_who_is_away_for_too_long_is_told_by_status_and_now(night: Night) -> None:
-    night.run("prepare")
-    convert(night, "--user", "user000001")
-    assert night.run("status") == 3
-    assert "to end by" in night.out
-    config = night.folder / "c.toml"
-    config.write_text(config.read_text() + "remind_h = 1e-9\ndeadline_h = 2e-9\n")
-    assert night.run("status") == 3
-    assert "OVERDUE: 1 people are past the deadline" in night.out
-    assert night.run("now", "--no-sessions") == 3
-    assert "OVERDUE" in night.out
-    told = night.json("status")["campaign"]
-    assert (told["overdue"], told["reminded"]) == (1, 1)
-    # It tells; it returns nobody.
-    assert night.server.users[night.person(1)].auth_service == ""
-
-
-def test_a_reminder_behind_the_deadline_is_refused(night: Night) -> None:
-    config = night.folder / "c.toml"
-    config.write_text(config.read_text() + "remind_h = 80\n")
-    assert night.run("status") == 2
-    assert "campaign.remind_h: 80 hours is no reminder of a deadline after 72" in night.err
 
 
 def test_a_plan_is_shown_again_in_every_form_for_whoever_is_to_agree(night: Night) -> None:
@@ -379,44 +181,6 @@ def test_an_exception_has_an_owner(night: Night) -> None:
     config.write_text(config.read_text() + 'owner = "Identity team"\n')
     night.run("report", "--format", "csv")
     assert night.out.count("Identity team") == 2
-
-
-def test_now_still_answers_when_the_token_is_gone(night: Night) -> None:
-    night.run("prepare")
-    night.server.revoke_tokens(night.server.admin.id)
-    assert night.run("now") == 0
-    assert "token:      REFUSED" in night.out
-    assert "put it into the file that mattermost.token names" in night.out
-    assert "whose way back is known was not looked at" in night.out
-    assert night.next() == ["preflight"]
-    assert night.run("preflight") == 1
-    assert "unknown.token" in night.out
-
-
-@pytest.mark.parametrize(
-    ("path", "kind", "token"),
-    [
-        ("/sessions$", Kind.REVOKED, "REFUSED"),
-        ("/sessions$", Kind.SERVER_ERROR, "good for the list, then"),
-        ("/users$", Kind.SERVER_ERROR, "not known"),
-    ],
-)
-def test_now_tells_how_far_it_came(night: Night, path: str, kind: Kind, token: str) -> None:
-    night.run("prepare")
-    night.server.trouble.faults.append(Fault(kind, "GET", path, times=10_000))
-    assert night.run("now") == 0
-    assert f"token:      {token}" in night.out
-    assert "locked out: not looked at" in night.out
-
-
-def test_who_commands_is_known_behind_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.getuid", lambda: 0)
-    monkeypatch.setenv("SUDO_USER", "olga")
-    assert actor() == "host:root (sudo by olga)"
-    monkeypatch.setenv("SUDO_USER", "x\nhost:root")
-    assert actor() == "host:root"
-    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
-    assert actor() == "host:uid-4000000000"
 
 
 def test_conflicts_of_sources_are_told_and_leave_work(night: Night) -> None:
@@ -631,16 +395,6 @@ def test_backup_and_restore_bring_a_lost_ledger_back(night: Night) -> None:
     assert night.json("status")["campaign"]["left"] == 2
 
 
-def test_a_verbose_log_tells_calls_and_no_secret(night: Night) -> None:
-    night.run("prepare")
-    digest = planned(night, "--user", "user000001")
-    assert night.run("--verbose", "convert", "--plan", digest, "--yes") == 0
-    told = [json.loads(line) for line in night.err.splitlines() if line.startswith("{")]
-    (call,) = [one for one in told if one.get("call") == "PUT /users/{id}/password"]
-    assert call["request_id"]
-    assert night.person(1) not in night.err
-
-
 def test_a_database_is_a_source_by_reference(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     path = night.folder / "mm.db"
     engine = create_engine(f"sqlite:///{path}")
@@ -722,56 +476,3 @@ def test_ctrl_c_during_a_conversion_loses_nobody(night: Night, times: int) -> No
     night.server.trouble.faults.clear()
     assert night.run("convert", "--plan", digest, "--yes") == 0, night.out + night.err
     assert night.on_saml() == 1
-
-
-def test_a_log_gets_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
-    with steps() as step:
-        for done in range(1, 101):
-            step("convert", done, 100, 1 if done > 50 else 0)
-        step("nothing", 0, 0, 0)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 11
-    assert lines[0].startswith("convert: 10 of 100, ")
-    assert lines[9].startswith("convert: 100 of 100, 1 failed, ")
-    assert lines[9].endswith("0 s left")
-
-
-def test_the_rest_after_a_pilot_is_told_too(capsys: pytest.CaptureFixture[str]) -> None:
-    with steps() as step:
-        for done in range(1, 3):
-            step("return", done, 2, 0)
-        for done in range(1, 21):
-            step("return", done, 20, 0)
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.partition(",")[0] for line in lines[:3]] == [
-        "return: 1 of 2",
-        "return: 2 of 2",
-        "return: 2 of 20",
-    ]
-    assert len(lines) == 12
-
-
-def test_a_terminal_sees_a_bar_with_rate_and_failures(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
-    with steps() as step:
-        for done in range(1, 11):
-            step("convert", done, 10, 1)
-    shown = capsys.readouterr().err
-    assert "convert" in shown
-    assert "10/10" in shown
-    assert "1 failed" in shown
-
-
-def test_times_of_a_plan_are_utc(night: Night) -> None:
-    night.run("prepare")
-    later = datetime.now(UTC) + timedelta(hours=3)
-    stamp = later.strftime("%Y-%m-%dT%H:%M")
-    plan = night.json("plan", "--user", "user000001", "--at-most", "1", "--until", stamp)
-    assert plan["until"] == later.replace(second=0, microsecond=0).isoformat()
-    past = "2020-01-01T00:00"
-    assert night.run("plan", "--user", "user000001", "--at-most", "1", "--until", past) == 1
-    assert "the envelope ended at 2020-01-01 00:00 UTC" in night.err

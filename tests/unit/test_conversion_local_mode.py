@@ -12,7 +12,7 @@ from conversion.errors import ProofMissing
 from conversion.homecoming import Orders, return_people
 from conversion.mattermost import Access, Mattermost, by_local_mode
 from tests.support.conversion_stage import Stage
-from tests.unit.test_conversion_cli import Night, night_of, planned
+from tests.unit.conversion_night import Night, night_of, planned
 from tests.unit.test_conversion_mattermost_calls import on_socket
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ from idp_proxy.operators import Act, Credential, Proposal, Wish, accounts, overr
 from idp_proxy.operators.overrides import Override, OverrideState
 from idp_proxy.store.database import Database
 from tests.support.conversion_stage import Stage
+from tests.unit.conversion_night import Night, convert, night, planned
 from tests.unit.operators_desk import CHEAP, LOG, PASSWORD, SECRET
 from tests.unit.pager import Pager, running_pager
-from tests.unit.test_conversion_cli import Night, convert, night, planned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
