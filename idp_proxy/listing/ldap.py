@@ -7,6 +7,7 @@ list is none: whatever fails after the first page ends the import.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from idp_proxy.config import Outbound
@@ -30,11 +31,18 @@ if TYPE_CHECKING:
 #: Octets of a whole list: a few KiB for each of a few million people.
 _MOST_OCTETS: Final = 8 * 1024**3
 #: Attributes by which directories say that an account may not be used, and how.
-_DISABLED: Final[dict[str, Callable[[str], bool]]] = {
-    "userAccountControl": lambda value: value.isdecimal() and bool(int(value) & 2),
-    "nsAccountLock": lambda value: value.lower() == "true",
-    "loginDisabled": lambda value: value.lower() == "true",
+_DISABLED: Final[dict[str, Callable[[str, datetime], bool]]] = {
+    "userAccountControl": lambda value, _: value.isdecimal() and bool(int(value) & 2),
+    "accountExpires": lambda value, now: value.isdecimal() and 0 < int(value) <= _filetime(now),
+    "nsAccountLock": lambda value, _: value.lower() == "true",
+    "loginDisabled": lambda value, _: value.lower() == "true",
 }
+#: From when on Active Directory counts, in tenths of microseconds.
+_FIRST: Final = datetime(1601, 1, 1, tzinfo=UTC)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class DirectoryList:
     demands: Demands
     name: str = "ldap"
     exhaustive: bool = True
+    now: Callable[[], datetime] = _utc_now
 
     def people(self) -> Iterator[tuple[str, Listed]]:
         """See `base.PeopleList`."""
@@ -120,8 +129,9 @@ class DirectoryList:
         person = values["id"]
         if not person or self.demands.problem("id", person) is not None:
             return None
+        now = self.now()
         deactivated = any(
-            says(_text(value))
+            says(_text(value), now)
             for name, says in _DISABLED.items()
             for value in raw.get(name.lower(), ())
         )
@@ -144,6 +154,10 @@ class DirectoryList:
             value is not None and self.demands.problem(name, value) is None
             for name, value in values.items()
         )
+
+
+def _filetime(at: datetime) -> int:
+    return (at - _FIRST) // timedelta(microseconds=1) * 10
 
 
 def _text(value: bytes) -> str:

@@ -216,6 +216,7 @@ def test_the_people_of_a_domain_become_a_list_with_readable_ids(
     assert alice.attributes["email"] == "alice@corp.test"
     assert UUID(alice.id).version == 4
     assert (dora.deactivated, alice.deactivated) == (True, False)
+    assert people[f"CN=leo,{PEOPLE}"].deactivated  # his account has expired
     assert not people[f"CN=mia,{PEOPLE}"].whole
 
 

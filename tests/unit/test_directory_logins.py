@@ -170,7 +170,7 @@ def test_hosts_that_say_nothing_take_a_deadline_each_and_no_more(room: Room) -> 
     began = time.monotonic()
     with pytest.raises(UpstreamUnavailable) as failed:
         logins.find("ann")
-    assert 0.6 <= time.monotonic() - began < 1.5
+    assert 0.6 <= time.monotonic() - began < 3
     assert failed.value.detail.count("no answer within 0.2 s") == 3
 
 
@@ -241,7 +241,7 @@ def test_who_waits_for_another_s_bind_waits_no_longer_than_the_deadline(room: Ro
         return time.monotonic() - began
 
     with ThreadPoolExecutor(6) as threads:
-        assert max(threads.map(attempt, range(6))) < 1
+        assert max(threads.map(attempt, range(6))) < 1.5  # one after another it would be 1.8
 
 
 # --- who somebody is ------------------------------------------------------------------------------

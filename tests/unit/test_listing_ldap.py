@@ -212,6 +212,10 @@ def test_the_guid_of_active_directory_is_written_as_its_upstream_writes_it(
         ({"userAccountControl": [b"514"]}, True),
         ({"userAccountControl": [b"512"]}, False),
         ({"userAccountControl": [b"what"]}, False),
+        ({"accountExpires": [b"132000000000000000"]}, True),  # in April 2019
+        ({"accountExpires": [b"0"]}, False),
+        ({"accountExpires": [b"9223372036854775807"]}, False),
+        ({"accountExpires": [b"-1"]}, False),
         ({"nsAccountLock": [b"TRUE"]}, True),
         ({"loginDisabled": [b"FALSE"]}, False),
     ],
