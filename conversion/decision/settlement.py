@@ -103,7 +103,7 @@ _LAST: Final[Mapping[RowState, Mapping[Finding, tuple[Event, str]]]] = {
     _S.SKIPPED: {_F.EMAIL: (_E.FOUND_CONVERTED, _BY_HAND)},
     _S.WITHDRAWN: {_F.EMAIL: (_E.FOUND_CONVERTED, _BY_HAND)},
     _S.CONFLICT: {
-        _F.EMAIL: (_E.FOUND_CONVERTED, "return tries again, and says who holds its binding, if any"),
+        _F.EMAIL: (_E.FOUND_CONVERTED, "return tries again, and says who holds its binding"),
         _F.BOUND: (_E.FOUND_RETURNED, "the conflict is resolved"),
         _F.GONE: (_E.GONE, _LOOK),
     },
