@@ -28,6 +28,7 @@ def server_seen(sections: Mapping[str, Mapping[str, Any]]) -> ServerSeen:
         enable_sync_with_ldap=_flag(saml, "EnableSyncWithLdap"),
         mobile_external_browser=_flag(native, "MobileExternalBrowser"),
         session_length=_session_length(service),
+        id_attribute=_text(saml, "IdAttribute"),
     )
 
 

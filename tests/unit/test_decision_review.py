@@ -96,6 +96,7 @@ SERVER = ServerSeen(
     enable_sync_with_ldap=False,
     mobile_external_browser=True,
     session_length=30 * DAY,
+    id_attribute="id",
 )
 GOOD = Evidence(
     now=NOW,
@@ -301,6 +302,9 @@ TABLE: list[tuple[str, Evidence, Evidence]] = [
     ("idp_06_rights", proxy(sent={"IsAdmin": "flag"}), proxy(sent={"controls": "enrolment"})),
     ("fo_09_sync_with_ldap", server(enable_sync_with_ldap=True), GOOD),
     ("fo_09_sync_with_ldap", server(enable_sync_with_ldap=True), UNSEEN),
+    ("fo_09_found_by_id", server(id_attribute=""), GOOD),
+    ("fo_09_found_by_id", server(id_attribute="email"), server(id_attribute=None)),
+    ("fo_09_found_by_id", proxy(sent={"uid": "id"}), UNSEEN),
     ("web_01_phones", server(mobile_external_browser=False), GOOD),
     ("web_01_phones", server(mobile_external_browser=False), UNSEEN),
     ("fo_13_kept_long_enough", server(session_length=91 * DAY), server(session_length=90 * DAY)),

@@ -187,6 +187,7 @@ class ServerSeen:
     enable_sync_with_ldap: bool | None = None
     mobile_external_browser: bool | None = None
     session_length: timedelta | None = None
+    id_attribute: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

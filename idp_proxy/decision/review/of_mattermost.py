@@ -54,6 +54,22 @@ def fo_09_sync_with_ldap(seen: Evidence) -> Iterator[Fault]:
         )
 
 
+def fo_09_found_by_id(seen: Evidence) -> Iterator[Fault]:
+    """Mattermost finds the account by the id that the proxy sends, and by nothing else."""
+    server = seen.server
+    if server is None or server.id_attribute is None:
+        return
+    ours = sorted(sent for sent, canonical in seen.proxy.sent.items() if canonical == "id")
+    if server.id_attribute not in ours:
+        said = server.id_attribute or "empty, which means the address"
+        yield Fault(
+            "",
+            f"Mattermost's IdAttribute is {said}; the proxy sends the id as {', '.join(ours)}: "
+            "whose address changes gets a second account, and lists of the two do not meet",
+            f"IdAttribute = {' or '.join(ours)}; docs/operations/mattermost-settings.md first",
+        )
+
+
 def web_01_phones(seen: Evidence) -> Iterator[Fault]:
     """People on phones log in by their own browser, where their cookies and passkeys are."""
     if seen.server is not None and seen.server.mobile_external_browser is False:
@@ -96,6 +112,7 @@ RULES: Final = (
     Rule(Severity.HIGH, About.POLICY, "RFC 6194; IDP-02", BLOCKS, idp_02_algorithms),
     Rule(Severity.CRITICAL, About.POLICY, "SAML core 5; IDP-03", BLOCKS, idp_03_verified),
     Rule(Severity.HIGH, About.POLICY, "docs/security/rules.md", TELLS, fo_09_sync_with_ldap),
+    Rule(Severity.HIGH, About.POLICY, "docs/security/rules.md", TELLS, fo_09_found_by_id),
     Rule(Severity.LOW, About.POLICY, "docs/security/rules.md", TELLS, web_01_phones),
     Rule(Severity.LOW, About.POLICY, "docs/security/rules.md", TELLS, fo_13_kept_long_enough),
     Rule(Severity.HIGH, About.POLICY, "docs/security/rules.md", BLOCKS, fo_11_admin_attribute),
