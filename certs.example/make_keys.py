@@ -66,6 +66,8 @@ def make(folder: Path, now: datetime, bits: int = RSA_BITS) -> list[Path]:
     """Write what is not there yet, and give the paths of the new files."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = set(folder.iterdir())
+    # Of strong.toml's [store], for a program whose file may lie elsewhere: by its whole path.
+    store = folder.resolve().parents[1] / "build" / "examples" / "strong" / "idp-proxy.db"
     for stem, common_name in PAIRS.items():
         if not (folder / f"{stem}.key").exists():
             write_key_pair(folder, stem, common_name=common_name, now=now, bits=bits)
@@ -76,7 +78,7 @@ def make(folder: Path, now: datetime, bits: int = RSA_BITS) -> list[Path]:
         ("audit.key", private_pem(Ed25519PrivateKey.generate())),
         ("directory.pw", secrets.token_urlsafe(24).encode()),
         ("mattermost.token", secrets.token_hex(13).encode()),
-        ("store.url", b"sqlite:///../../../build/examples/strong/idp-proxy.db"),
+        ("store.url", f"sqlite:///{store}".encode()),
         ("channel.url", f"json://127.0.0.1:9/{secrets.token_urlsafe(24)}".encode()),
     ):
         if not (folder / name).exists():
