@@ -152,26 +152,38 @@ class Fleets(RuleBasedStateMachine):
                 self.tracks[host] = {**self.tracks[host], name: track}
                 self.ghosts[host, name].saw(outcome)
 
-    @rule(name=MOSTLY_WHO_SERVES, dead=st.sampled_from([Outcome.BROKEN, Outcome.REFUSED]))
-    def dies(self, name: str | None, dead: Outcome) -> None:
-        """As all hosts see it; the others are looked at again, and answer."""
+    @rule(
+        name=MOSTLY_WHO_SERVES,
+        dead=st.sampled_from([Outcome.BROKEN, Outcome.REFUSED]),
+        alone=st.booleans(),
+    )
+    def dies(self, name: str | None, dead: Outcome, *, alone: bool) -> None:
+        """As all hosts see it; the others are looked at again, and answer. `alone`: they had been
+        well before, whatever they were.
+        """
         name = name or self.state.serving
+        if alone:
+            self.all_is_well(0)
         self._all_see(name, dead, NOISY_DEFAULT.down_after)
         for other in NAMES:
             if other != name:
                 self._all_see(other, Outcome.PASSED, 1)
 
-    @rule()
-    def all_is_well(self) -> None:
-        """Else what went wrong would pile up, until nothing can happen any more."""
+    @rule(minutes=st.sampled_from([0, 12, 20]))
+    def all_is_well(self, minutes: int) -> None:
+        """For so long. Else what went wrong would pile up, until nothing can happen any more."""
         self.bad.clear()
         self.cut(set(), set())
         self.silence(set(), reference=False)
-        self.canary_logs_in(Outcome.PASSED, 2)
-        for name in NAMES:
-            self.person(name, "on")
-            self.rehearse(name)
-            self._all_see(name, Outcome.PASSED, NOISY_DEFAULT.rise)
+        if minutes:
+            self.person(None, "release")
+        for passed in sorted({0, minutes}):
+            self.now += passed * MINUTE
+            self.canary_logs_in(Outcome.PASSED, 2)
+            for name in NAMES:
+                self.person(name, "on")
+                self.rehearse(name)
+                self._all_see(name, Outcome.PASSED, NOISY_DEFAULT.rise)
 
     @rule()
     def hour_was_busy(self) -> None:
@@ -237,6 +249,7 @@ class Fleets(RuleBasedStateMachine):
     def turn(self) -> None:
         """After each step; where it acts a second host decides at the same moment too."""
         before, seen = self.state, self.seen()
+        self._fit(before, seen)
         decision = decide(before, seen)
         found = after(before, decision, self.limits, "watch:a", self.now)
         if found is None:
@@ -272,6 +285,7 @@ class Fleets(RuleBasedStateMachine):
     def _acted(
         self, before: SwitchState, seen: Situation, decision: Decision, found: SwitchState
     ) -> None:
+        assert found.epoch == before.epoch + 1
         assert before.mode is Mode.AUTO, "in HELD or LATCHED nothing switches"
         assert before.serving not in seen.fleet.isolated
         assert before.serving not in before.disabled
