@@ -13,11 +13,14 @@ from idp_proxy.decision.absence import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     Absence,
+    Told,
     answered,
+    latest,
     no_answer,
     why_not_kept,
     wrote,
 )
+from idp_proxy.decision.switching import first_state
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -57,6 +60,13 @@ def test_whatever_happens_a_pause_has_its_bounds_and_an_answer_opens_the_way(
         known = step(known)  # type: ignore[operator]  # the three above
         assert FIRST_PAUSE_S <= known.pause_s <= LONGEST_PAUSE_S
     assert answered(known).why is None
+
+
+def test_of_two_that_were_told_the_later_one_counts() -> None:
+    state = first_state(["okta", "entra"], NOW)
+    early, late = Told(state, NOW), Told(state, NOW + timedelta(seconds=1))
+    assert latest(None, early) is early
+    assert latest(early, late) is latest(late, early) is late
 
 
 @pytest.mark.parametrize(

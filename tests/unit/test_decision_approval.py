@@ -321,6 +321,10 @@ def test_a_proposal_lasts_ten_minutes_and_no_longer() -> None:
     assert why == "proposal 4f2a91c0 expired at 03:10:00 UTC: begin again"
 
 
+def test_what_the_watch_proposes_is_begun_by_whoever_comes_first() -> None:
+    assert why_not_confirmable(proposal(people=()), SVEN, epoch=7, now=NOW) is None
+
+
 @pytest.mark.parametrize(
     ("by", "why"),
     [

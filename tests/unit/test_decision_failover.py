@@ -612,6 +612,11 @@ def test_spans_are_told_in_minutes_or_hours() -> None:
     )
 
 
+def test_a_return_that_waits_for_people_is_a_failback() -> None:
+    due = [decide(AWAY, situation(UP, limits=limits)) for limits in (None, AUTO)]
+    assert [one.is_return for one in due] == [True, False]
+
+
 def test_only_a_person_is_asked_for_a_test_where_no_canary_will_tell() -> None:
     unproven = {"okta": replace(GOOD, failback_test_at=None)}
     alone = decide(AWAY, situation(UP, candidates=unproven))

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from idp_proxy.decision.review import (
     HELD,
@@ -46,6 +48,7 @@ from idp_proxy.decision.review import (
     why_never,
     why_not_started,
 )
+from idp_proxy.decision.review.policy import ORDER, lasting
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
@@ -581,6 +584,15 @@ def test_a_blocking_finding_bars_its_upstream_and_no_other() -> None:
     assert bars(judge(seen, [waiver()]), BEFORE, None)["entra"][0].startswith("KEY-02")
 
 
+def test_a_signature_that_was_altered_in_the_store_is_nobodys_and_bars_every_standby() -> None:
+    altered, policy = replace(SIGNED, genuine=False), Policy({ORDER: "okta, entra, ldap"})
+    barred = bars(judge(saml(allow_aes_cbc=True)), policy, altered)
+    assert set(barred) == {"entra", "ldap"}
+    assert barred["entra"][0].startswith("SP-08: ")
+    assert all("was altered in the store" in why[-1] for why in barred.values())
+    assert "what Rita signed as s1 was altered" in str(changed_since(altered, BEFORE, NOW))
+
+
 def test_another_policy_than_the_signed_one_is_told_in_a_line() -> None:
     assert changed_since(None, AFTER, NOW) is None
     assert changed_since(SIGNED, BEFORE, NOW) is None
@@ -589,6 +601,35 @@ def test_another_policy_than_the_signed_one_is_told_in_a_line() -> None:
     assert "proxy.entity_id" in said
     many = Policy({f"a{number}": "x" for number in range(9)})
     assert str(changed_since(SIGNED, many, NOW)).endswith("and more")
+
+
+@given(
+    signed=st.dictionaries(st.sampled_from("abc"), st.sampled_from("xy")),
+    later=st.dictionaries(
+        st.sampled_from(["new", "upstream.*.new", "upstream.*.sub.field"]), st.sampled_from("xy")
+    ),
+    value=st.sampled_from("xyz"),
+)
+def test_a_field_of_a_later_release_changes_the_digest_only_when_it_means_something_else(
+    signed: dict[str, str], later: dict[str, str], value: str
+) -> None:
+    before = lasting(signed, {})
+    added = {path.replace("*", "okta"): value for path in later}
+    after = lasting({**signed, **added}, later)
+    same = all(value == meant for meant in later.values())
+    assert (after.digest == before.digest) is same
+    assert (difference(before, after) == ()) is same
+    # Nor does it hide what was there before.
+    assert before.fields.items() <= after.fields.items()
+
+
+def test_a_default_that_changes_is_a_change_of_the_policy() -> None:
+    """The field came with 10 and is left out at 10; a later release makes 20 of it."""
+    later = {"upstream.*.limits.tries": "10"}
+    before = lasting({"a": "x", "upstream.okta.limits.tries": "10"}, later)
+    after = lasting({"a": "x", "upstream.okta.limits.tries": "20"}, later)
+    (change,) = difference(before, after)
+    assert (change.path, change.before, change.after) == ("upstream.okta.limits.tries", None, "20")
 
 
 def test_severities_are_ordered_from_the_worst() -> None:

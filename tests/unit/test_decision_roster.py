@@ -25,6 +25,7 @@ from idp_proxy.decision.roster import (
     judge_row,
     judge_standby,
     learn,
+    learn_late,
     lookup_key,
 )
 from idp_proxy.decision.subject import Evidence, Subject
@@ -441,3 +442,63 @@ def test_what_an_import_vouched_for_ends_with_the_key_it_named() -> None:
     assert same.roles == other.roles == {"system_user"}
     assert same.is_by_login
     assert not replace(same, source="import:csv").is_by_login
+
+
+LATE = RosterRow(
+    id="p-1",
+    link_key="Ada",
+    lookup_key="ada",
+    email="ada@example.org",
+    username="ada",
+    attributes={"id": "p-1"},
+    source="okta",
+    confirmed_at=NOW,
+)
+BEFORE = replace(LATE, confirmed_at=NOW - timedelta(days=1))
+OTHER = replace(BEFORE, id="p-2")
+
+
+@pytest.mark.parametrize(
+    ("known", "holder", "expected"),
+    [
+        (None, None, (LATE,)),
+        (BEFORE, BEFORE, (LATE,)),
+        (replace(BEFORE, lookup_key="old"), None, (LATE,)),
+        (
+            replace(BEFORE, blocks=frozenset({BY_OPERATOR})),
+            BEFORE,
+            (replace(LATE, blocks=frozenset({BY_OPERATOR})),),
+        ),
+        (replace(BEFORE, conflict=True), BEFORE, (replace(LATE, conflict=True),)),
+        (replace(BEFORE, conflict=True, lookup_key="old"), None, (LATE,)),
+        (
+            None,
+            OTHER,
+            (replace(OTHER, conflict=True), replace(LATE, lookup_key=None, conflict=True)),
+        ),
+        (
+            replace(BEFORE, lookup_key="old", blocks=frozenset({BY_OPERATOR})),
+            OTHER,
+            (
+                replace(OTHER, conflict=True),
+                replace(LATE, lookup_key=None, conflict=True, blocks=frozenset({BY_OPERATOR})),
+            ),
+        ),
+        (replace(LATE, confirmed_at=NOW + timedelta(seconds=1)), None, ()),
+    ],
+    ids=[
+        "never seen",
+        "confirmed again",
+        "a new key retires the old",
+        "a block stays",
+        "a conflict about this key stays",
+        "a conflict about another key ends with it",
+        "somebody else holds the key",
+        "somebody else holds the new key of a blocked person",
+        "a newer login is known",
+    ],
+)
+def test_what_the_roster_makes_of_a_late_login(
+    known: RosterRow | None, holder: RosterRow | None, expected: tuple[RosterRow, ...]
+) -> None:
+    assert learn_late(LATE, known, holder) == expected

@@ -27,6 +27,7 @@ from idp_proxy.decision.roster import (
     fo_08_sync_age,
     land,
     looks,
+    overdue,
     resolved,
     sources_that_count,
     unnamed,
@@ -273,6 +274,27 @@ def test_coverage_is_who_is_confirmed_by_what() -> None:
 def test_an_import_that_is_old_is_told(completed: datetime | None, said: str | None) -> None:
     found = fo_08_sync_age("ldap", completed, timedelta(days=7), NOW)
     assert found is None if said is None else said in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("completed", "said"),
+    [
+        ({}, None),
+        ({"csv": NOW - timedelta(days=2)}, None),
+        ({"csv": NOW, "ldap": None}, "the list ldap was never imported whole"),
+        (
+            {"csv": NOW - timedelta(days=3), "ldap": None},
+            (
+                "the list csv was last imported whole 3 days ago; "
+                "the list ldap was never imported whole"
+            ),
+        ),
+    ],
+)
+def test_a_timer_that_did_not_import_is_told_by_its_list(
+    completed: dict[str, datetime | None], said: str | None
+) -> None:
+    assert overdue(completed, NOW) == said
 
 
 def test_an_operator_says_whose_a_key_is() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idp_proxy.saml.metadata import UpstreamMetadata, read_metadata
-from idp_proxy.saml.metadata_copy import kept_copy
 from idp_proxy.upstream.metadata_change import diff, settle
 from tests.support.keys import KeyPair, ec_pair, rsa_pair, self_signed
 from tests.support.rsa_keys import private
@@ -23,9 +22,6 @@ from tests.support.upstream_metadata import (
     service,
     upstream_metadata,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -185,20 +181,3 @@ def test_no_sequence_of_documents_ever_adds_a_key_or_leaves_none(
         assert settled.effective.signing_certificates
         assert set(keys(settled.effective)) <= set(keys(approved))
         approved = settled.effective
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        lambda: said(A, B),
-        lambda: said(A, attributes='validUntil="2026-05-05T00:00:00.123456Z"'),
-        lambda: said(A, entity_id="urn:a&amp;b&lt;c"),
-        lambda: said(A, services=[service(POST, "https://x.example.org/?a=1&amp;b=2")]),
-        lambda: said(A, role_attributes='WantAuthnRequestsSigned="true"'),
-    ],
-)
-def test_the_kept_copy_reads_as_the_same_value(metadata: Callable[[], UpstreamMetadata]) -> None:
-    value = metadata()
-    again = read_metadata(kept_copy(value))
-    assert again == value
-    assert again.keys == value.keys
