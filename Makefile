@@ -31,7 +31,8 @@ demo-conversion: $(STAMP)  ## an outage of SSO from prepare to report, with ever
 
 test: $(STAMP)  ## unit, conformance, attack and flow tests, with the coverage that saml/ and decision/ owe
 	@$(BIN)/python certs.example/make_keys.py >/dev/null
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report= -m 'not e2e' $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report= -m 'not e2e' \
+	    --ignore tests/e2e --ignore tests/active_directory $(ARGS)
 	$(BIN)/coverage report --fail-under=100
 
 e2e: $(STAMP)  ## real SimpleSAMLphp, mod_auth_mellon, Shibboleth, Chromium, PostgreSQL, slapd (installs them, as root)

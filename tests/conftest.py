@@ -4,23 +4,33 @@ Only the tests of decision/ and saml/ are traced for the coverage that those two
 
 from __future__ import annotations
 
+import gc
 import signal
+import sqlite3
+from contextlib import closing
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import alembic.command
 import pytest
 import structlog
 import typer.main
 from coverage import Coverage
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import settings
+from sqlalchemy import inspect
 
+from idp_proxy.store.schema import migrate
 from tests.support.keys import tls_pair
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from alembic.config import Config
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from sqlalchemy import Connection
 
 OWE = ("idp_proxy/decision", "idp_proxy/saml")  # the source that pyproject.toml gives to coverage
 
@@ -29,6 +39,12 @@ settings.register_profile("no deadlines", deadline=None)
 settings.load_profile("no deadlines")
 
 _skipped: list[str] = []
+
+
+def pytest_collection_finish() -> None:
+    """Nine thousand collected tests need not be walked by every collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure() -> None:
@@ -59,6 +75,36 @@ def _few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     file.write_bytes(tls_pair("nobody.example").certificate_pem)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("certifi.where", lambda: str(file))
+        yield
+
+
+@cache
+def _newest_shape() -> tuple[str, ...]:
+    """The statements that make the database which all migrations make of an empty one."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "new.db"
+        migrate(f"sqlite:///{file}")
+        with closing(sqlite3.connect(file)) as made:
+            return tuple(made.iterdump())[1:-1]  # without its BEGIN and COMMIT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrated_once() -> Iterator[None]:
+    """All migrations take 50 ms, and a thousand tests begin with an empty database."""
+    upgrade = alembic.command.upgrade
+
+    def replayed(config: Config, revision: str) -> None:
+        connection: Connection = config.attributes["connection"]
+        known = connection.dialect.name != "sqlite" or inspect(connection).get_table_names()
+        if known or revision != "head":
+            upgrade(config, revision)
+            return
+        for statement in shape:
+            connection.exec_driver_sql(statement)
+
+    shape = _newest_shape()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("alembic.command.upgrade", replayed)
         yield
 
 

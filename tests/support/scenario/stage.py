@@ -28,6 +28,7 @@ from tests.support.scenario.timeline import Moment, Timeline, View
 from tests.support.scenario.world import Login, Neutral, Probe, World
 
 if TYPE_CHECKING:
+    from idp_proxy.config.failover_settings import FailoverSettings, HealthSettings
     from idp_proxy.decision.traffic import Unanswered
     from idp_proxy.survey import Survey, WatchedStore
     from idp_proxy.upstream.probing import Expiry
@@ -54,6 +55,8 @@ class Stage:
     story: Story
     loop: asyncio.AbstractEventLoop
     jumped: timedelta = timedelta(0)
+    failover: FailoverSettings = field(init=False)
+    health: HealthSettings = field(init=False)
     world: World = field(init=False)
     store: SharedStore = field(init=False)
     hosts: dict[str, Host] = field(init=False)
@@ -67,9 +70,9 @@ class Stage:
     _happened: str = ""
 
     def __post_init__(self) -> None:
-        failover, _ = self.story.settings()
+        self.failover, self.health = self.story.settings()
         self.world = World(random.Random(self.story.seed))
-        self.laws = Laws(failover.limits)
+        self.laws = Laws(self.failover.limits)
         inner = MemoryStore("story", random.Random(self.story.seed).randbytes, self.clock)
         self.store = SharedStore(inner, self.laws.changed)
         self.hosts = {name: Host(name, WayToStore(self.store)) for name in self.story.names.hosts}
@@ -121,7 +124,7 @@ class Stage:
                 await task
 
     def _new_watch(self, host: Host) -> Watch:
-        failover, health = self.story.settings()
+        failover, health = self.failover, self.health
         names, way = self.story.names, cast("WatchedStore", host.way)
         clock = StoreClock(self.loop.time, lambda: self.true_time() + host.skew)
         sights = Sights(
@@ -186,7 +189,7 @@ class Stage:
 
     def _traffic(self) -> dict[str, Unanswered]:
         now = self.clock()
-        limits = self.story.settings()[1].unanswered
+        limits = self.health.unanswered
         counts = self.store.inner.traffic(now - limits.baseline)
         if not counts:
             return {}
