@@ -49,6 +49,7 @@ class Notifier:
         self._changed = threading.Condition()
         self._waiting: dict[str, Notice | None] = {}
         self._work: dict[str, Notice | None] = {}
+        self._busy = False  # from taking work, or the time for a turn, until it is done
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -73,7 +74,7 @@ class Notifier:
         """
         with self._changed:
             done = self._changed.wait_for(
-                lambda: not self._waiting and not self._work, timeout=timeout_s
+                lambda: not self._waiting and not self._busy, timeout=timeout_s
             )
             return done and self._telling.is_done
 
@@ -116,7 +117,7 @@ class Notifier:
                 self._guarded(self._telling.turn)
                 turn_at = time.monotonic() + TURN.total_seconds()
             with self._changed:
-                self._work = {}
+                self._busy = False
                 self._changed.notify_all()
 
     def _take(self, patience_s: float) -> bool:
@@ -126,7 +127,8 @@ class Notifier:
                 lambda: bool(self._waiting) or self._closed, max(0.0, patience_s)
             )
             self._work, self._waiting = self._waiting, {}
-            return bool(self._work) or not self._closed
+            self._busy = bool(self._work) or not self._closed
+            return self._busy
 
     def _one(self, key: str, notice: Notice | None) -> None:
         if notice is None:

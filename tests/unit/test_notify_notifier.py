@@ -16,6 +16,7 @@ from idp_proxy.decision.notices import Kind, Notice
 from idp_proxy.errors import StoreError
 from idp_proxy.notify import Manner, Notifier, open_channels
 from idp_proxy.notify.tables import metadata
+from idp_proxy.notify.telling import Telling
 from tests.unit.pager import Pager, running_pager
 
 if TYPE_CHECKING:
@@ -197,6 +198,32 @@ def test_what_a_channel_refused_is_tried_again_without_being_raised_again(
         notifier.resolve("nothing")
         time.sleep(0.005)
     assert pager.subjects == ["Logins moved from okta to entra"]
+    assert notifier.close(PATIENCE_S)
+
+
+def test_who_waits_for_what_was_raised_waits_for_a_second_try_under_way(
+    pager: Pager, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp_proxy.notify.notifier.TURN", timedelta(milliseconds=20))
+    monkeypatch.setattr("idp_proxy.notify.telling.TURN", timedelta(0))
+    began, goes_on = threading.Event(), threading.Event()
+
+    def slow(telling: Telling, now: datetime) -> None:
+        if pager.status == 200:
+            began.set()
+            goes_on.wait(PATIENCE_S)
+        turn(telling, now)
+
+    turn = Telling.turn
+    monkeypatch.setattr(Telling, "turn", slow)
+    pager.status = 500
+    notifier = Notifier(open_channels([pager.json_url], PATIENCE_S), engine.begin, MANNER, utc_now)
+    notifier.raise_(switched(5))
+    assert not notifier.flush(PATIENCE_S)
+    pager.status = 200
+    assert began.wait(PATIENCE_S)
+    threading.Timer(0.05, goes_on.set).start()
+    assert notifier.flush(PATIENCE_S)
     assert notifier.close(PATIENCE_S)
 
 
