@@ -11,7 +11,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1) // 2
 # Tests start hundreds of processes: what they import is compiled once, whatever the shell prefers.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo demo-conversion crash test e2e e2e-ad bench bench-login bench-conversion bench-failover bench-roster fuzz lint docs clean
+.PHONY: help demo demo-conversion kills crash test e2e e2e-ad bench bench-login bench-conversion bench-failover bench-roster fuzz lint docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -32,7 +32,7 @@ demo-conversion: $(STAMP)  ## an outage of SSO from prepare to report, with ever
 test: $(STAMP)  ## unit, conformance, attack and flow tests, with the coverage that saml/ and decision/ owe
 	@$(BIN)/python certs.example/make_keys.py >/dev/null
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report= -m 'not e2e' \
-	    --ignore tests/e2e --ignore tests/active_directory $(ARGS)
+	    --ignore tests/e2e --ignore tests/active_directory --ignore tests/crash $(ARGS)
 	$(BIN)/coverage report --fail-under=100
 
 e2e: $(STAMP)  ## real SimpleSAMLphp, mod_auth_mellon, Shibboleth, Chromium, PostgreSQL, slapd (installs them, as root)
@@ -61,6 +61,9 @@ bench-roster: $(STAMP)  ## a million people: their import, beside logins, and ho
 
 fuzz: $(STAMP)  ## 60 s of mutated input for each parser; FUZZ_SECONDS=n for another time
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(BIN)/pytest -n auto tests/fuzz $(ARGS)
+
+kills: $(STAMP)  ## the conversion killed with SIGKILL at each named point and run again
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests/crash $(ARGS)
 
 crash: $(STAMP)  ## the conversion killed at 200 random moments and run again; COUNT=n for more or fewer
 	$(BIN)/python -m tests.crash --count $(or $(COUNT),200) $(ARGS)

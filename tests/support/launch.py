@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import socket
 import subprocess
@@ -23,6 +24,30 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+_LOOK_S = 0.005
+
+
+class _PromptServer(uvicorn.Server):
+    """One that ends when it is told: its parent looks ten times a second, and then waits a tenth of
+    one, which hundreds of tests would wait for.
+    """
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        while not self.should_exit:  # noqa: ASYNC110 - another thread sets it
+            await asyncio.sleep(_LOOK_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        for _ in range(int(1 / _LOOK_S)):
+            await asyncio.sleep(_LOOK_S)
+            if not (state.connections or state.tasks):
+                return
+
 
 @contextmanager
 def in_thread(app: ASGIApp, listener: socket.socket | None = None) -> Iterator[str]:
@@ -31,8 +56,7 @@ def in_thread(app: ASGIApp, listener: socket.socket | None = None) -> Iterator[s
     `listener` is a bound socket, for who must know the address before the application exists.
     """
     bound = listener or reserve()
-    config = uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = _PromptServer(uvicorn.Config(app, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
     thread.start()
     waiting = Retrying(
