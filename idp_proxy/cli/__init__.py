@@ -20,6 +20,7 @@ from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.notifying import register as register_notifying
 from idp_proxy.cli.operators import register as register_operators
 from idp_proxy.cli.overriding import register as register_overriding
+from idp_proxy.cli.people import register as register_people
 from idp_proxy.cli.rehearsing import register as register_rehearsing
 from idp_proxy.cli.review import register as register_review
 from idp_proxy.cli.roster import register as register_roster
@@ -50,6 +51,7 @@ for register in (
     register_drill_run,
     register_factors,
     register_roster,
+    register_people,
     register_standby_logins,
     register_review,
 ):

@@ -53,6 +53,7 @@ class Act(enum.StrEnum):
     ADMIT_PERSON = "admit_person"
     RESOLVE_PERSON = "resolve_person"
     RESET_FACTOR = "reset_factor"
+    FORGET_PERSON = "forget_person"
     STOP_CAMPAIGN = "stop_campaign"
     CONVERT = "convert"
     CUTOVER_BACK = "cutover_back"
@@ -118,6 +119,8 @@ RULES: Final[Mapping[Act, Rule]] = MappingProxyType(
         Act.SWITCH_INELIGIBLE: _BY_TWO,
         Act.METADATA_KEYS: _BY_TWO,
         Act.ROSTER_REPLACE: _BY_TWO,
+        # It erases who did what, so that nobody does it alone after a misuse.
+        Act.FORGET_PERSON: _BY_TWO,
         Act.WAIVER: Rule(Need.TWO, _PROTECTS, _PROTECTS),
         Act.OPERATOR_CHANGE: _BY_TWO,
         Act.WRITTEN_OFF: _BY_TWO,

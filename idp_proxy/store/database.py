@@ -95,6 +95,20 @@ class Database:
         if self._server is not None:
             self._server.take_turn(connection)
 
+    def fold_log(self) -> bool:
+        """Write SQLite's log into its file, and empty it (sqlite.org/wal.html#ckpt); False when
+        somebody reads an older state for longer than `BUSY_S`. A server has none of it.
+        """
+        if self._server is not None:
+            return True
+        with self._translated(), self._in_turn(), self._engine.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            try:
+                busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path}: {error}") from error
+        return not busy
+
     def close(self) -> None:
         """Give back every connection."""
         if self._server is not None:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from idp_proxy.audit.chain import start
 from idp_proxy.audit.prepared import Prepared
 from idp_proxy.errors import ReplayDetected, StoreConflict, StoreError
-from idp_proxy.store import schema
+from idp_proxy.store import forgetting, schema
 from idp_proxy.store.database import Database
 from idp_proxy.store.factors import SqlFactorReads, SqlFactorWrites
 from idp_proxy.store.fleet import SqlFleet, note_evidence
@@ -55,9 +55,11 @@ if TYPE_CHECKING:
     from idp_proxy.audit.chain import Event, Head, PersonKey, Row
     from idp_proxy.audit.log import AuditLog
     from idp_proxy.decision.drill import Drill
+    from idp_proxy.decision.forgetting import Kept
     from idp_proxy.decision.roster import RosterRow
     from idp_proxy.decision.switching import SwitchState
     from idp_proxy.store.base import Evidence, Transaction, UsedId
+    from idp_proxy.store.forgetting import ForgettingTransaction
     from idp_proxy.store.people import RosterTransaction
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -199,6 +201,10 @@ class SqlTransaction(SqlFactorWrites, SqlRosterWrites, SqlStandbyLoginWrites, Sq
         """See `store.base.Transaction`."""
         return self._audit.adopt(self._connection, rows, people)
 
+    def forget_person(self, person_id: str) -> Kept:
+        """See `store.forgetting.ForgettingTransaction`."""
+        return forgetting.erase(self._connection, person_id)
+
 
 class SqlStore(SqlFleet, SqlRoster, SqlFactorReads, SqlSeenContexts, SqlPasswordTryReads):
     """The `store.base.Store` and `FleetStore` in a SQL database whose shape is up to date."""
@@ -233,6 +239,10 @@ class SqlStore(SqlFleet, SqlRoster, SqlFactorReads, SqlSeenContexts, SqlPassword
 
     def writing_people(self) -> AbstractContextManager[RosterTransaction]:
         """See `store.people.RosterStore`."""
+        return self._transaction()
+
+    def forgetting(self) -> AbstractContextManager[ForgettingTransaction]:
+        """A transaction that may forget a person."""
         return self._transaction()
 
     @contextmanager
@@ -294,11 +304,15 @@ class SqlStore(SqlFleet, SqlRoster, SqlFactorReads, SqlSeenContexts, SqlPassword
         return self._database.reading()
 
     def writing(self, *, patient: bool = False) -> AbstractContextManager[Connection]:
-        """A connection in a write transaction, for `audit.log`: to prune, to forget a person.
+        """A connection in a write transaction, for `audit.log`: to prune.
 
         `patient` is for what may take longer than a login.
         """
         return self._database.writing(patient=patient)
+
+    def fold_log(self) -> bool:
+        """Leave nothing that was deleted in SQLite's write-ahead log; whether nothing is left."""
+        return self._database.fold_log()
 
     def close(self) -> None:
         """See `store.base.Store`."""

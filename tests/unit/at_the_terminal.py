@@ -33,6 +33,7 @@ _CLOCKS = (
     "metadata",
     "operators",
     "overriding",
+    "people",
     "review.looking",
     "review.signing",
     "roster.admitting",

@@ -60,6 +60,7 @@ WHO = {
     Act.SWITCH_INELIGIBLE: (Need.TWO, {O, A}, {O, A, S}),
     Act.METADATA_KEYS: (Need.TWO, {O, A}, {O, A, S}),
     Act.ROSTER_REPLACE: (Need.TWO, {O, A}, {O, A, S}),
+    Act.FORGET_PERSON: (Need.TWO, {O, A}, {O, A, S}),
     Act.WAIVER: (Need.TWO, {O, A, S}, {O, A, S}),
     Act.OPERATOR_CHANGE: (Need.TWO, {O, A}, {O, A, S}),
     Act.WRITTEN_OFF: (Need.TWO, {O, A}, {O, A, S}),

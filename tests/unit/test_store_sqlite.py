@@ -325,3 +325,19 @@ def test_people_of_a_roster_without_imports_are_who_they_were(tmp_path: Path) ->
     with pytest.raises(StoreConflict), store.transaction() as transaction:
         transaction.save_person(person("p-3", lookup_key="p-1"))
     store.close()
+
+
+def test_a_log_that_somebody_still_reads_is_not_folded_in_and_that_is_said(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    one, other = SqlStore(url, AuditLog("one")), SqlStore(url, AuditLog("other"))
+    assert one.fold_log()
+    with other.reading() as connection:
+        connection.execute(text("SELECT count(*) FROM roster"))  # its snapshot begins here
+        with one.transaction() as tx:
+            tx.save_person(person())
+        assert not one.fold_log()
+    assert one.fold_log()
+    for store in (one, other):
+        store.close()

@@ -43,6 +43,8 @@ _CONFIRMED_BY: Final = {
     Act.OPERATOR_CHANGE: "operator",
     Act.METADATA_KEYS: "metadata",
     Act.WAIVER: "review",
+    Act.ROSTER_REPLACE: "roster",
+    Act.FORGET_PERSON: "person",
 }
 
 
@@ -119,7 +121,9 @@ def _afterwards(found: Found) -> tuple[str, ...]:
 
 def _confirms(one: Proposal) -> tuple[str, ...]:
     group = _CONFIRMED_BY.get(one.act, "switch")
-    return (group, "confirm", one.id)
+    # Whom it is about is known to whoever began it, and to nobody who reads the store.
+    whom = ("WHO",) if one.act is Act.FORGET_PERSON else ()
+    return (group, "confirm", *whom, one.id)
 
 
 def _way_out(found: Found) -> str:

@@ -20,6 +20,7 @@ _WORDS = {
     Act.ADMIT_PERSON: "admit a person for one outage",
     Act.RESOLVE_PERSON: "say whose a link key is that two people hold",
     Act.RESET_FACTOR: "take every second factor from a person (`factor reset`)",
+    Act.FORGET_PERSON: "erase what is kept of a person (`person forget`)",
     Act.STOP_CAMPAIGN: "stop a campaign of the conversion",
     Act.CONVERT: "convert within a confirmed envelope",
     Act.CUTOVER_BACK: "lead Mattermost back past the proxy",
