@@ -69,6 +69,8 @@ class StandingView:
         try:
             proofs, now = self.store.proofs(), self.store.clock()
             health = health_of(self.store, state.serving, self.standards, now)
+            if not self.store.has_room():
+                return NOBODY_SERVES
         except StoreError:
             if not self.active_serves_on or state.serving != active:
                 return NOBODY_SERVES

@@ -134,6 +134,9 @@ class Store(FactorReads, PasswordTryReads, Protocol):
     def proofs(self) -> dict[str, datetime]:
         """When each upstream last answered a login that was verified."""
 
+    def has_room(self) -> bool:
+        """Whether a login could be written down, as far as that shows without writing."""
+
     def prune(self, now: datetime) -> int:
         """Forget used ids and counts of wrong passwords that expired before `now`; returns how many
         rows.

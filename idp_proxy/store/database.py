@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 #: How long a writer waits for another one, in seconds.
 BUSY_S = 5.0
 
+#: Octets free on a disk on which logins can be written down: pages of the log, and its index.
+_LEAST_FREE = 256 * 1024
 _POOL_SIZE = 8
 _POOL_OVERFLOW = 32
 _SUPPORTED = ("sqlite", "postgresql")
@@ -94,6 +96,19 @@ class Database:
         """
         if self._server is not None:
             self._server.take_turn(connection)
+
+    def has_room(self) -> bool:
+        """Whether SQLite's disk takes writes and is not full. Of a server's disk nothing is known.
+
+        Reading goes on where every login is refused, so that reading alone would not show it.
+        """
+        if self.path is None:
+            return True
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+        return disk.f_bavail * disk.f_frsize >= _LEAST_FREE and not disk.f_flag & os.ST_RDONLY
 
     def fold_log(self) -> bool:
         """Write SQLite's log into its file, and empty it (sqlite.org/wal.html#ckpt); False when

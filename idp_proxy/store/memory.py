@@ -276,6 +276,10 @@ class MemoryStore(MemoryFleet, MemoryFactorReads, MemorySeenContexts, MemoryPass
         with self._committing:
             return dict(self._contents.proofs)
 
+    def has_room(self) -> bool:
+        """See `store.base.Store`."""
+        return True
+
     def prune(self, now: datetime) -> int:
         """See `store.base.Store`."""
         with self._writing, self._committing:

@@ -286,6 +286,10 @@ class SqlStore(SqlFleet, SqlRoster, SqlFactorReads, SqlSeenContexts, SqlPassword
         with self._database.reading() as connection:
             return {row.upstream: row.at for row in connection.execute(_PROOFS)}
 
+    def has_room(self) -> bool:
+        """See `store.base.Store`."""
+        return self._database.has_room()
+
     def prune(self, now: datetime) -> int:
         """See `store.base.Store`."""
         with self._database.writing(patient=True) as connection:

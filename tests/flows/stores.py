@@ -100,6 +100,11 @@ class Reachable:
         self._reach()
         return self.store.drill()
 
+    def has_room(self) -> bool:
+        """See `store.base.Store`."""
+        self._reach()
+        return self.store.has_room()
+
     def proofs(self) -> dict[str, datetime]:
         """See `store.base.Store`."""
         self._reach()

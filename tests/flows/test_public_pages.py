@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,6 +57,25 @@ def test_a_worker_is_not_ready_where_the_serving_upstream_has_no_metadata(
     assert stage.client().get("/readyz").status_code == 503
     assert status(stage)["login"] == "fails"
     stage.switch("standby")
+    assert stage.client().get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "disk", [{"f_bavail": 63}, {"f_flag": os.ST_RDONLY}], ids=["full", "read-only"]
+)
+def test_a_worker_is_not_ready_where_no_login_can_be_written_down(
+    set_up: Builder, monkeypatch: pytest.MonkeyPatch, disk: dict[str, int]
+) -> None:
+    """All that it reads is well, and every login would be refused."""
+    stage = set_up(sqlite=True)
+    assert stage.client().get("/readyz").status_code == 200
+    usual = {"f_bavail": 64, "f_frsize": 4096, "f_flag": 0}
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(**usual | disk))
+    stage.clock.pass_by(seconds=1)
+    assert stage.client().get("/readyz").status_code == 503
+    assert status(stage)["login"] == "fails"
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(**usual))
+    stage.clock.pass_by(seconds=1)
     assert stage.client().get("/readyz").status_code == 200
 
 
