@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from idp_proxy.decision.assurance import AssurancePolicy
     from idp_proxy.decision.roster import Forecast
+    from idp_proxy.store.people import ImportRun
     from idp_proxy.store.seen_base import SeenContext
     from idp_proxy.survey import Standards, Survey, WatchedStore
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
             """See `store.seen_base.SeenContexts`."""
 
         def forecast(self) -> Forecast | None:
+            """See `store.people.RosterStore`."""
+
+        def import_runs(self) -> tuple[ImportRun, ...]:
             """See `store.people.RosterStore`."""
 
 
@@ -96,8 +100,16 @@ class ProxyCollector(Collector):
         if state is not None:
             yield from _of_switch(survey(store, state, self._sources.standards, store.clock()))
         yield from self._of_logins(store.contexts())
+        heard = {(one.host,): one.at.timestamp() for one in store.reports()}
+        yield _gauge("host_heard_timestamp_seconds", "Its watch's last look.", ("host",), heard)
         if (forecast := store.forecast()) is not None:
             yield from _of_forecast(forecast)
+        whole = {
+            (run.source,): run.completed_at.timestamp()
+            for run in store.import_runs()
+            if run.completed_at is not None
+        }
+        yield _gauge("import_timestamp_seconds", "The last whole one.", ("source",), whole)
         yield from self._of_alarms()
 
     def _of_alarms(self) -> Iterator[Metric]:

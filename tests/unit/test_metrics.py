@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client.utils import floatToGoString
 
 from idp_proxy import measuring, metrics
 from idp_proxy.adapters import open_store, open_upstreams
@@ -23,6 +24,7 @@ from idp_proxy.errors import StoreError
 from idp_proxy.metrics import Sources
 from idp_proxy.notify import records
 from idp_proxy.store.memory import MemoryStore
+from idp_proxy.store.people import ImportRun
 from idp_proxy.store.schema import migrate
 from idp_proxy.store.seen_base import SeenContext
 from idp_proxy.survey import Standards
@@ -59,9 +61,13 @@ def read(port: int) -> str:
 
 
 def test_what_a_scrape_says_with_the_store_and_without() -> None:
-    store = Store("host")
+    store, heard = Store("host", now=lambda: NOW), floatToGoString(NOW.timestamp())
     with store.transaction() as tx:
         tx.swap(0, first_state(["okta", "entra"], NOW))
+    with store.writing_people() as people:
+        people.note_import(ImportRun("csv", "r1", "sso1", NOW, NOW, NOW, NOW, 3))
+        people.note_import(ImportRun("ldap", "r2", "sso1", NOW, NOW))
+    store.publish(HostReport("sso1", NOW, {}))
     hostile = 'urn:"}\nevil 1'
     store.add_contexts(
         [SeenContext("okta", hostile, "password", 2, NOW), SeenContext("okta", "b", "mfa", 3, NOW)]
@@ -99,6 +105,8 @@ def test_what_a_scrape_says_with_the_store_and_without() -> None:
             'idp_proxy_authentications_total{level="password",upstream="okta"} 2.0',
             'idp_proxy_authentications_below_floor_total{upstream="okta"} 2.0',
             'idp_proxy_forecast_get_in{upstream="entra"} 9.0',
+            f'idp_proxy_import_timestamp_seconds{{source="csv"}} {heard}',
+            f'idp_proxy_host_heard_timestamp_seconds{{host="sso1"}} {heard}',
             'idp_proxy_certificate_days_left{certificate="signing"} 36.0',
             'idp_proxy_upstream_days_left{upstream="okta",what="signing 1"} -2.0',
             'idp_proxy_open_alarms{kind="canary"} 2.0',
@@ -108,6 +116,7 @@ def test_what_a_scrape_says_with_the_store_and_without() -> None:
             "idp_proxy_spooled_audit_rows 4.0",
         ):
             assert line in text.splitlines()
+        assert '{source="ldap"}' not in text, "it was never whole"
         assert "switched" not in text, "what happened once never stands"
         assert "evil" not in text, "a context class is an upstream's own word"
         store.away = True
@@ -165,6 +174,7 @@ def scraped(folder: Folder) -> str:
             transaction.note_proof(name, now)
     with store.writing_people() as people:
         people.keep_forecast(Forecast(now, "entra", 3, 2, {"person_unconfirmed": 1}))
+        people.note_import(ImportRun("csv", "r1", "sso1", now, now, now, now, 3))
     store.publish(HostReport("sso1", now, {"okta": up, "entra": up}))
     store.add_contexts([SeenContext("okta", "carol@example.org", "password", 1, now)])
     matters = [("outage:okta", Kind.OUTAGE, now), ("carol was told", Kind.CANARY, None)]
