@@ -8,6 +8,7 @@ import pwd
 import re
 import shlex
 import signal
+import stat
 import sys
 import threading
 from contextlib import contextmanager
@@ -161,7 +162,7 @@ def opened_server(settings: Settings) -> Iterator[tuple[SqlLedger, Mattermost]]:
 
 @contextmanager
 def opened_bulk(settings: Settings, tell_progress: Callable[[Progress], None]) -> Iterator[Bulk]:
-    """Everything a journey works with; Ctrl-C and SIGTERM stop it between people."""
+    """Everything a journey works with; Ctrl-C, SIGTERM and SIGHUP stop it between people."""
     with (
         stop_on_signals() as stop,
         opened_ledger(settings) as ledger,
@@ -227,23 +228,36 @@ def audit_in_words(settings: Settings, ledger: Ledger) -> str:
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
     """Whether to stop, asked between people. A second signal raises `StopAtOnce`; what was begun is
-    an intent on disk then, and settled by the next command.
+    an intent on disk then, and settled by the next command. A terminal that goes away stops too.
     """
     asked = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        if asked.is_set():
+        if number == signal.SIGHUP:
+            _let_go_of_the_terminal()
+        elif asked.is_set():
             raise StopAtOnce
         asked.set()
         name = signal.Signals(number).name
         tell(f"{name}: stopping after the people who are under way; again to stop at once")
 
     former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        former[signal.SIGHUP] = signal.signal(signal.SIGHUP, stop)
     try:
         yield asked.is_set
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _let_go_of_the_terminal() -> None:
+    """It is gone, as when a connection breaks: whoever wrote to it would fail from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def must_be_text(file: Path, option: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -441,6 +443,49 @@ def test_a_signal_stops_between_people_and_a_second_one_at_once() -> None:
         with pytest.raises(StopAtOnce):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+AT_A_TERMINAL = """
+import fcntl, sys, termios, time
+from pathlib import Path
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from conversion.cli.session import stop_on_signals, tell
+with stop_on_signals() as stop:
+    tell("under way")
+    while not stop():
+        time.sleep(0.01)
+    for _ in range(3):
+        tell("the last people")
+        print("an answer", flush=True)
+Path(sys.argv[1]).write_text("ended between people")
+"""
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["plain", "nohup"])
+def test_a_terminal_that_goes_away_stops_between_people(tmp_path: Path, *, ignored: bool) -> None:
+    """As when an ssh connection breaks; whoever began it with nohup wanted it to go on."""
+    ours, theirs = os.openpty()
+    begin = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" if ignored else ""
+    child = subprocess.Popen(
+        [sys.executable, "-c", begin + AT_A_TERMINAL, str(tmp_path / "said")],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    said = b""
+    while b"under way" not in said:
+        said += os.read(ours, 1000)
+    os.close(ours)
+    if ignored:
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.3)
+        child.kill()
+    else:
+        assert child.wait(10) == 0
+        assert (tmp_path / "said").read_text() == "ended between people"
+    child.wait(10)
 
 
 def interrupt_at_first_password(server: MattermostServer, times: int, sent: list[int]) -> None:
