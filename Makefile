@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
+UNIT := -m 'not e2e' --ignore tests/e2e --ignore tests/active_directory --ignore tests/crash
 CODE := idp_proxy conversion tests certs.example
 
 # A third of the tests' time is waiting, for disks, child processes and clocks.
@@ -29,10 +31,14 @@ demo: $(STAMP)  ## a login, an outage, a failover and the way back; ONESHOT=1 en
 demo-conversion: $(STAMP)  ## an outage of SSO from prepare to report, with everybody back at the end
 	$(BIN)/python -m tests.support.conversion_demo
 
-test: $(STAMP)  ## unit, conformance, attack and flow tests, with the coverage that saml/ and decision/ owe
+# By one process: of several workers that begin at once, each would compile every test for itself.
+$(COMPILED): $(STAMP)
+	@$(BIN)/pytest --collect-only -q $(UNIT) >/dev/null 2>&1 || true
+	@touch $@
+
+test: $(COMPILED)  ## unit, conformance, attack and flow tests, with the coverage that saml/ and decision/ owe
 	@$(BIN)/python certs.example/make_keys.py >/dev/null
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report= -m 'not e2e' \
-	    --ignore tests/e2e --ignore tests/active_directory --ignore tests/crash $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report= $(UNIT) $(ARGS)
 	$(BIN)/coverage report --fail-under=100
 
 e2e: $(STAMP)  ## real SimpleSAMLphp, mod_auth_mellon, Shibboleth, Chromium, PostgreSQL, slapd (installs them, as root)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from tests.support.mattermost_api import Fault, Kind, MattermostServer
 from tests.unit.conversion_night import Night, convert, night, night_of, planned
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["night"]
@@ -446,8 +448,9 @@ def test_a_signal_stops_between_people_and_a_second_one_at_once() -> None:
 
 
 AT_A_TERMINAL = """
-import fcntl, sys, termios, time
+import fcntl, signal, sys, termios, time
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.Handlers[sys.argv[2]])
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 from conversion.cli.session import stop_on_signals, tell
 with stop_on_signals() as stop:
@@ -461,31 +464,42 @@ Path(sys.argv[1]).write_text("ended between people")
 """
 
 
-@pytest.mark.parametrize("ignored", [False, True], ids=["plain", "nohup"])
-def test_a_terminal_that_goes_away_stops_between_people(tmp_path: Path, *, ignored: bool) -> None:
-    """As when an ssh connection breaks; whoever began it with nohup wanted it to go on."""
+@contextmanager
+def at_a_terminal(said: Path, hangup: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The process and our end of its terminal. It ends with the test, whatever that finds."""
     ours, theirs = os.openpty()
-    begin = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" if ignored else ""
     child = subprocess.Popen(
-        [sys.executable, "-c", begin + AT_A_TERMINAL, str(tmp_path / "said")],
+        [sys.executable, "-c", AT_A_TERMINAL, str(said), hangup],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
     )
     os.close(theirs)
-    said = b""
-    while b"under way" not in said:
-        said += os.read(ours, 1000)
-    os.close(ours)
-    if ignored:
+    try:
+        shown = b""
+        while b"under way" not in shown:
+            shown += os.read(ours, 1000)
+        yield child, ours
+    finally:
+        child.kill()
+        child.wait(10)
+
+
+def test_a_terminal_that_goes_away_stops_between_people(tmp_path: Path) -> None:
+    """As when an ssh connection breaks."""
+    with at_a_terminal(tmp_path / "said", "SIG_DFL") as (child, ours):
+        os.close(ours)
+        assert child.wait(10) == 0
+    assert (tmp_path / "said").read_text() == "ended between people"
+
+
+def test_who_begins_with_nohup_wants_it_to_go_on(tmp_path: Path) -> None:
+    with at_a_terminal(tmp_path / "said", "SIG_IGN") as (child, ours):
+        os.close(ours)
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(0.3)
-        child.kill()
-    else:
-        assert child.wait(10) == 0
-        assert (tmp_path / "said").read_text() == "ended between people"
-    child.wait(10)
+    assert not (tmp_path / "said").exists()
 
 
 def interrupt_at_first_password(server: MattermostServer, times: int, sent: list[int]) -> None:
