@@ -62,8 +62,9 @@ def forget(
     why = terminal.one_line(reason, "--reason")
     with opened_store(settings) as store:
         one = _known(store, who)
-        if names_whom(why, one.id, one.kept.row):
-            raise RosterRefused("--reason names the person, and it stays in the audit")
+        for option, text in (("--reason", why), ("--override", override or "")):
+            if names_whom(text, one.id, one.kept.row):
+                raise RosterRefused(f"{option} names the person, and it stays in the audit")
         _show(one)
         wish = Wish(Act.FORGET_PERSON, _target(store, one.id, why), why)
         means = Means(as_name, override, password_from)

@@ -139,6 +139,8 @@ def test_a_word_that_is_to_stay_names_nobody(bench: Bench, store: SqlStore) -> N
     done = bench("person", "forget", "alice", "--reason", "Alice left")
     assert done.code == 1
     assert "--reason names the person, and it stays in the audit" in done.err
+    again = bench("person", "forget", "alice", *WHY, "--override", "e-ALICE is gone")
+    assert "--override names the person" in again.err
     assert about_people(store) == before
     assert store.person("e-alice") is not None
 
