@@ -54,7 +54,7 @@ class Exercise:
         before, state = self.stage.store.drill(), self.stage.switchboard.current()
         now = self.stage.clock.now().replace(microsecond=0)
         usual: dict[str, Any] = {
-            "id": f"d{0 if before is None else before.version}",
+            "id": f"drill-{0 if before is None else before.version}",
             "version": 1 if before is None else before.version + 1,
             "upstream": "standby",
             "serving": state.serving,
