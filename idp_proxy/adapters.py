@@ -96,8 +96,9 @@ def _open_upstream(wanted: UpstreamSettings, settings: Settings) -> ConfiguredUp
     if isinstance(wanted, SamlSettings):
         return SamlUpstream(wanted, settings)
     if isinstance(wanted, DirectorySettings):
-        # The import of its library is slow: who has no directory does not wait for it.
-        from idp_proxy.upstream.directory import DirectoryUpstream  # noqa: PLC0415 - see above
+        from idp_proxy.upstream.directory import (  # noqa: PLC0415 - slow; many have no directory
+            DirectoryUpstream,
+        )
 
         return DirectoryUpstream(wanted)
     raise TypeError(f"no adapter for {type(wanted).__name__}")
@@ -194,9 +195,10 @@ def _open_canary(
             link_attribute=wanted.link_attribute,
             timeout=timeout,
         )
-    # The import of its library is slow: who has no directory does not wait for it.
-    from idp_proxy.upstream.canary_bind import BindCanary  # noqa: PLC0415 - see above
-    from idp_proxy.upstream.directory import DirectoryUpstream  # noqa: PLC0415 - see above
+    from idp_proxy.upstream.canary_bind import BindCanary  # noqa: PLC0415 - for a directory alone
+    from idp_proxy.upstream.directory import (  # noqa: PLC0415 - slow; many have no directory
+        DirectoryUpstream,
+    )
 
     if isinstance(asks, DirectoryUpstream):
         return BindCanary(asks, canary, timeout)

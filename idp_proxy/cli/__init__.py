@@ -15,12 +15,12 @@ from idp_proxy.cli.audit import register as register_audit
 from idp_proxy.cli.drill_run import register as register_drill_run
 from idp_proxy.cli.drilling import register as register_drilling
 from idp_proxy.cli.factors import register as register_factors
+from idp_proxy.cli.forgetting import register as register_forgetting
 from idp_proxy.cli.hosts import register as register_hosts
 from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.notifying import register as register_notifying
 from idp_proxy.cli.operators import register as register_operators
 from idp_proxy.cli.overriding import register as register_overriding
-from idp_proxy.cli.people import register as register_people
 from idp_proxy.cli.rehearsing import register as register_rehearsing
 from idp_proxy.cli.review import register as register_review
 from idp_proxy.cli.roster import register as register_roster
@@ -51,7 +51,7 @@ for register in (
     register_drill_run,
     register_factors,
     register_roster,
-    register_people,
+    register_forgetting,
     register_standby_logins,
     register_review,
 ):

@@ -6,6 +6,7 @@ article 17). What they did stays in the audit, under a pseudonym that leads to n
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def why_not_forgotten(kept: Kept) -> str | None:
 
 
 def names_whom(text: str, person_id: str, row: RosterRow | None) -> bool:
-    """Whether `text`, which is to stay, says who it is about."""
+    """Whether `text`, which is to stay, says who it is about: in a word of its own, in any case."""
     said = {person_id} if row is None else {person_id, row.link_key, row.email, row.username}
-    folded = text.casefold()
-    return any(one and one.casefold() in folded for one in said)
+    words = (rf"(?<!\w){re.escape(one.casefold())}(?!\w)" for one in said if one)
+    return any(re.search(word, text.casefold()) for word in words)

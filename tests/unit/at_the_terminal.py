@@ -33,7 +33,7 @@ _CLOCKS = (
     "metadata",
     "operators",
     "overriding",
-    "people",
+    "forgetting",
     "review.looking",
     "review.signing",
     "roster.admitting",

@@ -53,6 +53,9 @@ def test_somebody_of_whom_nothing_is_kept_is_unknown() -> None:
         ("ADA@EXAMPLE.ORG asked", True),
         ("the key was ada.KEY", True),
         ("account e-4711", True),
+        ("(ada)", True),
+        ("no adaptation; Adair, canada", False),
+        ("e-47112 is another one", False),
     ],
 )
 def test_a_reason_that_stays_names_nobody(text: str, says: bool) -> None:

@@ -444,16 +444,7 @@ def test_what_an_import_vouched_for_ends_with_the_key_it_named() -> None:
     assert not replace(same, source="import:csv").is_by_login
 
 
-LATE = RosterRow(
-    id="p-1",
-    link_key="Ada",
-    lookup_key="ada",
-    email="ada@example.org",
-    username="ada",
-    attributes={"id": "p-1"},
-    source="okta",
-    confirmed_at=NOW,
-)
+LATE = row_of()
 BEFORE = replace(LATE, confirmed_at=NOW - timedelta(days=1))
 OTHER = replace(BEFORE, id="p-2")
 
