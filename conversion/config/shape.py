@@ -6,14 +6,13 @@ out, and the rest is judged in the same reading. A field that must be there is e
 
 from __future__ import annotations
 
-import copy
 import difflib
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -138,17 +137,19 @@ _TYPES: Final = {
 }
 
 
-def read_shape(document: Mapping[str, Any]) -> tuple[ConfigFile, tuple[str, ...]]:
-    """`document` without whatever has no place or another type, and what was wrong with that."""
+def read_shape(document: dict[str, Any]) -> tuple[ConfigFile, tuple[str, ...]]:
+    """`document` without whatever has no place or another type, and what was wrong with that.
+
+    It is cut out of `document` itself: a copy would follow tables to whatever depth they nest.
+    """
     try:
         return ConfigFile.model_validate(document), ()
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    remaining = copy.deepcopy(dict(document))
     for one in errors:
-        _cut_out(remaining, one["loc"])
+        _cut_out(document, one["loc"])
     problems = tuple(f"{'.'.join(map(str, one['loc']))}: {_explain(one)}" for one in errors)
-    return ConfigFile.model_validate(remaining), problems
+    return ConfigFile.model_validate(document), problems
 
 
 def _cut_out(document: dict[str, Any], location: Sequence[str | int]) -> None:

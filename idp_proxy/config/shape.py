@@ -6,7 +6,6 @@ out, and the rest is checked in the same reading. A field that must be there is 
 
 from __future__ import annotations
 
-import copy
 import difflib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,7 +26,7 @@ from idp_proxy.config.roster_shape import RosterLdapTable, RosterTable
 from idp_proxy.config.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -252,17 +251,19 @@ _TYPES = {
 }
 
 
-def read_shape(document: Mapping[str, Any], findings: Findings) -> ConfigFile:
-    """`document` without whatever has no place, or another type than its place asks for."""
+def read_shape(document: dict[str, Any], findings: Findings) -> ConfigFile:
+    """`document` without whatever has no place, or another type than its place asks for.
+
+    That is cut out of `document` itself: a copy would follow every table that a stranger nests.
+    """
     try:
         return ConfigFile.model_validate(document)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    remaining = copy.deepcopy(dict(document))
     for one in errors:
         findings.cut_out(path_of(one["loc"]), _explain(one))
-        _cut_out(remaining, one["loc"])
-    return ConfigFile.model_validate(remaining)
+        _cut_out(document, one["loc"])
+    return ConfigFile.model_validate(document)
 
 
 def _cut_out(document: dict[str, Any], location: Sequence[str | int]) -> None:
@@ -283,6 +284,8 @@ def _explain(error: ErrorDetails) -> str:
     rule = _RULES.get(str(location[-1]), "")
     if kind == "extra_forbidden":
         return _unknown(location)
+    if kind == "literal_error" and not isinstance(error["input"], str):
+        return f"{_TYPES['string_type']}: {context['expected']}"
     if kind == "literal_error":
         return f"unknown value {error['input']!r}; use {context['expected']}"
     if kind == "greater_than_equal":

@@ -14,6 +14,8 @@ import xmlsec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from lxml import etree
 
+from conversion.config.loading import load as load_campaign
+from conversion.errors import ConversionError
 from idp_proxy import links
 from idp_proxy.config import load
 from idp_proxy.decision.canary import Given, Step, next_step
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One reader: `read` may raise nothing but a `ProxyError`."""
+    """One reader: `read` may raise nothing but what is `ALLOWED`."""
 
     name: str
     seeds: tuple[bytes, ...]
@@ -206,6 +208,32 @@ def _configuration(octets: bytes) -> None:
         load(path, now=NOW, environ={})
 
 
+def _campaign(octets: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "conversion.toml")
+        path.write_bytes(octets)
+        path.chmod(0o600)
+        load_campaign(path, {"TOKEN": "t" * 26})
+
+
+CAMPAIGN = b"""\
+[mattermost]
+url = "https://chat.example.org"
+token = "env:TOKEN"
+concurrency = 8
+outbound_proxy = "http://proxy.example.org:3128"
+
+[ledger]
+url = "sqlite:///ledger/conversion.db"
+mirror = "elsewhere/mirror.jsonl"
+
+[campaign]
+operator_user = "olga"
+proxy_status_url = "https://sso.example.org/status?format=json"
+at_most_percent = 20.5
+"""
+
+
 LOGIN_PAGES = tuple(
     login_pages.page(name)
     for name in ("keycloak-login", "adfs-login", "shibboleth-consent", "captcha-login")
@@ -246,5 +274,6 @@ TARGETS = (
     Target("read_pass", (PASS.encode(),), _pass),
     Target("read_page", LOGIN_PAGES, _login_page),
     Target("load", (CONFIGURATION.encode(),), _configuration),
+    Target("load a campaign", (CAMPAIGN,), _campaign),
 )
-ALLOWED = ProxyError
+ALLOWED = (ProxyError, ConversionError)

@@ -109,6 +109,7 @@ FOUND = {
         "verify_response",
         signed(response()).replace(b"<saml:Subject>", b"<saml:Subject xmlns:p='1'>"),
     ),
+    "tables nested deeper than Python's stack": ("load", f"[proxy{'.a' * 5000}]".encode()),
     "nothing but ampersands": ("verify_authn_request", b"&" * MAX_OCTETS),
 }
 

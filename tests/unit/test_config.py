@@ -127,6 +127,28 @@ def test_a_file_that_is_no_toml_is_named_with_the_place(
     assert expected in problem
 
 
+#: Tables in tables, deeper than Python's own stack: TOML's parser reads dotted keys in a loop.
+_DEEP = ".a" * 5000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("[proxy]", "b{deep} = 1\n[proxy]", "b: unknown field"),
+        ("workers = 2", "workers{deep} = 2", "proxy.workers: must be a whole number"),
+        ("[store]", "[proxy.b{deep}]\n[store]", "proxy.b: unknown field"),
+        ('kind = "saml"', "kind{deep} = 1", "upstream[0].kind: must be text in quotes: 'saml' or"),
+        ('id = "id"', "id{deep} = 1", "service_provider.attributes.id: must be text in quotes"),
+        ("[upstream.limits]", "[upstream.limits.b{deep}]", "upstream[0].limits.b: unknown field"),
+    ],
+)
+def test_tables_nested_without_end_are_a_problem_of_their_field(
+    folder: Folder, old: str, new: str, problem: str
+) -> None:
+    found = folder.set(old, new.format(deep=_DEEP)).problems()
+    assert any(one.startswith(problem) for one in found), found
+
+
 def test_a_missing_file_and_a_folder_in_its_place_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such file; .*idp-proxy init DIR"):
         load(tmp_path / "none.toml")

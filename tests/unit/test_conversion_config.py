@@ -192,6 +192,8 @@ converted_file = "converted.txt"
         ("[ledger]", 'outbound_proxy = "proxy:3128"\n[ledger]', "outbound_proxy: no proxy's URL"),
         ("[ledger]", 'outbound_proxy = "http://proxy:99999"\n[ledger]', "no proxy's URL"),
         ("[ledger]", "[ledger", "not valid TOML"),
+        ("[ledger]", f"concurrency{'.a' * 5000} = 1\n[ledger]", "mattermost.concurrency: must be"),
+        ("[ledger]", f"[mattermost.b{'.a' * 5000}]\n[ledger]", "mattermost.b: unknown field"),
         ('url = "https://chat.example.org"', "", "mattermost.url: missing"),
         ('token = "file:token"', "", "mattermost.token: missing"),
     ],

@@ -146,14 +146,14 @@ def _toml_problems(text: str) -> Iterator[str]:
     """A piece of configuration is TOML, and every field in it exists with this type."""
     findings = Findings()
     try:
-        document = tomllib.loads(text)
+        document, for_conversion = tomllib.loads(text), tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         yield f"no TOML: {error}"
         return
-    read_shape(document, findings)
     of_conversion = len(document.keys() & ConversionFile.model_fields.keys())
     of_proxy = len(document.keys() & ProxyFile.model_fields.keys())
-    problems = read_conversion_shape(document)[1] if of_conversion else findings.problems
+    read_shape(document, findings)
+    problems = read_conversion_shape(for_conversion)[1] if of_conversion else findings.problems
     # Sections that both programs have are right if they are for one of them.
     if of_proxy > of_conversion or (of_proxy == of_conversion and not findings.problems):
         problems = findings.problems
