@@ -13,7 +13,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1) // 2
 # Tests start hundreds of processes: what they import is compiled once, whatever the shell prefers.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo demo-conversion kills crash test e2e e2e-ad bench bench-login bench-conversion bench-failover bench-roster fuzz lint docs clean
+.PHONY: help demo demo-conversion kills crash test e2e e2e-ad bench bench-login bench-conversion bench-failover bench-roster bench-satosa fuzz lint docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -64,6 +64,16 @@ bench-failover: $(STAMP)  ## the active is killed, by both profiles: seconds to 
 
 bench-roster: $(STAMP)  ## a million people: their import, beside logins, and how long one is looked up
 	$(BIN)/python -m tests.bench.roster_bench $(ARGS)
+
+SATOSA := build/satosa
+$(SATOSA)/.installed: tests/bench/satosa.txt
+	@command -v xmlsec1 >/dev/null || { echo "SATOSA needs xmlsec1: apt-get install xmlsec1"; exit 2; }
+	$(PYTHON) -m venv $(SATOSA)
+	$(SATOSA)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+bench-satosa: $(STAMP) $(SATOSA)/.installed  ## the proxy beside SATOSA in one run, by ratios; writes build/bench-satosa.json (needs xmlsec1)
+	$(BIN)/python -m tests.bench.satosa_bench --gunicorn $(SATOSA)/bin/gunicorn $(ARGS)
 
 fuzz: $(STAMP)  ## 60 s of mutated input for each parser; FUZZ_SECONDS=n for another time
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) $(BIN)/pytest -n auto tests/fuzz $(ARGS)

@@ -139,14 +139,15 @@ def _timed(target: Target, number: int, start: float) -> float:
 def begin(
     connection: http.client.HTTPConnection, target: Target, request_id: str
 ) -> tuple[str, str]:
-    """Mattermost's redirect to the proxy; gives the proxy's redirect and its cookie."""
+    """Mattermost's redirect to its identity provider; gives that one's redirect and its cookie."""
     query = f"RelayState=c3RhdGU%3D&SAMLRequest={quote_plus(_authn_request(target, request_id))}"
-    connection.request("GET", f"/saml/sso?{query}")
+    path = urlsplit(target.mattermost.idp_url).path
+    connection.request("GET", f"{path}?{query}")
     answer = connection.getresponse()
     answer.read()
     location, cookie = answer.getheader("location"), answer.getheader("set-cookie")
     if answer.status not in {302, 303} or location is None or cookie is None:
-        raise LoginWentWrong(f"/saml/sso answered {answer.status}, location {location}")
+        raise LoginWentWrong(f"{path} answered {answer.status}, location {location}")
     return location, cookie.partition(";")[0]
 
 

@@ -13,25 +13,21 @@ one RSA-2048 signature took here meanwhile, by which figures of two machines can
 # Typer reads the annotations at run time: they are no strings here.
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median, quantiles
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from tests.bench.driver import Result, Target, closed_loop, open_loop
 from tests.bench.machine import rsa_signature_ms
+from tests.bench.parties import proxy_target, running_proxy
 from tests.bench.process_tree import cpu_s, largest_rss_mib
-from tests.support import keys
-from tests.support.identity_provider import Provider, metadata
 from tests.support.launch import ProxyHost
-from tests.support.mattermost import Settings, import_metadata
 
 CPU_MS_BAR, P99_MS_BAR, RSS_MIB_BAR = 6.0, 60.0, 150.0
 #: What the same code may differ by from run to run on a shared machine.
@@ -141,10 +137,10 @@ def main(
     console = Console(highlight=False)
     with (
         TemporaryDirectory(prefix="sso-failover-bench-") as folder,
-        _proxy(Path(folder), key_bits) as host,
+        running_proxy(Path(folder), key_bits) as host,
     ):
         usual = LOGINS_FOR_MEMORY if memory else LOGINS
-        figures = _measure(host, _target(host), logins or usual, only_memory=memory)
+        figures = _measure(host, proxy_target(host), logins or usual, only_memory=memory)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(figures.as_json(), indent=2) + "\n")
     console.print(_table(figures, key_bits))
@@ -153,43 +149,6 @@ def main(
         console.print(line, style="bold red")
     console.print(f"written: {output}")
     raise typer.Exit(1 if missed else 0)
-
-
-@contextmanager
-def _proxy(folder: Path, key_bits: int) -> Iterator[ProxyHost]:
-    host = ProxyHost(folder / "proxy")
-    upstreams = {name: folder / f"{name}.xml" for name in ("active", "standby")}
-    for name, file in upstreams.items():
-        file.write_bytes(metadata(_provider(name)))
-    host.init(upstreams, "http://127.0.0.1:8065", key_bits=key_bits)
-    try:
-        host.serve()
-        yield host
-    finally:
-        host.stop()
-
-
-def _provider(name: str) -> Provider:
-    base = f"http://127.0.0.1/{name}"
-    return Provider(f"{base}/metadata", f"{base}/sso", keys.rsa_pair(f"bench {name}"))
-
-
-def _target(host: ProxyHost) -> Target:
-    answer = httpx.get(f"{host.public_url}/saml/metadata", trust_env=False).raise_for_status()
-    imported = import_metadata(answer.content)
-    upstream = f"{host.public_url}/upstream/active"
-    return Target(
-        port=host.port,
-        provider=_provider("active"),
-        entity_id=f"{upstream}/metadata",
-        acs_url=f"{upstream}/acs",
-        mattermost=Settings(
-            site_url="http://127.0.0.1:8065",
-            idp_url=imported.idp_url,
-            idp_descriptor_url=imported.idp_descriptor_url,
-            idp_certificate=imported.idp_certificate,
-        ),
-    )
 
 
 def _measure(host: ProxyHost, target: Target, logins: int, *, only_memory: bool) -> Figures:

@@ -21,6 +21,7 @@ from tests.bench.login_bench import (
     _percentiles,
 )
 from tests.bench.machine import rsa_signature_ms
+from tests.bench.satosa_bench import Comparison, Round, Spell, missed
 
 
 def test_cpu_grows_with_work_and_not_with_sleep() -> None:
@@ -115,3 +116,15 @@ def test_runs_that_follow_each_other_are_one() -> None:
 
 def test_a_signature_takes_time_here() -> None:
     assert 0.02 < rsa_signature_ms() < 50
+
+
+def test_beside_satosa_the_median_round_is_held_against_the_bars() -> None:
+    proxy, usual, spoilt = Spell(6.0, 150.0), Spell(186.0, 9.0), Spell(60.0, 20.0)
+    held = Comparison((Round(proxy, usual), Round(proxy, spoilt), Round(proxy, usual)))
+    assert held.as_json()["satosa"]["cpu_ratio"] == 31.0
+    assert held.as_json()["satosa"]["rate_ratio"] == pytest.approx(16.7)
+    assert missed(held) == []
+    assert missed(Comparison((Round(proxy, spoilt),))) == [
+        "CPU: 1/10.0 of SATOSA's, not 1/30",
+        "logins a second: 7.5 times, not 15",
+    ]
