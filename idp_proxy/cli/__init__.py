@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from idp_proxy.cli.audit import register as register_audit
+from idp_proxy.cli.cutover import register as register_cutover
 from idp_proxy.cli.drill_run import register as register_drill_run
 from idp_proxy.cli.drilling import register as register_drilling
 from idp_proxy.cli.factors import register as register_factors
@@ -40,6 +41,7 @@ for register in (
     register_setup,
     register_status,
     register_switching,
+    register_cutover,
     register_rehearsing,
     register_drilling,
     register_metadata,

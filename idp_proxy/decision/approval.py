@@ -56,6 +56,7 @@ class Act(enum.StrEnum):
     FORGET_PERSON = "forget_person"
     STOP_CAMPAIGN = "stop_campaign"
     CONVERT = "convert"
+    CUTOVER = "cutover"
     CUTOVER_BACK = "cutover_back"
     SWITCH = "switch"
     FAILBACK = "failback"
@@ -109,6 +110,8 @@ RULES: Final[Mapping[Act, Rule]] = MappingProxyType(
         Act.RESET_FACTOR: _BY_AN_APPROVER,
         Act.STOP_CAMPAIGN: _ALONE_TO_PROTECT,
         Act.CONVERT: _ALONE,
+        # The way back is one person's too, and lies on disk before it begins.
+        Act.CUTOVER: _ALONE,
         Act.CUTOVER_BACK: _ALONE,
         Act.FORGET_HOST: _ALONE,
         Act.STOP_OVERRIDE: _ALONE_TO_PROTECT,

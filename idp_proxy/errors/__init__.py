@@ -6,6 +6,7 @@ ProxyError
     StoreConflict             somebody else changed the row first (compare-and-swap)
   ReplayDetected              an id that may be used once came a second time (SP-06)
   UpstreamUnavailable         this upstream cannot be asked now (no approved metadata, expired)
+  CutoverRefused              Mattermost was not led to another identity provider
   SwitchRefused               an operator's switch that may not happen; nothing changed
   RosterRefused               a change of the roster that may not happen; nothing changed
   ListRefused                 a list of people that an import cannot use: all problems at once
@@ -34,6 +35,7 @@ log may hold (`detail`). Nothing that a client sent stands in `public`.
 
 from idp_proxy.errors.base import (
     ConfigError,
+    CutoverRefused,
     HostRefused,
     Internal,
     ListRefused,
@@ -104,6 +106,7 @@ __all__ = [
     "AuthenticationTooOld",
     "CanaryAccount",
     "ConfigError",
+    "CutoverRefused",
     "EnrolmentClosed",
     "EnrolmentOver",
     "EnrolmentRefused",

@@ -53,6 +53,14 @@ class StoreConflict(StoreError):
     http_status = 409
 
 
+class CutoverRefused(ProxyError):
+    """Mattermost cannot be led to another identity provider, or was not."""
+
+    code = "cutover_refused"
+    public = "The cutover was not done."
+    http_status = 409
+
+
 class HostRefused(ProxyError):
     """A host cannot be taken off the register."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import TypeAdapter
 
 from idp_proxy.config.mattermost import demanded, read_token
+from idp_proxy.decision.cutover import Seen
 from idp_proxy.errors import MattermostRefused, MattermostUnauthorized, MattermostUnreachable
 from idp_proxy.mattermost import rows
 from idp_proxy.mattermost.listing import PAGE_SIZE, walk
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _ID: Final = re.compile(r"[a-z0-9]{26}", re.ASCII)
 _ANYTHING: Final = TypeAdapter(Any)
+_SAML: Final = "SamlSettings"
 
 
 def open_api(
@@ -88,6 +90,26 @@ class MattermostApi:
         """The server's settings by section, such as `SamlSettings`. Never print them whole."""
         found = self._wire.ask(Call("GET", "/config", "/config"), rows.SECTIONS)
         return {name: section for name, section in found.items() if isinstance(section, dict)}
+
+    def saml(self) -> Seen:
+        """`SamlSettings`, and which of them stand in the server's environment."""
+        environment = self._wire.ask(
+            Call("GET", "/config/environment", "/config/environment"), rows.SECTIONS
+        ).get(_SAML, {})
+        return Seen.of(
+            self.config().get(_SAML, {}), environment if isinstance(environment, dict) else {}
+        )
+
+    def upload_idp_certificate(self, pem: str) -> None:
+        """The certificate of the identity provider, in the place of the one before."""
+        route = "/saml/certificate/idp"
+        files = {"certificate": ("saml-idp.crt", pem.encode("ascii"))}
+        self._wire.ask(Call("POST", route, route, files=files), _ANYTHING)
+
+    def change_saml(self, fields: Mapping[str, str]) -> None:
+        """Set these fields of `SamlSettings`; who must know looks again."""
+        body = {_SAML: dict(fields)}
+        self._wire.ask(Call("PUT", "/config/patch", "/config/patch", None, body), _ANYTHING)
 
     def sessions(self, user_id: str) -> tuple[Session, ...]:
         """All sessions of this account, expired ones too; none for an unknown one."""

@@ -1,8 +1,8 @@
 """One call to Mattermost: deadline, size, repeats of what may be repeated, typed errors.
 
-Every call here may be made twice: what reads, and the end of a session, which is over then. The
-environment of the process changes nothing, no redirect is followed, and neither the token nor what
-a server says at length reaches an error.
+Every call here may be made twice: what reads, the end of a session, which is over then, and what
+sets a value. The environment of the process changes nothing, no redirect is followed, and neither
+the token nor what a server says at length reaches an error.
 """
 
 from __future__ import annotations
@@ -52,13 +52,16 @@ _NO_ROUTE: Final = "api.context.404.app_error"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `route` names it in errors, without the ids of people in `path`."""
+    """One call. `route` names it in errors, without the ids of people in `path`. `body` is JSON;
+    `files` is a form of files instead, by field.
+    """
 
     method: str
     route: str
     path: str
     params: Mapping[str, str | int | bool] | None = None
     body: Any = None
+    files: Mapping[str, tuple[str, bytes]] | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.route}"
@@ -118,7 +121,11 @@ class Wire:
         until = time.monotonic() + self._timeout
         try:
             with self._client.stream(
-                call.method, f"{self._base}{call.path}", params=call.params, json=call.body
+                call.method,
+                f"{self._base}{call.path}",
+                params=call.params,
+                json=call.body,
+                files=call.files,
             ) as response:
                 body = _read(call, response, until)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

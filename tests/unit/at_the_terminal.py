@@ -28,6 +28,10 @@ STEP = timedelta(seconds=30)
 #: The modules of the command line that read the clock.
 _CLOCKS = (
     "approving",
+    "cutover.applying",
+    "cutover.leading_back",
+    "cutover.looking",
+    "cutover.recording",
     "factors",
     "hosts",
     "metadata",

@@ -50,6 +50,7 @@ WHO = {
     Act.RESET_FACTOR: (Need.SIGNED_IN, {A}, set()),
     Act.STOP_CAMPAIGN: (Need.ONE, {O, A, S}, set()),
     Act.CONVERT: (Need.ONE, {O, A}, set()),
+    Act.CUTOVER: (Need.ONE, {O, A}, set()),
     Act.CUTOVER_BACK: (Need.ONE, {O, A}, set()),
     Act.FORGET_HOST: (Need.ONE, {O, A}, set()),
     Act.STOP_OVERRIDE: (Need.ONE, {O, A, S}, set()),

@@ -23,6 +23,7 @@ _WORDS = {
     Act.FORGET_PERSON: "erase what is kept of a person (`person forget`)",
     Act.STOP_CAMPAIGN: "stop a campaign of the conversion",
     Act.CONVERT: "convert within a confirmed envelope",
+    Act.CUTOVER: "have Mattermost trust the proxy (`cutover apply`)",
     Act.CUTOVER_BACK: "lead Mattermost back past the proxy",
     Act.FORGET_HOST: "take a host off the register",
     Act.STOP_OVERRIDE: "stop the countdown of somebody's override",

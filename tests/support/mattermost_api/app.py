@@ -10,7 +10,15 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.support.mattermost_api import accounts, credentials, logins, sessions, system, teams
+from tests.support.mattermost_api import (
+    accounts,
+    configuring,
+    credentials,
+    logins,
+    sessions,
+    system,
+    teams,
+)
 from tests.support.mattermost_api.asking import Ask, RefusedError, Reply
 from tests.support.mattermost_api.control import control
 from tests.support.mattermost_api.trouble import Kind
@@ -35,6 +43,9 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/system/ping", system.ping),
     ("GET", "/config/client", system.client_config),
     ("GET", "/config", system.config),
+    ("GET", "/config/environment", configuring.environment),
+    ("PUT", "/config/patch", configuring.patch),
+    ("POST", "/saml/certificate/idp", configuring.add_idp_certificate),
     ("GET", "/license/client", system.client_license),
     ("GET", "/audits", system.audits),
     ("GET", "/teams/name/{name}", teams.get_team),
@@ -163,6 +174,8 @@ def _answer(
         caller=caller,
         session=session,
         local=local,
+        octets=octets,
+        content_type=request.headers.get("Content-Type", ""),
     )
     try:
         _enforce_mfa(ask)

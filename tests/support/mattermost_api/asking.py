@@ -47,7 +47,9 @@ OK = Reply({"status": "OK"})
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request. `body` is None for none and for what is no JSON."""
+    """One request. `body` is None for none and for what is no JSON; `octets` is all of it, of the
+    type that the caller says.
+    """
 
     server: MattermostServer
     path: str
@@ -57,6 +59,8 @@ class Ask:
     caller: User | None
     session: Session | None
     local: bool
+    octets: bytes = b""
+    content_type: str = ""
 
     @property
     def is_admin(self) -> bool:

@@ -65,6 +65,10 @@ class MattermostServer:
     groups: dict[str, set[str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=settings.defaults)
+    # The fields of SamlSettings that stand in the environment; the certificate on disk, and loaded.
+    pinned: set[str] = field(default_factory=set)
+    idp_file: bytes = b""
+    idp_loaded: bytes = b""
     trouble: Trouble = field(default_factory=Trouble)
     calls: Counter[str] = field(default_factory=Counter)
     chance: random.Random = field(init=False)

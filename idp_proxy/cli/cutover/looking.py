@@ -1,0 +1,187 @@
+"""What is true before a cutover: of Mattermost, of the proxy, of the upstreams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Typer reads the annotation of an option at run time.
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate, load_pem_x509_certificate
+
+from idp_proxy.adapters import open_upstreams
+from idp_proxy.cli.session import clock, tell
+from idp_proxy.cutover import Trust
+from idp_proxy.decision import cutover
+from idp_proxy.decision.cutover import Obstacle, Ours, Place, Seen
+from idp_proxy.errors import ConfigError, SamlError, UpstreamUnavailable
+from idp_proxy.saml.metadata import MAX_METADATA, read_metadata
+from idp_proxy.upstream.fetch import FetchFailed, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from idp_proxy.config import Settings
+    from idp_proxy.cutover import Api
+    from idp_proxy.saml.metadata import UpstreamMetadata
+    from idp_proxy.store.sql import SqlStore
+
+WHAT: Final = "cutover"
+PROVE: Final = (
+    "prove it now: log in on every node of Mattermost, in a private window, and look at the account"
+)
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--certificate",
+        metavar="FILE",
+        help="The upstream's certificate (PEM), where its metadata has several or none.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What is true now. `upstream` is the name of whom Mattermost trusts, if it is one of ours."""
+
+    seen: Seen
+    ours: Ours
+    place: Place
+    upstream: str
+    obstacles: tuple[Obstacle, ...]
+
+    @property
+    def trusted(self) -> str:
+        """Whom Mattermost trusts, in words."""
+        known = {Place.PROXY: "the proxy", Place.UPSTREAM: self.upstream}
+        issuer = self.seen.text("IdpDescriptorURL") or "no identity provider"
+        return f"{known.get(self.place, 'somebody whom the configuration does not name')}: {issuer}"
+
+
+def look(settings: Settings, api: Api, store: SqlStore, given: bytes | None) -> Looked:
+    """All of it; `given` is the certificate (DER) that somebody named. Raises `MattermostError`,
+    `StoreError`.
+    """
+    seen, known = api.saml(), metadata_of(settings)
+    entity_ids = {name: one.entity_id for name, one in known.items()}
+    place, upstream = cutover.place(seen, ours_of(settings), entity_ids)
+    ours = ours_of(settings, upstream)
+    if place is Place.PROXY:
+        return Looked(seen, ours, place, "", tuple(cutover.otherwise(seen, ours)))
+    state = store.switch_state()
+    serving = state.serving if state else settings.upstreams[0].name
+    found = (
+        *cutover.obstacles(
+            seen, ours, proven_at=store.proofs().get(serving), serving=serving, now=clock()
+        ),
+        *_uncertain(certificates_of(known, upstream), given),
+        *_unreached(settings),
+    )
+    return Looked(seen, ours, place, upstream, found)
+
+
+def metadata_of(settings: Settings) -> dict[str, UpstreamMetadata]:
+    """What counts for each upstream that has metadata."""
+    found = {}
+    for name, upstream in open_upstreams(settings).items():
+        try:
+            if upstream.feed is not None:
+                found[name] = upstream.feed.current(clock())
+        except UpstreamUnavailable as error:
+            tell(f"note: {name}: {error.detail}")
+    return found
+
+
+def certificates_of(known: Mapping[str, UpstreamMetadata], name: str) -> tuple[bytes, ...]:
+    """Those that an upstream signs by, in DER; none for one without metadata."""
+    return known[name].signing_certificates if name in known else ()
+
+
+def ours_of(settings: Settings, upstream: str = "") -> Ours:
+    """The proxy; people are compared with how `upstream` describes them, or else the active."""
+    registered, proxy = settings.service_provider, settings.proxy
+    described = {one.name: one.attributes for one in settings.upstreams}
+    return Ours(
+        entity_id=proxy.entity_id,
+        sso_url=f"{proxy.public_url}/saml/sso",
+        metadata_url=f"{proxy.public_url}/saml/metadata",
+        sp_entity_id=registered.entity_id,
+        acs_url=registered.acs_url,
+        sent=registered.attributes,
+        read=described.get(upstream, settings.upstreams[0].attributes),
+        encrypts=registered.encryption is not None,
+        demands_signature=registered.require_signed_requests,
+        checks_signature=bool(registered.signing_certificates),
+    )
+
+
+def ours_as_trust(settings: Settings, ours: Ours) -> Trust:
+    """The proxy as Mattermost trusts it."""
+    return Trust(ours.fields(), pem(settings.proxy.signing.certificate))
+
+
+def read_certificate(file: Path | None) -> bytes | None:
+    """The certificate in a PEM file, as DER; None for no file. Raises `ConfigError`."""
+    if file is None:
+        return None
+    try:
+        found = load_pem_x509_certificate(file.read_bytes())
+    except OSError as error:
+        raise ConfigError([f"--certificate: {file}: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigError([f"--certificate: {file}: holds no certificate in PEM"]) from error
+    return found.public_bytes(Encoding.DER)
+
+
+def pem(certificate: Certificate) -> str:
+    """As Mattermost takes it: LF, one certificate."""
+    return certificate.public_bytes(Encoding.PEM).decode("ascii")
+
+
+def show(obstacles: tuple[Obstacle, ...]) -> None:
+    """Each with its cure."""
+    for one in obstacles:
+        typer.echo(f"in the way: {one.field} {one.problem}")
+        typer.echo(f"  cure: {one.cure}")
+
+
+def _uncertain(current: tuple[bytes, ...], given: bytes | None) -> Iterator[Obstacle]:
+    """Mattermost never hands its certificate out, and without it there is no way back."""
+    if cutover.certificate(None, current, given) is None:
+        why = "its metadata has several" if current else "the configuration does not name it"
+        yield Obstacle(
+            "IdpCertificateFile",
+            f"cannot be written down for the way back: of the present identity provider {why}",
+            "get the certificate from that provider, and name it by --certificate FILE",
+        )
+
+
+def _unreached(settings: Settings) -> Iterator[Obstacle]:
+    """Where browsers will be sent, this very proxy answers, by a certificate that is still good."""
+    proxy = settings.proxy
+    url = f"{proxy.public_url}/saml/metadata"
+    own = proxy.signing.certificate
+    try:
+        octets = fetch(url, proxy.outbound, MAX_METADATA)
+        found = read_metadata(octets, insecure_loopback=proxy.insecure_loopback)
+    except (FetchFailed, SamlError) as error:
+        yield Obstacle(
+            "the proxy", f"does not answer this host: {error}"[:300], "start it, look at its name"
+        )
+        return
+    certified = own.public_bytes(Encoding.DER) in found.signing_certificates
+    if found.entity_id != proxy.entity_id or not certified:
+        yield Obstacle(
+            "the proxy",
+            f"at {url} is another one, or runs by another configuration than this",
+            "restart it, or look at what stands before it",
+        )
+    if own.not_valid_after_utc <= clock():
+        yield Obstacle(
+            "the proxy",
+            f"signs by a certificate that expired on {own.not_valid_after_utc:%Y-%m-%d}",
+            "docs/operations/mattermost-settings.md#replacing-the-proxys-certificate",
+        )

@@ -1,0 +1,298 @@
+"""Whom Mattermost trusts, and what must hold before that changes.
+
+Mattermost trusts one identity provider: `SamlSettings` name it, and say which attributes of it are
+read; its certificate is uploaded beside them and never given back. A cutover makes the proxy that
+provider, the way back makes it the upstream again, with the very settings of before
+(facts/mattermost-saml.md sections 1 and 2).
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+#: How old a proof may be that logins through the proxy work.
+PROVEN_WITHIN: Final = timedelta(hours=24)
+
+#: What names the identity provider. Mattermost's JSON has `IdpUrl` in older releases.
+_PROVIDER: Final = ("IdpURL", "IdpDescriptorURL", "IdpMetadataURL")
+#: Which canonical name of ours each field about a person reads.
+_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "IdAttribute": "id",
+        "EmailAttribute": "email",
+        "UsernameAttribute": "username",
+        "FirstNameAttribute": "first_name",
+        "LastNameAttribute": "last_name",
+        "NicknameAttribute": "nickname",
+        "LocaleAttribute": "locale",
+        "PositionAttribute": "position",
+    }
+)
+#: Everything that a cutover changes: an upload of the certificate comes before it.
+CHANGED: Final = (*_PROVIDER, *_ATTRIBUTES)
+#: What is only looked at.
+_LOOKED_AT: Final = (
+    "Enable",
+    "Verify",
+    "Encrypt",
+    "SignRequest",
+    "SignatureAlgorithm",
+    "CanonicalAlgorithm",
+    "ServiceProviderIdentifier",
+    "AssertionConsumerServiceURL",
+)
+_KNOWN: Final = {name.casefold(): name for name in (*CHANGED, *_LOOKED_AT)}
+
+
+class Place(enum.StrEnum):
+    """Whom Mattermost trusts."""
+
+    PROXY = "proxy"
+    UPSTREAM = "upstream"
+    ELSEWHERE = "elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Mattermost's `SamlSettings`, by the names of today, and which of them it takes from its
+    environment, so that nobody can change them by API.
+    """
+
+    values: Mapping[str, Any]
+    pinned: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any], environment: Mapping[str, Any]) -> Seen:
+        """Of the sections `SamlSettings` of GET config and GET config/environment."""
+        values = {known: value for name, value in section.items() if (known := _name(name))}
+        pinned = {
+            known for name, is_set in environment.items() if (known := _name(name)) and is_set
+        }
+        return cls(values, frozenset(pinned))
+
+    def text(self, name: str) -> str:
+        """A field; "" for one that is not there."""
+        value = self.values.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def is_on(self, name: str) -> bool:
+        """A switch."""
+        return self.values.get(name) is True
+
+    def differing(self, wanted: Mapping[str, str]) -> tuple[str, ...]:
+        """The fields of `wanted` that have another value."""
+        return tuple(name for name, value in wanted.items() if self.text(name) != value)
+
+
+def _name(name: str) -> str | None:
+    return _KNOWN.get(name.casefold())
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What the proxy is for Mattermost, and how the active describes people.
+
+    `sent` maps the names that the proxy sends to canonical ones; `read` maps canonical names to
+    the active's. `encrypts` and `demands_signature` are `encrypt` and `require_signed_requests`;
+    `checks_signature` is whether it knows Mattermost's certificate.
+    """
+
+    entity_id: str
+    sso_url: str
+    metadata_url: str
+    sp_entity_id: str
+    acs_url: str
+    sent: Mapping[str, str]
+    read: Mapping[str, str]
+    encrypts: bool
+    demands_signature: bool
+    checks_signature: bool
+
+    def fields(self) -> dict[str, str]:
+        """What Mattermost's settings become: all of `CHANGED`. A name that the proxy does not send
+        is emptied, so that no login empties what Mattermost knows of the person.
+        """
+        names = {canonical: name for name, canonical in self.sent.items()}
+        return {
+            "IdpURL": self.sso_url,
+            "IdpDescriptorURL": self.entity_id,
+            "IdpMetadataURL": self.metadata_url,
+            **{field: names.get(canonical, "") for field, canonical in _ATTRIBUTES.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What stands in the way: the field, what is wrong with it, and what to do."""
+
+    field: str
+    problem: str
+    cure: str
+
+
+def place(seen: Seen, ours: Ours, upstreams: Mapping[str, str]) -> tuple[Place, str]:
+    """Whom Mattermost trusts, and the name of the upstream if it is one; `upstreams` maps names to
+    entity IDs.
+    """
+    trusted = seen.text("IdpDescriptorURL")
+    if trusted == ours.entity_id:
+        return Place.PROXY, ""
+    for name, entity_id in upstreams.items():
+        if trusted == entity_id:
+            return Place.UPSTREAM, name
+    return Place.ELSEWHERE, ""
+
+
+def before(seen: Seen) -> dict[str, str]:
+    """The settings of now that a cutover changes: the way back to them."""
+    return {name: seen.text(name) for name in CHANGED}
+
+
+def obstacles(
+    seen: Seen, ours: Ours, *, proven_at: datetime | None, serving: str, now: datetime
+) -> tuple[Obstacle, ...]:
+    """Everything that stands in the way of a cutover to the proxy; nothing may.
+
+    `proven_at` is the last verified login by `serving` through the proxy.
+    """
+    return (
+        *_switches(seen, ours),
+        *_service_provider(seen, ours),
+        *_signatures(seen, ours),
+        *_people(seen, ours),
+        *pinned(seen, ours.fields()),
+        *_proof(proven_at, serving, now),
+    )
+
+
+def otherwise(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
+    """Where Mattermost trusts the proxy: what it has in another way than the proxy is."""
+    wanted = ours.fields()
+    for field in seen.differing(wanted):
+        yield Obstacle(
+            field,
+            f"is {seen.text(field)!r}, and for the proxy it must be {wanted[field]!r}",
+            "set it in the System Console, or run `cutover back` and `cutover apply`",
+        )
+
+
+def pinned(seen: Seen, wanted: Mapping[str, str]) -> Iterator[Obstacle]:
+    """Fields that would have to change and that Mattermost takes from its environment."""
+    for name in seen.differing(wanted):
+        if name in seen.pinned:
+            variable = f"MM_SAMLSETTINGS_{name.upper()}"
+            yield Obstacle(
+                name,
+                f"is set by {variable} on Mattermost's hosts, where no API reaches it",
+                f"set {variable} to {wanted[name]!r} there and restart, or take it away",
+            )
+
+
+def certificate(
+    stored: bytes | None, current: Collection[bytes], given: bytes | None
+) -> bytes | None:
+    """The certificate (DER) that Mattermost needs to trust an upstream: the one that somebody
+    named, else the `stored` one as long as the upstream still signs by it, else the only `current`
+    one; None where that is not certain.
+    """
+    if given is not None:
+        return given
+    if stored is not None and (stored in current or not current):
+        return stored
+    return next(iter(current)) if len(current) == 1 else None
+
+
+def _switches(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
+    if not seen.is_on("Enable"):
+        yield Obstacle(
+            "Enable",
+            "is off: nobody logs in by SAML, and there is nothing to go back to",
+            "set SAML up by hand for the first time: docs/operations/mattermost-settings.md",
+        )
+    if not seen.is_on("Verify"):
+        yield Obstacle(
+            "Verify", "is off: Mattermost would take what nobody signed", "Verify = true, now"
+        )
+    if seen.is_on("Encrypt") != ours.encrypts:
+        there, here = ("on", "false") if not ours.encrypts else ("off", "true")
+        yield Obstacle(
+            "Encrypt",
+            f"is {there}, and service_provider.encrypt here is {here}: each login would fail",
+            "both or neither",
+        )
+
+
+def _service_provider(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
+    for field, wanted, setting in (
+        ("ServiceProviderIdentifier", ours.sp_entity_id, "entity_id"),
+        ("AssertionConsumerServiceURL", ours.acs_url, "acs_url"),
+    ):
+        if (found := seen.text(field)) != wanted:
+            yield Obstacle(
+                field,
+                f"is {found!r}, and service_provider.{setting} here is {wanted!r}",
+                "make them the same to the letter; what is registered at the upstream stays",
+            )
+
+
+def _signatures(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
+    if not seen.is_on("SignRequest"):
+        if ours.demands_signature:
+            yield Obstacle(
+                "SignRequest",
+                "is off, and service_provider.require_signed_requests here is true",
+                "SignRequest = true, or require_signed_requests = false",
+            )
+        return
+    if not ours.checks_signature:
+        yield Obstacle(
+            "SignRequest",
+            "is on, and service_provider.signing_certificates here is empty: each login would fail",
+            "name Mattermost's certificate there, or SignRequest = false",
+        )
+    for field, bad, good in (
+        ("SignatureAlgorithm", "RSAwithSHA1", "RSAwithSHA256"),
+        ("CanonicalAlgorithm", "Canonical1.1", "Canonical1.0"),
+    ):
+        if seen.text(field) == bad:
+            yield Obstacle(field, f"is {bad}: each login would fail", f"{field} = {good}")
+
+
+def _people(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
+    """Everybody stays who they are: Mattermost finds accounts by what `IdAttribute` reads, or by
+    the address where it reads nothing.
+    """
+    bound = seen.text("IdAttribute") or seen.text("EmailAttribute")
+    if bound != ours.read.get("id"):
+        why = "" if seen.text("IdAttribute") else "empty, so that accounts are bound by "
+        yield Obstacle(
+            "IdAttribute",
+            f"is {why}{bound!r}, and the active's id here is {ours.read.get('id')!r}: people would "
+            "become somebody else, and could not go back",
+            f"upstream.attributes.id = {bound!r} for the active; docs/operations/"
+            "mattermost-settings.md#who-somebody-is has what may be done otherwise",
+        )
+    for canonical, field in (("email", "EmailAttribute"), ("username", "UsernameAttribute")):
+        if (found := seen.text(field)) != ours.read.get(canonical):
+            yield Obstacle(
+                field,
+                f"is {found!r}, and the active's {canonical} here is "
+                f"{ours.read.get(canonical)!r}: each login would change it",
+                f"upstream.attributes.{canonical} = {found!r} for the active",
+            )
+
+
+def _proof(proven_at: datetime | None, serving: str, now: datetime) -> Iterator[Obstacle]:
+    if proven_at is None or now - proven_at > PROVEN_WITHIN:
+        yield Obstacle(
+            "the proxy",
+            f"no login by {serving} through it in the last 24 hours",
+            f"idp-proxy rehearse {serving}",
+        )
