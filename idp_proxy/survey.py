@@ -15,10 +15,10 @@ from idp_proxy.decision.failover import decide
 from idp_proxy.decision.fleet import barred_elsewhere, judge_fleet
 from idp_proxy.decision.health import Canary
 from idp_proxy.decision.membership import discords, why_outvoted
-from idp_proxy.store.base import Evidence
+from idp_proxy.store.base import Evidence, proven
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime, timedelta
     from typing import Protocol
 
@@ -120,18 +120,13 @@ def _candidates(
     usable: Mapping[str, str | None],
     findings: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Candidate]:
-    logins, rehearsals = store.proofs(), store.evidence(Evidence.REHEARSAL)
-    tests = store.evidence(Evidence.FAILBACK_TEST)
+    logins, tests = proven(store), store.evidence(Evidence.FAILBACK_TEST)
     return {
         name: Candidate(
             why_unusable=why,
-            proven_at=_newest((logins.get(name), rehearsals.get(name))),
+            proven_at=logins.get(name),
             failback_test_at=tests.get(name),
             findings=findings.get(name, ()),
         )
         for name, why in usable.items()
     }
-
-
-def _newest(times: Sequence[datetime | None]) -> datetime | None:
-    return max((at for at in times if at is not None), default=None)

@@ -73,7 +73,7 @@ def gather(
     limits = settings.failover.limits
     second, converted = settings.roster.policy.second, settings.service_provider.converted
     contexts = () if store is None else store.contexts()
-    proven = {} if store is None else _proven(store)
+    proven = {} if store is None else base.proven(store)
     passed = {} if store is None else _passed(store)
     return Evidence(
         now=now,
@@ -253,14 +253,6 @@ def _directory(wanted: DirectorySettings) -> DirectorySeen:
         per_source=wanted.limits.per_source,
         elsewhere=wanted.limits.elsewhere,
     )
-
-
-def _proven(store: SqlStore) -> dict[str, datetime]:
-    """The newest verified login or rehearsal of each upstream."""
-    found = store.proofs()
-    for name, at in store.evidence(base.Evidence.REHEARSAL).items():
-        found[name] = max(at, found.get(name, at))
-    return found
 
 
 def _classes(contexts: Sequence[SeenContext]) -> dict[str, datetime]:

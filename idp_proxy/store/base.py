@@ -209,6 +209,24 @@ class FleetStore(Protocol):
         """Forget counts older than that; returns how many rows."""
 
 
+class Vouching(Protocol):
+    """A store as far as it tells what vouches for an upstream."""
+
+    def proofs(self) -> dict[str, datetime]:
+        """See `Store`."""
+
+    def evidence(self, kind: Evidence) -> dict[str, datetime]:
+        """See `FleetStore`."""
+
+
+def proven(store: Vouching) -> dict[str, datetime]:
+    """When a login by each upstream was last verified, a real one or a rehearsal."""
+    found = store.proofs()
+    for name, at in store.evidence(Evidence.REHEARSAL).items():
+        found[name] = max(at, found.get(name, at))
+    return found
+
+
 class Spool(Protocol):
     """The host's own small store, for the time in which the shared one is away (DESIGN section 6).
 

@@ -17,6 +17,7 @@ from idp_proxy.config import load
 from idp_proxy.config.mattermost import ApiSettings
 from idp_proxy.config.settings import Outbound
 from idp_proxy.mattermost import MattermostApi
+from idp_proxy.store.base import Evidence
 from idp_proxy.upstream.fetch import FetchFailed
 from tests.support import keys, people
 from tests.support.identity_provider import Provider, metadata
@@ -195,11 +196,16 @@ def test_a_proxy_that_is_not_there_is_an_obstacle(
     assert trusted(server, stage) == "okta by okta"
 
 
-def test_a_login_must_have_been_seen(stage: Bench, server: MattermostServer) -> None:
+def test_a_login_or_a_rehearsal_must_have_been_seen(
+    stage: Bench, server: MattermostServer, store: SqlStore
+) -> None:
     stage.now += timedelta(hours=24)
     code, said = run(stage, *APPLY)
     assert (code, "cure: idp-proxy rehearse okta" in said) == (1, True), said
     assert trusted(server, stage) == "okta by okta"
+    store.note_evidence(Evidence.REHEARSAL, "okta", stage.now)
+    assert run(stage, *APPLY)[0] == 0
+    assert trusted(server, stage) == "proxy by proxy"
 
 
 def test_a_provider_that_has_several_certificates_is_asked_about(

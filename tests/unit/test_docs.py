@@ -139,7 +139,7 @@ def test_each_timer_of_the_documentation_is_looked_at(monkeypatch: pytest.Monkey
 
 
 def test_a_command_in_running_text_is_held_against_the_program(page: Path) -> None:
-    page.write_text("`idp-proxy`, `idp-proxy switch to NAME`, `idp-proxy cutover back`, `make it`")
+    page.write_text("`idp-proxy`, `idp-proxy switch to NAME`, `idp-proxy fail open`, `make it`")
     assert len(list(example_problems([page]))) == 2
 
 

@@ -19,6 +19,7 @@ from idp_proxy.decision import cutover
 from idp_proxy.decision.cutover import Obstacle, Ours, Place, Seen
 from idp_proxy.errors import ConfigError, SamlError, UpstreamUnavailable
 from idp_proxy.saml.metadata import MAX_METADATA, read_metadata
+from idp_proxy.store.base import proven
 from idp_proxy.upstream.fetch import FetchFailed, fetch
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def look(settings: Settings, api: Api, store: SqlStore, given: bytes | None) -> 
     serving = state.serving if state else settings.upstreams[0].name
     found = (
         *cutover.obstacles(
-            seen, ours, proven_at=store.proofs().get(serving), serving=serving, now=clock()
+            seen, ours, proven_at=proven(store).get(serving), serving=serving, now=clock()
         ),
         *_uncertain(certificates_of(known, upstream), given),
         *_unreached(settings),
