@@ -42,8 +42,9 @@ class Trust:
     certificate: str
 
 
-def change(api: Api, to: Trust, of_now: Trust) -> None:
-    """Mattermost trusts `to` when this returns, for new logins; sessions go on.
+def change(api: Api, to: Trust, of_now: Trust | None) -> None:
+    """Mattermost trusts `to` when this returns, for new logins; sessions go on. `of_now` is what it
+    trusts until then; None where nobody knows its certificate, so that nothing can be put back.
 
     Raises `CutoverRefused`, which says whom it trusts then, or how to look.
     """
@@ -62,7 +63,12 @@ def _put(api: Api, trust: Trust) -> tuple[str, ...]:
     return api.saml().differing(trust.settings)
 
 
-def _undo(api: Api, of_now: Trust, why: str) -> NoReturn:
+def _undo(api: Api, of_now: Trust | None, why: str) -> NoReturn:
+    if of_now is None:
+        raise CutoverRefused(
+            f"{why}; what Mattermost trusted before is not known here, and was not put back: look "
+            "with `cutover check`, and run this again"
+        )
     try:
         left = _put(api, of_now)
     except MattermostError as error:

@@ -100,6 +100,14 @@ def test_who_cannot_put_it_back_says_so(server: MattermostServer, api: Mattermos
         change(api, PROXY, UPSTREAM)
 
 
+def test_what_is_not_known_is_not_put_back(server: MattermostServer, api: MattermostApi) -> None:
+    server.trouble.faults.append(Fault(Kind.SERVER_ERROR, path="/config/patch", times=3))
+    with pytest.raises(CutoverRefused, match="was not put back"):
+        change(api, PROXY, None)
+    change(api, PROXY, None)
+    assert trusted(server) == "proxy+proxy"
+
+
 def test_a_refusal_of_the_new_settings_changes_nothing(
     server: MattermostServer, api: MattermostApi
 ) -> None:

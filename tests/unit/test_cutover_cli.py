@@ -154,6 +154,37 @@ def test_back_needs_neither_the_proxy_nor_its_store(
     assert "this stands in no audit" in said
 
 
+def test_check_needs_no_store_to_say_whom_mattermost_trusts(stage: Bench, store: SqlStore) -> None:
+    store.close()
+    (stage.program.folder.path / "var" / "idp-proxy.db").unlink()
+    code, said = run(stage, "cutover", "check")
+    assert (code, "Mattermost trusts okta" in said, "the store is away" in said) == (1, True, True)
+    code, said = run(stage, *APPLY)
+    assert code == 1, said
+
+
+def test_back_said_twice_never_leads_to_the_proxy_again(
+    stage: Bench, server: MattermostServer
+) -> None:
+    run(stage, *APPLY)
+    run(stage, *BACK)
+    server.trouble.faults.append(Fault(Kind.SERVER_ERROR, path="/config/patch", times=3))
+    code, said = run(stage, *BACK)
+    assert (code, "put back" in said) == (1, True), said
+    assert trusted(server, stage) == "okta by okta"
+
+
+def test_back_from_somebody_else_puts_nothing_back(stage: Bench, server: MattermostServer) -> None:
+    run(stage, *APPLY)
+    server.settings["SamlSettings"] = saml(server) | {"IdpDescriptorUrl": "https://x.example.org"}
+    server.trouble.faults.append(Fault(Kind.SERVER_ERROR, path="/config/patch", times=3))
+    code, said = run(stage, *BACK)
+    assert (code, "was not put back" in said) == (1, True), said
+    assert saml(server)["IdpDescriptorUrl"] == "https://x.example.org"
+    assert run(stage, *BACK)[0] == 0
+    assert trusted(server, stage) == "okta by okta"
+
+
 def test_by_hand_says_everything_and_asks_nobody(stage: Bench, server: MattermostServer) -> None:
     run(stage, *APPLY)
     calls = dict(server.calls)

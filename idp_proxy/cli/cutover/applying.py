@@ -22,7 +22,7 @@ from idp_proxy.cli.cutover.looking import (
     read_certificate,
     show,
 )
-from idp_proxy.cli.cutover.recording import begin, ended
+from idp_proxy.cli.cutover.recording import begin, ended, store_if_there
 from idp_proxy.cli.session import (
     EXIT_REFUSED,
     ConfigOption,
@@ -55,7 +55,7 @@ def check(
     """Whom Mattermost trusts, and what stands in the way of the proxy. Changes nothing."""
     settings = settings_of(config)
     path = way_back.path_of(settings.path)
-    with open_api(settings, WHAT) as api, opened_store(settings) as store:
+    with open_api(settings, WHAT) as api, store_if_there(settings) as store:
         looked = look(settings, api, store, read_certificate(certificate))
     way = way_back.read(path)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -17,19 +16,16 @@ from idp_proxy.cli.cutover.looking import (
     CertificateOption,
     certificates_of,
     metadata_of,
-    ours_as_trust,
-    ours_of,
     pem,
     read_certificate,
     show,
 )
-from idp_proxy.cli.cutover.recording import begin, ended
+from idp_proxy.cli.cutover.recording import begin, ended, store_if_there
 from idp_proxy.cli.session import (
     EXIT_REFUSED,
     ConfigOption,
     actor,
     clock,
-    opened_store,
     settings_of,
     shown_next,
     tell,
@@ -46,7 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from idp_proxy.config import Settings
-    from idp_proxy.cutover import Api
+    from idp_proxy.decision.cutover import Seen
+    from idp_proxy.store.sql import SqlStore
     from idp_proxy.way_back import WayBack
 
 #: What the System Console calls the fields: Authentication, SAML 2.0.
@@ -87,12 +84,16 @@ def back(
         return
     wish = Wish(Act.CUTOVER_BACK, way.upstream or "before", terminal.one_line(reason, "--reason"))
     with open_api(settings, WHAT) as api:
-        if pinned := tuple(cutover.pinned(api.saml(), trust.settings)):
+        seen = api.saml()
+        if pinned := tuple(cutover.pinned(seen, trust.settings)):
             show(pinned)
             typer.echo("nothing has changed")
             typer.echo(shown_next(WHAT, "back", "--by-hand"))
             raise typer.Exit(EXIT_REFUSED)
-        _lead(settings, api, wish, Means(as_name, None, password_from), trust)
+        with store_if_there(settings) as store:
+            by = _begun(settings, store, wish, Means(as_name, None, password_from))
+            with ended(store, wish, by):
+                change(api, trust, _of_now(settings, seen, trust))
     typer.echo(f"Mattermost trusts {trust.settings['IdpDescriptorURL']} again, without the proxy")
     typer.echo("there, Mattermost itself must still be registered as service provider")
     typer.echo(PROVE)
@@ -134,17 +135,29 @@ def _trust(settings: Settings, way: WayBack, given: bytes | None) -> Trust:
     return Trust(way.settings, pem(certificate))
 
 
-def _lead(settings: Settings, api: Api, wish: Wish, means: Means, trust: Trust) -> None:
-    """Past the store too, if that is away: who may read the token may do all of this anyway."""
-    with ExitStack() as stack:
-        try:
-            store = stack.enter_context(opened_store(settings))
-            by = begin(settings, store, wish, means)
-        except StoreError as error:
-            tell(f"warning: this stands in no audit, write it down: {error.detail}")
-            store, by = None, actor()
-        with ended(store, wish, by):
-            change(api, trust, ours_as_trust(settings, ours_of(settings)))
+def _begun(settings: Settings, store: SqlStore | None, wish: Wish, means: Means) -> str:
+    """Who does it. Without a store nobody can be asked for an operator's credential; and who may
+    read the token may do all of this anyway.
+    """
+    try:
+        if store is not None:
+            return begin(settings, store, wish, means)
+    except StoreError as error:
+        tell(f"note: the store is away: {error.detail or error.public}")
+    tell("warning: this stands in no audit, write it down")
+    return actor()
+
+
+def _of_now(settings: Settings, seen: Seen, to: Trust) -> Trust | None:
+    """What Mattermost trusts until then, by the settings that it has. What fails is put back to
+    that and nothing else: where it was led back already, the proxy must not come again.
+    """
+    settings_of_now = cutover.before(seen)
+    if seen.text("IdpDescriptorURL") == settings.proxy.entity_id:
+        return Trust(settings_of_now, pem(settings.proxy.signing.certificate))
+    if settings_of_now == dict(to.settings):
+        return to
+    return None
 
 
 def _say_by_hand(way: WayBack, trust: Trust) -> None:

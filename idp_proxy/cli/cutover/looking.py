@@ -62,9 +62,9 @@ class Looked:
         return f"{known.get(self.place, 'somebody whom the configuration does not name')}: {issuer}"
 
 
-def look(settings: Settings, api: Api, store: SqlStore, given: bytes | None) -> Looked:
-    """All of it; `given` is the certificate (DER) that somebody named. Raises `MattermostError`,
-    `StoreError`.
+def look(settings: Settings, api: Api, store: SqlStore | None, given: bytes | None) -> Looked:
+    """All of it; `given` is the certificate (DER) that somebody named, `store` is None while that
+    is away. Raises `MattermostError`, `StoreError`.
     """
     seen, known = api.saml(), metadata_of(settings)
     entity_ids = {name: one.entity_id for name, one in known.items()}
@@ -72,12 +72,11 @@ def look(settings: Settings, api: Api, store: SqlStore, given: bytes | None) -> 
     ours = ours_of(settings, upstream)
     if place is Place.PROXY:
         return Looked(seen, ours, place, "", tuple(cutover.otherwise(seen, ours)))
-    state = store.switch_state()
+    state = None if store is None else store.switch_state()
     serving = state.serving if state else settings.upstreams[0].name
+    proven_at = None if store is None else proven(store).get(serving)
     found = (
-        *cutover.obstacles(
-            seen, ours, proven_at=proven(store).get(serving), serving=serving, now=clock()
-        ),
+        *cutover.obstacles(seen, ours, proven_at=proven_at, serving=serving, now=clock()),
         *_uncertain(certificates_of(known, upstream), given),
         *_unreached(settings),
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from idp_proxy.audit.chain import Event
 from idp_proxy.cli.approving import ask
-from idp_proxy.cli.session import clock, tell
+from idp_proxy.cli.session import clock, opened_store, tell
 from idp_proxy.errors import CutoverRefused, StoreError
 
 if TYPE_CHECKING:
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from idp_proxy.config import Settings
     from idp_proxy.operators.consent import Wish
     from idp_proxy.store.sql import SqlStore
+
+
+@contextmanager
+def store_if_there(settings: Settings) -> Iterator[SqlStore | None]:
+    """The store; None while it is away, for whoever goes on without it."""
+    with ExitStack() as stack:
+        try:
+            store = stack.enter_context(opened_store(settings))
+        except StoreError as error:
+            tell(f"note: the store is away: {error.detail or error.public}")
+            store = None
+        yield store
 
 
 def begin(settings: Settings, store: SqlStore, wish: Wish, means: Means) -> str:
