@@ -18,6 +18,7 @@ from idp_proxy.cli.drilling import register as register_drilling
 from idp_proxy.cli.factors import register as register_factors
 from idp_proxy.cli.forgetting import register as register_forgetting
 from idp_proxy.cli.hosts import register as register_hosts
+from idp_proxy.cli.incident import register as register_incident
 from idp_proxy.cli.metadata import register as register_metadata
 from idp_proxy.cli.notifying import register as register_notifying
 from idp_proxy.cli.operators import register as register_operators
@@ -55,6 +56,7 @@ for register in (
     register_roster,
     register_forgetting,
     register_standby_logins,
+    register_incident,
     register_review,
 ):
     register(program)

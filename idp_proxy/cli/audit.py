@@ -43,7 +43,7 @@ def verify_audit(
 ) -> None:
     """Check every row of the audit, and name the first that was altered, lost or put in."""
     settings = settings_of(config)
-    signed = _checkpoints(settings, checkpoint)
+    signed = checkpoints_of(settings, checkpoint)
     with opened_store(settings) as store, store.reading() as connection:
         verdict = verify_log(connection, signed.checkpoints)
     if as_json:
@@ -54,8 +54,10 @@ def verify_audit(
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _checkpoints(settings: Settings, named: Path | None) -> CheckpointFile:
-    """The checkpoints in the file that was named, else in the configured one if there is one."""
+def checkpoints_of(settings: Settings, named: Path | None = None) -> CheckpointFile:
+    """The checkpoints in the file that was named, else in the configured one if there is one.
+    Raises `ConfigError`.
+    """
     configured = settings.audit.checkpoints
     if configured is None:
         if named is None:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from idp_proxy import adapters
 from idp_proxy.config import CONFIG_VARIABLE, load
+from idp_proxy.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +86,19 @@ def settings_of(config: Path | None) -> Settings:
 def clock() -> datetime:
     """Now, in UTC: the one place where the command line reads a clock."""
     return datetime.now(UTC)
+
+
+def moment(option: str, text: str) -> datetime:
+    """The time that was typed behind `option`: UTC, unless it says otherwise. Raises
+    `ConfigError`.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            [f"{option}: not a time: {text!r}; it has the form 2026-12-01T02:30 (UTC)"]
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def command_line(*words: str) -> str:

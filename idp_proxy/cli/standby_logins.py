@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +23,7 @@ from idp_proxy.cli.session import (
     JsonOption,
     ReasonOption,
     clock,
+    moment,
     opened_store,
     settings_of,
     tell,
@@ -40,6 +40,7 @@ from idp_proxy.store.standby_logins import forget_standby_logins, standby_logins
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from idp_proxy.config import Settings
     from idp_proxy.standby_sessions import Came, Outcome
@@ -286,13 +287,7 @@ def _on_record(store: SqlStore, outcome: Outcome, task: Task) -> None:
 
 
 def _since(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(
-            [f"--since: not a time: {text!r}; it has the form 2026-12-01T02:30 (UTC)"]
-        ) from None
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    found = moment("--since", text)
     if found > clock():
         raise ConfigError(
             [f"--since: {found:%Y-%m-%d %H:%M} UTC is yet to come; give the outage's begin in UTC"]

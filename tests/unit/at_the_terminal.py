@@ -38,6 +38,7 @@ _CLOCKS = (
     "operators",
     "overriding",
     "forgetting",
+    "incident",
     "review.looking",
     "review.signing",
     "roster.admitting",
