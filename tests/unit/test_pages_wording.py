@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from idp_proxy import errors, links
 from idp_proxy.errors import (
     ConfigError,
+    CutoverRefused,
     HostRefused,
     ListRefused,
     MattermostError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # Raised by commands and at the start only; a page would show the root's words.
 NEVER_IN_A_BROWSER: tuple[type[ProxyError], ...] = (
     ConfigError,
+    CutoverRefused,
     HostRefused,
     ListRefused,
     MattermostError,
