@@ -68,6 +68,7 @@ def test_logins_are_counted_and_nobody_is_named() -> None:
         row(1, "login", "p1", upstream="active"),
         row(2, "login", "p1", upstream="active"),
         row(3, "login", "p2", upstream="active"),
+        row(3, "login", None, upstream="active"),
         row(4, "login", "p2", upstream="standby"),
         row(5, "login_refused", upstream="standby", reason="person_unknown"),
         row(6, "login_refused", "p3", upstream="standby", reason="person_blocked"),
@@ -80,7 +81,7 @@ def test_logins_are_counted_and_nobody_is_named() -> None:
     ]
     found = incident(rows, BEGIN, END, "active")
     assert found.logins == (
-        Logins("active", 3, 2, {}),
+        Logins("active", 4, 2, {}),
         Logins("standby", 1, 1, {"person_unknown": 2, "person_blocked": 1, "unknown": 1}),
     )
     assert found.counted == {"factor_refused": 1}
