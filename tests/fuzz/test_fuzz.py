@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 EXAMPLES = 150
 #: The share of documents that stay well-formed and get beyond the parser.
 STRUCTURED = 0.7
-#: CPU seconds for one message (XML-02), with room for a slow machine.
-MOST = 1.0
 
 
 def seeds() -> Iterator[int]:
@@ -51,7 +49,7 @@ def outcome(target: Target, octets: bytes) -> str:
         name = type(error).__name__
     else:
         name = ""
-    assert time.process_time() - start < MOST, "too slow"
+    assert time.process_time() - start < target.most, "too slow"
     return name
 
 
@@ -109,7 +107,7 @@ FOUND = {
         "verify_response",
         signed(response()).replace(b"<saml:Subject>", b"<saml:Subject xmlns:p='1'>"),
     ),
-    "tables nested deeper than Python's stack": ("load", f"[proxy{'.a' * 5000}]".encode()),
+    "tables nested deeper than Python's stack": ("load", f"[proxy{'.a' * 1100}]".encode()),
     "nothing but ampersands": ("verify_authn_request", b"&" * MAX_OCTETS),
 }
 
