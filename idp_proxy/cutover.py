@@ -52,6 +52,8 @@ def change(api: Api, to: Trust, of_now: Trust | None) -> None:
         left = _put(api, to)
     except MattermostError as error:
         _undo(api, of_now, error.detail)
+    except KeyboardInterrupt:
+        _undo(api, of_now, "stopped by Ctrl-C")
     if left:
         _undo(api, of_now, f"Mattermost kept its own {', '.join(left)}")
 

@@ -47,6 +47,9 @@ _LOOKED_AT: Final = (
     "CanonicalAlgorithm",
     "ServiceProviderIdentifier",
     "AssertionConsumerServiceURL",
+    "EnableAdminAttribute",
+    "AdminAttribute",
+    "GuestAttribute",
 )
 _KNOWN: Final = {name.casefold(): name for name in (*CHANGED, *_LOOKED_AT)}
 
@@ -167,6 +170,7 @@ def obstacles(
         *_service_provider(seen, ours),
         *_signatures(seen, ours),
         *_people(seen, ours),
+        *_roles(seen, ours),
         *pinned(seen, ours.fields()),
         *_proof(proven_at, serving, now),
     )
@@ -286,6 +290,22 @@ def _people(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
                 f"is {found!r}, and the active's {canonical} here is "
                 f"{ours.read.get(canonical)!r}: each login would change it",
                 f"upstream.attributes.{canonical} = {found!r} for the active",
+            )
+
+
+def _roles(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
+    """Both fields have the form name=value; what such a name reads must be sent by that name."""
+    asked = [("GuestAttribute", "guests would come as members")]
+    if seen.is_on("EnableAdminAttribute"):
+        asked.append(("AdminAttribute", "administrators would lose their role at their next login"))
+    for field, else_ in asked:
+        name = seen.text(field).partition("=")[0]
+        if name and name not in ours.sent:
+            yield Obstacle(
+                field,
+                f"reads {name!r}, which the proxy does not send: {else_}",
+                f"{name!r} in service_provider.attributes, and its canonical name in "
+                f"role_attributes; or empty {field}",
             )
 
 

@@ -18,7 +18,7 @@ from tests.support.launch import in_thread
 from tests.support.mattermost_api import Fault, Kind, MattermostServer, app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 def trust(name: str) -> Trust:
@@ -98,6 +98,21 @@ def test_who_cannot_put_it_back_says_so(server: MattermostServer, api: Mattermos
     server.trouble.faults.append(Fault(Kind.SERVER_ERROR, path="/config/patch", times=6))
     with pytest.raises(CutoverRefused, match="nobody knows whom Mattermost trusts now"):
         change(api, PROXY, UPSTREAM)
+
+
+def test_who_stops_it_leaves_mattermost_as_it_was(
+    server: MattermostServer, api: MattermostApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = api.change_saml
+
+    def stopped(_: Mapping[str, str]) -> None:
+        monkeypatch.setattr(api, "change_saml", changed)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "change_saml", stopped)
+    with pytest.raises(CutoverRefused, match=r"Ctrl-C; Mattermost was put back"):
+        change(api, PROXY, UPSTREAM)
+    assert trusted(server) == "upstream+upstream"
 
 
 def test_what_is_not_known_is_not_put_back(server: MattermostServer, api: MattermostApi) -> None:

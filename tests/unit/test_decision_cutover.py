@@ -88,6 +88,8 @@ def test_nothing_stands_in_the_way_of_what_fits() -> None:
         ({"IdAttribute": ""}, "IdAttribute"),
         ({"EmailAttribute": "upn"}, "EmailAttribute"),
         ({"UsernameAttribute": "cn"}, "UsernameAttribute"),
+        ({"GuestAttribute": "kind=guest"}, "GuestAttribute"),
+        ({"EnableAdminAttribute": True, "AdminAttribute": "kind=admin"}, "AdminAttribute"),
     ],
 )
 def test_one_field_that_does_not_fit_is_one_obstacle(changes: dict[str, Any], field: str) -> None:
@@ -115,6 +117,17 @@ def test_one_field_that_does_not_fit_is_one_obstacle(changes: dict[str, Any], fi
                 "CanonicalAlgorithm": "Canonical1.1",
             },
             ["CanonicalAlgorithm"],
+        ),
+        (OURS, {"AdminAttribute": "kind=admin"}, []),
+        (OURS, {"EnableAdminAttribute": True, "AdminAttribute": ""}, []),
+        (
+            replace(OURS, sent=dict(OURS.sent) | {"kind": "role"}),
+            {
+                "EnableAdminAttribute": True,
+                "AdminAttribute": "kind=admin",
+                "GuestAttribute": "kind=guest",
+            },
+            [],
         ),
         # Accounts that are bound by their address stay so where the proxy's id is that address.
         (replace(OURS, read=dict(OURS.read) | {"id": "mail"}), {"IdAttribute": ""}, []),

@@ -31,6 +31,7 @@ from idp_proxy.cli.session import (
     tell,
 )
 from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption
+from idp_proxy.cli.standby_table import printable
 from idp_proxy.cutover import Trust, change
 from idp_proxy.decision import cutover
 from idp_proxy.decision.approval import Act
@@ -163,7 +164,7 @@ def _of_now(settings: Settings, seen: Seen, to: Trust) -> Trust | None:
 def _say_by_hand(way: WayBack, trust: Trust) -> None:
     typer.echo("In Mattermost's System Console, Authentication, SAML 2.0:")
     for field, value in trust.settings.items():
-        typer.echo(f"  {_LABELS[field]} ({field}): {value or '(empty)'}")
+        typer.echo(f"  {_LABELS[field]} ({field}): {printable(value) or '(empty)'}")
     typer.echo("  Identity Provider Public Certificate: remove it, and upload a file with")
     typer.echo(trust.certificate.rstrip("\n"))
     typer.echo("  Enable Login With SAML 2.0: true; removing the certificate switched it off")

@@ -14,6 +14,7 @@ from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from idp_proxy.adapters import open_upstreams
 from idp_proxy.cli.session import clock, tell
+from idp_proxy.cli.standby_table import printable
 from idp_proxy.cutover import Trust
 from idp_proxy.decision import cutover
 from idp_proxy.decision.cutover import Obstacle, Ours, Place, Seen
@@ -58,7 +59,7 @@ class Looked:
     def trusted(self) -> str:
         """Whom Mattermost trusts, in words."""
         known = {Place.PROXY: "the proxy", Place.UPSTREAM: self.upstream}
-        issuer = self.seen.text("IdpDescriptorURL") or "no identity provider"
+        issuer = printable(self.seen.text("IdpDescriptorURL")) or "no identity provider"
         return f"{known.get(self.place, 'somebody whom the configuration does not name')}: {issuer}"
 
 
