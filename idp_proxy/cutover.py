@@ -59,8 +59,13 @@ def change(api: Api, to: Trust, of_now: Trust | None) -> None:
 
 
 def _put(api: Api, trust: Trust) -> tuple[str, ...]:
-    """What is still different afterwards."""
+    """What is still different afterwards. Where the settings are these already, one is changed
+    there and back: without that the certificate would not be loaded.
+    """
     api.upload_idp_certificate(trust.certificate)
+    if not api.saml().differing(trust.settings):
+        marked = trust.settings["IdpMetadataURL"] + "#"
+        api.change_saml(dict(trust.settings) | {"IdpMetadataURL": marked})
     api.change_saml(trust.settings)
     return api.saml().differing(trust.settings)
 

@@ -50,7 +50,10 @@ _LOOKED_AT: Final = (
     "EnableAdminAttribute",
     "AdminAttribute",
     "GuestAttribute",
+    "IdpCertificateFile",
 )
+#: What an upload is called in Mattermost; another file would be loaded in the middle of a cutover.
+_UPLOADED: Final = "saml-idp.crt"
 _KNOWN: Final = {name.casefold(): name for name in (*CHANGED, *_LOOKED_AT)}
 
 
@@ -171,6 +174,7 @@ def obstacles(
         *_signatures(seen, ours),
         *_people(seen, ours),
         *_roles(seen, ours),
+        *certificate_file(seen),
         *pinned(seen, ours.fields()),
         *_proof(proven_at, serving, now),
     )
@@ -203,13 +207,14 @@ def certificate(
     stored: bytes | None, current: Collection[bytes], given: bytes | None
 ) -> bytes | None:
     """The certificate (DER) that Mattermost needs to trust an upstream: the one that somebody
-    named, else the `stored` one as long as the upstream still signs by it, else the only `current`
-    one; None where that is not certain.
+    named, else the `stored` one unless the upstream signs by others, else the only `current` one;
+    None where that is not certain. The service can write `current`, so that it never replaces what
+    is `stored`.
     """
     if given is not None:
         return given
-    if stored is not None and (stored in current or not current):
-        return stored
+    if stored is not None:
+        return stored if stored in current or not current else None
     return next(iter(current)) if len(current) == 1 else None
 
 
@@ -230,6 +235,18 @@ def _switches(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
             "Encrypt",
             f"is {there}, and service_provider.encrypt here is {here}: each login would fail",
             "both or neither",
+        )
+
+
+def certificate_file(seen: Seen) -> Iterator[Obstacle]:
+    """Mattermost reads its certificate from where an upload goes."""
+    found = seen.text("IdpCertificateFile")
+    if found != _UPLOADED or "IdpCertificateFile" in seen.pinned:
+        yield Obstacle(
+            "IdpCertificateFile",
+            f"is {found!r}, or set on Mattermost's hosts: an upload would not, or too early, be "
+            "what it trusts",
+            f"upload the present certificate in the System Console, so that it is {_UPLOADED!r}",
         )
 
 
@@ -270,15 +287,19 @@ def _signatures(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
 
 
 def _people(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
-    """Everybody stays who they are: Mattermost finds accounts by what `IdAttribute` reads, or by
-    the address where it reads nothing.
-    """
-    bound = seen.text("IdAttribute") or seen.text("EmailAttribute")
-    if bound != ours.read.get("id"):
-        why = "" if seen.text("IdAttribute") else "empty, so that accounts are bound by "
+    """Everybody stays who they are: Mattermost finds accounts by what `IdAttribute` reads."""
+    bound = seen.text("IdAttribute")
+    if not bound:
         yield Obstacle(
             "IdAttribute",
-            f"is {why}{bound!r}, and the active's id here is {ours.read.get('id')!r}: people would "
+            "is empty: accounts are bound by their address, and a login by the proxy could bind "
+            "them to another spelling of it for good",
+            "by hand: docs/operations/mattermost-settings.md#who-somebody-is",
+        )
+    elif bound != ours.read.get("id"):
+        yield Obstacle(
+            "IdAttribute",
+            f"is {bound!r}, and the active's id here is {ours.read.get('id')!r}: people would "
             "become somebody else, and could not go back",
             f"upstream.attributes.id = {bound!r} for the active; docs/operations/"
             "mattermost-settings.md#who-somebody-is has what may be done otherwise",

@@ -202,7 +202,7 @@ def test_by_hand_says_everything_and_asks_nobody(stage: Bench, server: Mattermos
         ({"Verify": False}, "Verify"),
         ({"IdAttribute": ""}, "IdAttribute"),
         ({"Encrypt": True}, "Encrypt"),
-        ({"IdpDescriptorUrl": "https://other.example.org"}, "IdpCertificateFile"),
+        ({"IdpCertificateFile": "okta.crt"}, "IdpCertificateFile"),
     ],
 )
 def test_what_does_not_fit_is_told_and_nothing_changes(
@@ -266,13 +266,32 @@ def _key_descriptor(pair: keys.KeyPair) -> bytes:
     return text[start : text.index(b"</md:KeyDescriptor>") + len(b"</md:KeyDescriptor>")]
 
 
-def test_back_uses_the_certificate_of_today(stage: Bench, server: MattermostServer) -> None:
+def test_back_asks_about_a_certificate_that_is_new(
+    stage: Bench, server: MattermostServer, tmp_path: Path
+) -> None:
     run(stage, *APPLY)
     rolled = Provider(OKTA.entity_id, OKTA.sso_url, keys.rsa_pair("okta rolled"))
     (stage.program.folder.path / "okta.xml").write_bytes(metadata(rolled))
     code, said = run(stage, *BACK)
-    assert (code, "of today is used" in said) == (0, True), said
+    assert (code, "--certificate FILE" in said) == (1, True), said
+    assert trusted(server, stage) == "proxy by proxy"
+    file = tmp_path / "given.pem"
+    file.write_bytes(rolled.keys.certificate_pem)
+    assert run(stage, *BACK, "--certificate", str(file))[0] == 0
     assert server.idp_loaded == rolled.keys.certificate_pem
+
+
+def test_back_loads_the_certificate_where_only_that_is_wrong(
+    stage: Bench, server: MattermostServer
+) -> None:
+    """As after a kill between upload and change, and a restart of Mattermost."""
+    run(stage, *APPLY)
+    proxy = server.idp_file
+    run(stage, *BACK)
+    server.idp_file = server.idp_loaded = proxy
+    assert trusted(server, stage) == "okta by proxy"
+    assert run(stage, *BACK)[0] == 0
+    assert trusted(server, stage) == "okta by okta"
 
 
 def test_back_refuses_an_expired_certificate(stage: Bench, server: MattermostServer) -> None:
@@ -283,9 +302,9 @@ def test_back_refuses_an_expired_certificate(stage: Bench, server: MattermostSer
         not_before=stage.now - timedelta(days=9),
         lifetime=timedelta(days=8),
     )
-    expired = Provider(OKTA.entity_id, OKTA.sso_url, old)
-    (stage.program.folder.path / "okta.xml").write_bytes(metadata(expired))
-    code, said = run(stage, *BACK)
+    file = stage.program.folder.path / "old.pem"
+    file.write_bytes(old.certificate_pem)
+    code, said = run(stage, *BACK, "--certificate", str(file))
     assert (code, "expired on" in said) == (1, True), said
     assert trusted(server, stage) == "proxy by proxy"
 

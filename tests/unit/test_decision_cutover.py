@@ -56,6 +56,7 @@ SECTION: dict[str, Any] = {
     "FirstNameAttribute": "givenName",
     "NicknameAttribute": "nick",
     "PrivateKeyFile": "never looked at",
+    "IdpCertificateFile": "saml-idp.crt",
 }
 
 
@@ -88,6 +89,7 @@ def test_nothing_stands_in_the_way_of_what_fits() -> None:
         ({"IdAttribute": ""}, "IdAttribute"),
         ({"EmailAttribute": "upn"}, "EmailAttribute"),
         ({"UsernameAttribute": "cn"}, "UsernameAttribute"),
+        ({"IdpCertificateFile": "okta.crt"}, "IdpCertificateFile"),
         ({"GuestAttribute": "kind=guest"}, "GuestAttribute"),
         ({"EnableAdminAttribute": True, "AdminAttribute": "kind=admin"}, "AdminAttribute"),
     ],
@@ -129,8 +131,11 @@ def test_one_field_that_does_not_fit_is_one_obstacle(changes: dict[str, Any], fi
             },
             [],
         ),
-        # Accounts that are bound by their address stay so where the proxy's id is that address.
-        (replace(OURS, read=dict(OURS.read) | {"id": "mail"}), {"IdAttribute": ""}, []),
+        (
+            replace(OURS, read=dict(OURS.read) | {"id": "mail"}),
+            {"IdAttribute": ""},
+            ["IdAttribute"],
+        ),
     ],
 )
 def test_both_sides_must_want_the_same(
@@ -207,7 +212,7 @@ def test_behind_the_proxy_another_value_is_told() -> None:
         (None, (b"a", b"b"), b"b", b"b"),
         (b"a", (), None, b"a"),
         (b"a", (b"b", b"a"), None, b"a"),
-        (b"a", (b"b",), None, b"b"),
+        (b"a", (b"b",), None, None),
         (b"a", (b"b", b"c"), None, None),
         (b"a", (b"b", b"c"), b"d", b"d"),
     ],

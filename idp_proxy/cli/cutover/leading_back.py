@@ -95,7 +95,8 @@ def back(
             by = _begun(settings, store, wish, Means(as_name, None, password_from))
             with ended(store, wish, by):
                 change(api, trust, _of_now(settings, seen, trust))
-    typer.echo(f"Mattermost trusts {trust.settings['IdpDescriptorURL']} again, without the proxy")
+    issuer = printable(trust.settings["IdpDescriptorURL"])
+    typer.echo(f"Mattermost trusts {issuer} again, without the proxy")
     typer.echo("there, Mattermost itself must still be registered as service provider")
     typer.echo(PROVE)
     typer.echo(shown_next(WHAT, "check"))
@@ -121,8 +122,9 @@ def _trust(settings: Settings, way: WayBack, given: bytes | None) -> Trust:
     found = cutover.certificate(stored, current, given)
     if found is None:
         raise CutoverRefused(
-            f"{way.upstream} signs by other certificates than when the way back was written, and "
-            "its metadata has several: name the one that it uses by --certificate FILE"
+            f"{way.upstream} signs by other certificates than when the way back was written: get "
+            "the present one from there, by another way than this host, and name it by "
+            "--certificate FILE"
         )
     certificate = load_der_x509_certificate(found)
     if certificate.not_valid_after_utc <= clock():
@@ -131,8 +133,6 @@ def _trust(settings: Settings, way: WayBack, given: bytes | None) -> Trust:
             f"{certificate.not_valid_after_utc:%Y-%m-%d}, and Mattermost would refuse each login: "
             "get the present one from there, and name it by --certificate FILE"
         )
-    if found != stored:
-        tell("note: the upstream's certificate of today is used, not that of then")
     return Trust(way.settings, pem(certificate))
 
 

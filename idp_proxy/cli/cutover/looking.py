@@ -70,7 +70,7 @@ def look(settings: Settings, api: Api, store: SqlStore | None, given: bytes | No
     seen, known = api.saml(), metadata_of(settings)
     entity_ids = {name: one.entity_id for name, one in known.items()}
     place, upstream = cutover.place(seen, ours_of(settings), entity_ids)
-    ours = ours_of(settings, upstream)
+    ours = ours_of(settings)
     if place is Place.PROXY:
         return Looked(seen, ours, place, "", tuple(cutover.otherwise(seen, ours)))
     state = None if store is None else store.switch_state()
@@ -78,6 +78,7 @@ def look(settings: Settings, api: Api, store: SqlStore | None, given: bytes | No
     proven_at = None if store is None else proven(store).get(serving)
     found = (
         *cutover.obstacles(seen, ours, proven_at=proven_at, serving=serving, now=clock()),
+        *_not_the_active(settings, place, upstream),
         *_uncertain(certificates_of(known, upstream), given),
         *_unreached(settings),
     )
@@ -101,10 +102,9 @@ def certificates_of(known: Mapping[str, UpstreamMetadata], name: str) -> tuple[b
     return known[name].signing_certificates if name in known else ()
 
 
-def ours_of(settings: Settings, upstream: str = "") -> Ours:
-    """The proxy; people are compared with how `upstream` describes them, or else the active."""
+def ours_of(settings: Settings) -> Ours:
+    """The proxy; people are who the active says."""
     registered, proxy = settings.service_provider, settings.proxy
-    described = {one.name: one.attributes for one in settings.upstreams}
     return Ours(
         entity_id=proxy.entity_id,
         sso_url=f"{proxy.public_url}/saml/sso",
@@ -112,7 +112,7 @@ def ours_of(settings: Settings, upstream: str = "") -> Ours:
         sp_entity_id=registered.entity_id,
         acs_url=registered.acs_url,
         sent=registered.attributes,
-        read=described.get(upstream, settings.upstreams[0].attributes),
+        read=settings.upstreams[0].attributes,
         encrypts=registered.encryption is not None,
         demands_signature=registered.require_signed_requests,
         checks_signature=bool(registered.signing_certificates),
@@ -147,6 +147,17 @@ def show(obstacles: tuple[Obstacle, ...]) -> None:
     for one in obstacles:
         typer.echo(f"in the way: {one.field} {one.problem}")
         typer.echo(f"  cure: {one.cure}")
+
+
+def _not_the_active(settings: Settings, place: Place, upstream: str) -> Iterator[Obstacle]:
+    """Ids of the same name at another provider may be other ids."""
+    active = settings.upstreams[0].name
+    if place is not Place.UPSTREAM or upstream != active:
+        yield Obstacle(
+            "IdpDescriptorURL",
+            f"is not {active}'s: people may have other ids there, and would become somebody else",
+            f"let Mattermost trust {active} first, or name that provider as the first upstream",
+        )
 
 
 def _uncertain(current: tuple[bytes, ...], given: bytes | None) -> Iterator[Obstacle]:
