@@ -206,4 +206,4 @@ _BEGIN: Final = "BEGIN IMMEDIATE"
 
 def _no_implicit_begin(connection: object, _record: object) -> None:
     """As SQLAlchemy's page on pysqlite has it: the driver begins nothing by itself."""
-    connection.isolation_level = None  # type: ignore[attr-defined]  # sqlite3's own connection
+    connection.isolation_level = None  # type: ignore[attr-defined]  # SQLAlchemy hands the driver's connection on as an object

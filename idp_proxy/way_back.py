@@ -6,17 +6,16 @@ configuration, which the service cannot write: whoever changes it decides whom M
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
 
 from cryptography.x509 import load_pem_x509_certificate
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from idp_proxy.decision.cutover import CHANGED
+from idp_proxy import whole_file
+from idp_proxy.decision.saml_settings import CHANGED
 from idp_proxy.errors import CutoverRefused
 
 if TYPE_CHECKING:
@@ -24,19 +23,22 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-_LARGEST: Final = 64 * 1024
+_LARGEST: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class WayBack:
-    """`upstream` is the name of what was trusted before; "" for what has none here. `settings` are
-    fields of `SamlSettings`, `certificate` is PEM.
+    """`upstream` is the name of what was trusted before, `proxy` the entity ID of what it leads
+    back from. `settings` are the fields of `SamlSettings` that a cutover changes, `untouched` those
+    that it only looks at; `certificate` is PEM.
     """
 
     at: datetime
     by: str
     upstream: str
+    proxy: str
     settings: Mapping[str, str]
+    untouched: Mapping[str, str]
     certificate: str
 
 
@@ -46,7 +48,9 @@ class _File(BaseModel):
     at: AwareDatetime
     by: str
     upstream: str
+    proxy: str
     settings: dict[str, str]
+    untouched: dict[str, str]
     certificate: str
 
 
@@ -56,32 +60,22 @@ def path_of(configuration: Path) -> Path:
 
 
 def write(path: Path, way: WayBack) -> None:
-    """Put it on disk, whole or not at all. Raises `CutoverRefused`."""
-    record: dict[str, Any] = {
-        "at": way.at.isoformat(),
-        "by": way.by,
-        "upstream": way.upstream,
-        "settings": dict(way.settings),
-        "certificate": way.certificate,
-    }
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    """Put it on disk, whole or not at all, and read it back; one that was there before is kept
+    under the time that it was written. Raises `CutoverRefused`.
+    """
     try:
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(json.dumps(record, indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            beside.rename(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-        _sync(path.parent)
+        earlier = read(path)
+        if earlier is not None:
+            path.rename(path.with_suffix(f".{earlier.at:%Y%m%dT%H%M%SZ}.json"))
+        record = _File(**asdict(way))
+        whole_file.replace(path, record.model_dump_json(indent=2).encode() + b"\n")
     except OSError as error:
         raise CutoverRefused(
             f"{path}: the way back cannot be written ({error.strerror}), so that nothing was "
             "changed; run this as a user who may write beside the configuration"
         ) from error
+    if read(path) != way:
+        raise CutoverRefused(f"{path}: the way back is not what was written; nothing was changed")
 
 
 def read(path: Path) -> WayBack | None:
@@ -90,30 +84,26 @@ def read(path: Path) -> WayBack | None:
     """
     try:
         with path.open("rb") as file:
-            octets, mode = file.read(_LARGEST + 1), os.fstat(file.fileno()).st_mode
+            octets, status = file.read(_LARGEST + 1), os.fstat(file.fileno())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise CutoverRefused(f"{path}: cannot be read ({error.strerror})") from error
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in {0, os.geteuid()}:
         raise CutoverRefused(
             f"{path}: others may write it, and could lead Mattermost to a provider of theirs: "
-            f"compare it with what you know, then chmod 600 {path}"
+            f"compare it with your copy, then make it yours and chmod 600 {path}"
         )
     try:
         found = _File.model_validate_json(octets)
         load_pem_x509_certificate(found.certificate.encode())
-    except (ValidationError, ValueError) as error:
-        first = str(error).splitlines()[0][:200]
-        raise CutoverRefused(f"{path}: is no way back that was written here ({first})") from error
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors(include_input=False)[0]["loc"])) or "no JSON"
+        raise CutoverRefused(f"{path}: is no way back that was written here ({where})") from error
+    except ValueError as error:
+        raise CutoverRefused(
+            f"{path}: is no way back that was written here (certificate: no PEM)"
+        ) from error
     if set(found.settings) != set(CHANGED):
         raise CutoverRefused(f"{path}: its settings are not {', '.join(CHANGED)}")
-    return WayBack(found.at, found.by, found.upstream, found.settings, found.certificate)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return WayBack(**found.model_dump())

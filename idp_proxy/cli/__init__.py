@@ -31,7 +31,7 @@ from idp_proxy.cli.setup import register as register_setup
 from idp_proxy.cli.standby_logins import register as register_standby_logins
 from idp_proxy.cli.status import register as register_status
 from idp_proxy.cli.switching import register as register_switching
-from idp_proxy.errors import ConfigError, ProxyError, StoreConflict, StoreError
+from idp_proxy.errors import ConfigError, CutoverRefused, ProxyError, StoreConflict, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,6 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tell("error:", error.public)
         if error.detail:
             tell(" ", error.detail)
-        away = isinstance(error, StoreError) and not isinstance(error, StoreConflict)
-        tell(shown_next("check-config" if away else "status"))
+        tell(shown_next(*_next_after(error)))
         sys.exit(EXIT_REFUSED)
+
+
+def _next_after(error: ProxyError) -> tuple[str, ...]:
+    if isinstance(error, CutoverRefused):
+        return ("cutover", "check")
+    away = isinstance(error, StoreError) and not isinstance(error, StoreConflict)
+    return ("check-config",) if away else ("status",)

@@ -73,14 +73,19 @@ def root(config: ConfigOption = None) -> None:
         _meant.file, _meant.named = config, True
 
 
+def configuration_of(config: Path | None) -> Path:
+    """Which file is meant, unread; `config` is the option behind a command, which comes first."""
+    if config is not None:
+        _meant.file, _meant.named = config, True
+    return _meant.file.absolute()
+
+
 def settings_of(config: Path | None) -> Settings:
     """The checked configuration; `config` is the option behind a command, which comes first.
 
     Raises `ConfigError`.
     """
-    if config is not None:
-        _meant.file, _meant.named = config, True
-    return load(_meant.file, now=clock())
+    return load(configuration_of(config), now=clock())
 
 
 def clock() -> datetime:

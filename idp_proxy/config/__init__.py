@@ -6,7 +6,7 @@ from typing import Final
 
 from idp_proxy.config.canaries import CanarySettings, CanaryTimes
 from idp_proxy.config.failover_settings import FailoverSettings, HealthSettings
-from idp_proxy.config.loading import load
+from idp_proxy.config.loading import load, load_api
 from idp_proxy.config.roster import RosterSettings
 from idp_proxy.config.settings import (
     AuditSettings,
@@ -70,4 +70,5 @@ __all__ = [
     "UpstreamLimits",
     "UpstreamSettings",
     "load",
+    "load_api",
 ]

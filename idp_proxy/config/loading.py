@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from idp_proxy.config.mattermost import ApiSettings
+
 
 def load(
     path: Path, *, now: datetime | None = None, environ: Mapping[str, str] | None = None
@@ -102,6 +104,26 @@ def load(
         mattermost_api=api,
         warnings=tuple(findings.warnings),
     )
+
+
+def load_api(path: Path, *, environ: Mapping[str, str] | None = None) -> ApiSettings | None:
+    """`[service_provider.api]` alone, whatever else is wrong with the file: the way back past the
+    proxy needs no more. None where there is none. Raises `ConfigError` for what is no TOML, and for
+    what is wrong in this section.
+    """
+    reader = Reader(
+        folder=path.absolute().parent,
+        environ=os.environ if environ is None else environ,
+        now=datetime.now(UTC),
+        findings=Findings(),
+    )
+    file = read_shape(_document(path), Findings())
+    outbound = read_outbound("proxy", file.proxy, Outbound(), reader)
+    loopback = file.proxy.insecure_loopback
+    api = read_api(file.service_provider.api, outbound, reader, insecure_loopback=loopback)
+    if reader.findings.problems:
+        raise ConfigError(reader.findings.problems)
+    return api
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Mattermost trusts one identity provider: `SamlSettings` name it, and say which attributes of it are
 read; its certificate is uploaded beside them and never given back. A cutover makes the proxy that
 provider, the way back makes it the upstream again, with the very settings of before
-(facts/mattermost-saml.md sections 1 and 2).
+(docs/operations/mattermost-settings.md).
 """
 
 from __future__ import annotations
@@ -11,50 +11,17 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from idp_proxy.decision.saml_settings import ATTRIBUTES, UPLOADED, untouched
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from idp_proxy.decision.saml_settings import Seen
+
 #: How old a proof may be that logins through the proxy work.
 PROVEN_WITHIN: Final = timedelta(hours=24)
-
-#: What names the identity provider. Mattermost's JSON has `IdpUrl` in older releases.
-_PROVIDER: Final = ("IdpURL", "IdpDescriptorURL", "IdpMetadataURL")
-#: Which canonical name of ours each field about a person reads.
-_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "IdAttribute": "id",
-        "EmailAttribute": "email",
-        "UsernameAttribute": "username",
-        "FirstNameAttribute": "first_name",
-        "LastNameAttribute": "last_name",
-        "NicknameAttribute": "nickname",
-        "LocaleAttribute": "locale",
-        "PositionAttribute": "position",
-    }
-)
-#: Everything that a cutover changes: an upload of the certificate comes before it.
-CHANGED: Final = (*_PROVIDER, *_ATTRIBUTES)
-#: What is only looked at.
-_LOOKED_AT: Final = (
-    "Enable",
-    "Verify",
-    "Encrypt",
-    "SignRequest",
-    "SignatureAlgorithm",
-    "CanonicalAlgorithm",
-    "ServiceProviderIdentifier",
-    "AssertionConsumerServiceURL",
-    "EnableAdminAttribute",
-    "AdminAttribute",
-    "GuestAttribute",
-    "IdpCertificateFile",
-)
-#: What an upload is called in Mattermost; another file would be loaded in the middle of a cutover.
-_UPLOADED: Final = "saml-idp.crt"
-_KNOWN: Final = {name.casefold(): name for name in (*CHANGED, *_LOOKED_AT)}
 
 
 class Place(enum.StrEnum):
@@ -66,48 +33,12 @@ class Place(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Mattermost's `SamlSettings`, by the names of today, and which of them it takes from its
-    environment, so that nobody can change them by API.
-    """
-
-    values: Mapping[str, Any]
-    pinned: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, section: Mapping[str, Any], environment: Mapping[str, Any]) -> Seen:
-        """Of the sections `SamlSettings` of GET config and GET config/environment."""
-        values = {known: value for name, value in section.items() if (known := _name(name))}
-        pinned = {
-            known for name, is_set in environment.items() if (known := _name(name)) and is_set
-        }
-        return cls(values, frozenset(pinned))
-
-    def text(self, name: str) -> str:
-        """A field; "" for one that is not there."""
-        value = self.values.get(name, "")
-        return value if isinstance(value, str) else ""
-
-    def is_on(self, name: str) -> bool:
-        """A switch."""
-        return self.values.get(name) is True
-
-    def differing(self, wanted: Mapping[str, str]) -> tuple[str, ...]:
-        """The fields of `wanted` that have another value."""
-        return tuple(name for name, value in wanted.items() if self.text(name) != value)
-
-
-def _name(name: str) -> str | None:
-    return _KNOWN.get(name.casefold())
-
-
-@dataclass(frozen=True, slots=True)
 class Ours:
     """What the proxy is for Mattermost, and how the active describes people.
 
     `sent` maps the names that the proxy sends to canonical ones; `read` maps canonical names to
     the active's. `encrypts` and `demands_signature` are `encrypt` and `require_signed_requests`;
-    `checks_signature` is whether it knows Mattermost's certificate.
+    `checks_signature` is whether it knows Mattermost's certificate, `roles` is `role_attributes`.
     """
 
     entity_id: str
@@ -120,6 +51,7 @@ class Ours:
     encrypts: bool
     demands_signature: bool
     checks_signature: bool
+    roles: frozenset[str] = frozenset()
 
     def fields(self) -> dict[str, str]:
         """What Mattermost's settings become: all of `CHANGED`. A name that the proxy does not send
@@ -130,7 +62,7 @@ class Ours:
             "IdpURL": self.sso_url,
             "IdpDescriptorURL": self.entity_id,
             "IdpMetadataURL": self.metadata_url,
-            **{field: names.get(canonical, "") for field, canonical in _ATTRIBUTES.items()},
+            **{field: names.get(canonical, "") for field, canonical in ATTRIBUTES.items()},
         }
 
 
@@ -156,9 +88,16 @@ def place(seen: Seen, ours: Ours, upstreams: Mapping[str, str]) -> tuple[Place, 
     return Place.ELSEWHERE, ""
 
 
-def before(seen: Seen) -> dict[str, str]:
-    """The settings of now that a cutover changes: the way back to them."""
-    return {name: seen.text(name) for name in CHANGED}
+def changed_since(seen: Seen, then: Mapping[str, str]) -> Iterator[Obstacle]:
+    """What somebody changed of `untouched` since `then`: logins by the upstream may need it."""
+    for field, now in untouched(seen).items():
+        if now != then.get(field, now):
+            yield Obstacle(
+                field,
+                f"is {now!r}, and was {then[field]!r} before the cutover",
+                f"set it to {then[field]!r} in the System Console, unless it was changed at the "
+                "upstream too",
+            )
 
 
 def obstacles(
@@ -169,19 +108,25 @@ def obstacles(
     `proven_at` is the last verified login by `serving` through the proxy.
     """
     return (
-        *_switches(seen, ours),
-        *_service_provider(seen, ours),
-        *_signatures(seen, ours),
+        *_needed(seen, ours),
         *_people(seen, ours),
-        *_roles(seen, ours),
-        *certificate_file(seen),
         *pinned(seen, ours.fields()),
         *_proof(proven_at, serving, now),
     )
 
 
+def _needed(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
+    """What logins by the proxy need of settings that no cutover changes."""
+    yield from _switches(seen, ours)
+    yield from _service_provider(seen, ours)
+    yield from _signatures(seen, ours)
+    yield from _roles(seen, ours)
+    yield from _certificate_file(seen)
+
+
 def otherwise(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
-    """Where Mattermost trusts the proxy: what it has in another way than the proxy is."""
+    """Where Mattermost trusts the proxy: what it has in another way than the proxy needs."""
+    yield from _needed(seen, ours)
     wanted = ours.fields()
     for field in seen.differing(wanted):
         yield Obstacle(
@@ -201,6 +146,13 @@ def pinned(seen: Seen, wanted: Mapping[str, str]) -> Iterator[Obstacle]:
                 f"is set by {variable} on Mattermost's hosts, where no API reaches it",
                 f"set {variable} to {wanted[name]!r} there and restart, or take it away",
             )
+    if "IdpCertificateFile" in seen.pinned and seen.text("IdpCertificateFile") != UPLOADED:
+        yield Obstacle(
+            "IdpCertificateFile",
+            "is set by MM_SAMLSETTINGS_IDPCERTIFICATEFILE on Mattermost's hosts, so that an upload "
+            "would not be what it trusts",
+            "take it away there, with the present certificate uploaded in the System Console",
+        )
 
 
 def certificate(
@@ -222,8 +174,9 @@ def _switches(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
     if not seen.is_on("Enable"):
         yield Obstacle(
             "Enable",
-            "is off: nobody logs in by SAML, and there is nothing to go back to",
-            "set SAML up by hand for the first time: docs/operations/mattermost-settings.md",
+            "is off: nobody logs in by SAML",
+            "Enable = true; what was never set up is set up by hand first: "
+            "docs/operations/mattermost-settings.md",
         )
     if not seen.is_on("Verify"):
         yield Obstacle(
@@ -238,15 +191,16 @@ def _switches(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
         )
 
 
-def certificate_file(seen: Seen) -> Iterator[Obstacle]:
-    """Mattermost reads its certificate from where an upload goes."""
+def _certificate_file(seen: Seen) -> Iterator[Obstacle]:
+    """Mattermost reads its certificate from where an upload goes; else the upload itself would
+    change a setting, and load the new one with the old addresses.
+    """
     found = seen.text("IdpCertificateFile")
-    if found != _UPLOADED or "IdpCertificateFile" in seen.pinned:
+    if found != UPLOADED and "IdpCertificateFile" not in seen.pinned:
         yield Obstacle(
             "IdpCertificateFile",
-            f"is {found!r}, or set on Mattermost's hosts: an upload would not, or too early, be "
-            "what it trusts",
-            f"upload the present certificate in the System Console, so that it is {_UPLOADED!r}",
+            f"is {found!r}: an upload would be loaded before the settings that belong to it",
+            f"upload the present certificate in the System Console, so that it is {UPLOADED!r}",
         )
 
 
@@ -304,12 +258,13 @@ def _people(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
             f"upstream.attributes.id = {bound!r} for the active; docs/operations/"
             "mattermost-settings.md#who-somebody-is has what may be done otherwise",
         )
-    for canonical, field in (("email", "EmailAttribute"), ("username", "UsernameAttribute")):
-        if (found := seen.text(field)) != ours.read.get(canonical):
+    for field, canonical in ATTRIBUTES.items():
+        found, ours_is = seen.text(field), ours.read.get(canonical)
+        if canonical != "id" and found and canonical in ours.sent.values() and found != ours_is:
             yield Obstacle(
                 field,
-                f"is {found!r}, and the active's {canonical} here is "
-                f"{ours.read.get(canonical)!r}: each login would change it",
+                f"is {found!r}, and the active's {canonical} here is {ours_is!r}: each login "
+                "would change it",
                 f"upstream.attributes.{canonical} = {found!r} for the active",
             )
 
@@ -321,12 +276,14 @@ def _roles(seen: Seen, ours: Ours) -> Iterator[Obstacle]:
         asked.append(("AdminAttribute", "administrators would lose their role at their next login"))
     for field, else_ in asked:
         name = seen.text(field).partition("=")[0]
-        if name and name not in ours.sent:
+        canonical = ours.sent.get(name, "")
+        if name and not (ours.read.get(canonical) == name and canonical in ours.roles):
             yield Obstacle(
                 field,
-                f"reads {name!r}, which the proxy does not send: {else_}",
-                f"{name!r} in service_provider.attributes, and its canonical name in "
-                f"role_attributes; or empty {field}",
+                f"reads {name!r}, which the proxy does not send as the active says it, or not as a "
+                f"role: {else_}",
+                f"{name!r} in service_provider.attributes and in the active's, and its canonical "
+                f"name in role_attributes; or empty {field}",
             )
 
 

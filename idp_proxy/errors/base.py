@@ -57,7 +57,7 @@ class CutoverRefused(ProxyError):
     """Mattermost cannot be led to another identity provider, or was not."""
 
     code = "cutover_refused"
-    public = "The cutover was not done."
+    public = "The cutover did not end as it should."
     http_status = 409
 
 

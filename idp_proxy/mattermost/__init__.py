@@ -12,7 +12,7 @@ Only commands import this (a contract in pyproject.toml): the token is a system 
         for person in api.users(): ...
 """
 
-from idp_proxy.mattermost.client import MattermostApi, open_api
+from idp_proxy.mattermost.client import MattermostApi, open_api, open_api_of
 from idp_proxy.mattermost.rows import Session, User
 
-__all__ = ["MattermostApi", "Session", "User", "open_api"]
+__all__ = ["MattermostApi", "Session", "User", "open_api", "open_api_of"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import TypeAdapter
 
 from idp_proxy.config.mattermost import demanded, read_token
-from idp_proxy.decision.cutover import Seen
+from idp_proxy.decision.saml_settings import Seen
 from idp_proxy.errors import MattermostRefused, MattermostUnauthorized, MattermostUnreachable
 from idp_proxy.mattermost import rows
 from idp_proxy.mattermost.listing import PAGE_SIZE, walk
@@ -17,6 +17,7 @@ from idp_proxy.mattermost.wire import Call, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     import httpx
@@ -38,7 +39,14 @@ def open_api(
     Raises `ConfigError` where the section or the token is missing.
     """
     api = demanded(settings.mattermost_api, what)
-    return MattermostApi(api, read_token(api, settings.path.parent, environ=environ))
+    return open_api_of(api, settings.path.parent, environ=environ)
+
+
+def open_api_of(
+    api: ApiSettings, folder: Path, *, environ: Mapping[str, str] | None = None
+) -> MattermostApi:
+    """The API by this section of the configuration in `folder`. Raises `ConfigError`."""
+    return MattermostApi(api, read_token(api, folder, environ=environ))
 
 
 class MattermostApi:
@@ -92,13 +100,20 @@ class MattermostApi:
         return {name: section for name, section in found.items() if isinstance(section, dict)}
 
     def saml(self) -> Seen:
-        """`SamlSettings`, and which of them stand in the server's environment."""
+        """`SamlSettings`, and which of them stand in the server's environment.
+
+        Raises `MattermostUnauthorized` where the token is shown no such section.
+        """
+        section = self.config().get(_SAML)
+        if not section:
+            raise MattermostUnauthorized(
+                "GET /config: no SamlSettings in it: the account of service_provider.api.token may "
+                "not see them; make the token with a system administrator's"
+            )
         environment = self._wire.ask(
             Call("GET", "/config/environment", "/config/environment"), rows.SECTIONS
         ).get(_SAML, {})
-        return Seen.of(
-            self.config().get(_SAML, {}), environment if isinstance(environment, dict) else {}
-        )
+        return Seen.of(section, environment if isinstance(environment, dict) else {})
 
     def upload_idp_certificate(self, pem: str) -> None:
         """The certificate of the identity provider, in the place of the one before."""

@@ -9,13 +9,12 @@ beside it, synced, renamed), for the proxy's user alone.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.engine import make_url
 
+from idp_proxy import whole_file
 from idp_proxy.decision.absence import Told, why_not_kept
 from idp_proxy.errors import StoreError
 from idp_proxy.store.records import state_from, state_record
@@ -55,7 +54,7 @@ class KeptState:
                 return
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._replace(self._ring.seal(self._context, _text(state, now)))
+            whole_file.replace(self._path, self._ring.seal(self._context, _text(state, now)))
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}") from error
         self._written = state, now
@@ -80,19 +79,6 @@ class KeptState:
         if why_not is not None:
             raise StoreError(f"{self._path}: nobody knows who serves now: {why_not}")
         return Told(state, told_at)
-
-    def _replace(self, octets: bytes) -> None:
-        beside = self._path.with_name(f".{self._path.name}.{secrets.token_hex(8)}")
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(octets)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.rename(self._path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
 
 
 def context_of(host: str, url: str) -> str:

@@ -12,10 +12,11 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from idp_proxy import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,31 +70,12 @@ class LastGood:
 
     def replace(self, path: Path, octets: bytes) -> None:
         """Put `octets` in the place of `path`: all of it or nothing, on disk when this returns."""
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                _give(handle, like=self._folder)
-                file.write(octets)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.rename(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-        self._sync_folder()
+        whole_file.replace(path, octets, lambda handle: _give(handle, like=self._folder))
 
     def drop_pending(self) -> None:
         """Nothing waits any more. Raises `OSError`."""
         self.pending.unlink(missing_ok=True)
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        whole_file.sync(self._folder)
 
 
 def _give(made: Path | int, *, like: Path) -> None:

@@ -139,6 +139,6 @@ def test_a_tested_way_leads_from_the_proxy_back_to_the_upstream(deployment: Depl
         if file.is_file():
             file.unlink()
     said = deployment.proxy.command("cutover", "back", "--reason", "the proxy's disk is gone")
-    assert "again, without the proxy" in said
+    assert "not the proxy" in said
     assert deployment.log_in() == ["idp", "mattermost"]
     assert list(deployment.mattermost.accounts) == [account]

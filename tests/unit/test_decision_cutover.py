@@ -11,18 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idp_proxy.decision.cutover import (
-    CHANGED,
     PROVEN_WITHIN,
     Ours,
     Place,
-    Seen,
-    before,
     certificate,
+    changed_since,
     obstacles,
     otherwise,
     pinned,
     place,
 )
+from idp_proxy.decision.saml_settings import CHANGED, Seen, before, untouched
 
 NOW = datetime(2026, 12, 1, 2, 0, tzinfo=UTC)
 OURS = Ours(
@@ -89,6 +88,7 @@ def test_nothing_stands_in_the_way_of_what_fits() -> None:
         ({"IdAttribute": ""}, "IdAttribute"),
         ({"EmailAttribute": "upn"}, "EmailAttribute"),
         ({"UsernameAttribute": "cn"}, "UsernameAttribute"),
+        ({"FirstNameAttribute": "displayName"}, "FirstNameAttribute"),
         ({"IdpCertificateFile": "okta.crt"}, "IdpCertificateFile"),
         ({"GuestAttribute": "kind=guest"}, "GuestAttribute"),
         ({"EnableAdminAttribute": True, "AdminAttribute": "kind=admin"}, "AdminAttribute"),
@@ -121,9 +121,34 @@ def test_one_field_that_does_not_fit_is_one_obstacle(changes: dict[str, Any], fi
             ["CanonicalAlgorithm"],
         ),
         (OURS, {"AdminAttribute": "kind=admin"}, []),
+        # By the name of a role, and something else by it; or not withheld from standbys.
+        (
+            replace(
+                OURS,
+                sent=dict(OURS.sent) | {"kind": "dept"},
+                read=dict(OURS.read) | {"dept": "department"},
+                roles=frozenset({"dept"}),
+            ),
+            {"GuestAttribute": "kind=guest"},
+            ["GuestAttribute"],
+        ),
+        (
+            replace(
+                OURS,
+                sent=dict(OURS.sent) | {"kind": "role"},
+                read=dict(OURS.read) | {"role": "kind"},
+            ),
+            {"GuestAttribute": "kind=guest"},
+            ["GuestAttribute"],
+        ),
         (OURS, {"EnableAdminAttribute": True, "AdminAttribute": ""}, []),
         (
-            replace(OURS, sent=dict(OURS.sent) | {"kind": "role"}),
+            replace(
+                OURS,
+                sent=dict(OURS.sent) | {"kind": "role"},
+                read=dict(OURS.read) | {"role": "kind"},
+                roles=frozenset({"role"}),
+            ),
             {
                 "EnableAdminAttribute": True,
                 "AdminAttribute": "kind=admin",
@@ -197,10 +222,30 @@ def test_the_way_there_and_the_way_back_change_the_same_fields() -> None:
 
 
 def test_behind_the_proxy_another_value_is_told() -> None:
-    there = Seen(dict(OURS.fields()))
-    assert list(otherwise(there, OURS)) == []
-    (found,) = otherwise(Seen(OURS.fields() | {"IdAttribute": "sub"}), OURS)
-    assert found.field == "IdAttribute"
+    there = SECTION | OURS.fields()
+    assert list(otherwise(Seen(there), OURS)) == []
+    for change in ({"IdAttribute": "sub"}, {"Enable": False}, {"Encrypt": True}, {"Verify": False}):
+        (found,) = otherwise(Seen(there | change), OURS)
+        assert [found.field] == list(change)
+
+
+def test_what_changed_since_is_told_and_nothing_else() -> None:
+    then = untouched(seen())
+    assert then["Enable"] == "true"
+    assert then["AssertionConsumerServiceURL"] == OURS.acs_url
+    assert list(changed_since(seen(IdpUrl="https://elsewhere"), then)) == []
+    (found,) = changed_since(seen(Encrypt=True), then)
+    assert (found.field, "'false' before" in found.problem) == ("Encrypt", True)
+    assert list(changed_since(seen(), {})) == []
+
+
+@pytest.mark.parametrize(("name", "told"), [("/etc/mm/okta.crt", True), ("saml-idp.crt", False)])
+def test_a_certificate_that_stands_in_the_environment_cannot_be_uploaded(
+    name: str, told: bool
+) -> None:
+    there = Seen.of(SECTION | {"IdpCertificateFile": name}, {"IdpCertificateFile": True})
+    found = obstacles(there, OURS, proven_at=NOW, serving="okta", now=NOW)
+    assert [one.field for one in found] == (["IdpCertificateFile"] if told else [])
 
 
 @pytest.mark.parametrize(
@@ -232,6 +277,6 @@ def test_whatever_mattermost_says_the_way_back_is_whole(
 ) -> None:
     there = Seen.of(section, environment)
     assert there.differing(before(there)) == ()
-    assert set(pinned(there, before(there))) == set()
-    named = {one.field for one in pinned(there, OURS.fields())}
-    assert named == set(there.differing(OURS.fields())) & there.pinned
+    in_the_way = {one.field for one in pinned(there, OURS.fields())} - {"IdpCertificateFile"}
+    assert in_the_way == set(there.differing(OURS.fields())) & there.pinned
+    assert {one.field for one in pinned(there, before(there))} <= {"IdpCertificateFile"}

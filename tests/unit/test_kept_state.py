@@ -137,7 +137,7 @@ def test_a_disk_that_takes_nothing_is_named_and_the_former_state_stays(
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("idp_proxy.store.kept_state.os.fsync", full)
+    monkeypatch.setattr("idp_proxy.whole_file.os.fsync", full)
     with pytest.raises(StoreError, match="switch-state: No space left"):
         kept(tmp_path, clock).keep(replace(state(2)), MINUTE)
     assert kept(tmp_path, clock).told().state == state(1)

@@ -10,19 +10,17 @@ import typer
 from cryptography.x509 import load_der_x509_certificate
 
 from idp_proxy import way_back
+from idp_proxy.cli import terminal
 from idp_proxy.cli.cutover.looking import (
     PROVE,
     WHAT,
     CertificateOption,
-    certificates_of,
     look,
-    metadata_of,
-    ours_as_trust,
     pem,
     read_certificate,
     show,
 )
-from idp_proxy.cli.cutover.recording import begin, ended, store_if_there
+from idp_proxy.cli.cutover.recording import begin, ended, store_if_there, undisturbed
 from idp_proxy.cli.session import (
     EXIT_REFUSED,
     ConfigOption,
@@ -35,10 +33,11 @@ from idp_proxy.cli.session import (
     shown_next,
 )
 from idp_proxy.cli.signing_in import AsOption, Means, PasswordOption
+from idp_proxy.cli.standby_table import printable
 from idp_proxy.cutover import Trust, change
-from idp_proxy.decision import cutover
 from idp_proxy.decision.approval import Act
 from idp_proxy.decision.cutover import Place
+from idp_proxy.decision.saml_settings import before, untouched
 from idp_proxy.errors import CutoverRefused
 from idp_proxy.mattermost import open_api
 from idp_proxy.operators.consent import Wish
@@ -46,7 +45,6 @@ from idp_proxy.way_back import WayBack
 
 if TYPE_CHECKING:
     from idp_proxy.cli.cutover.looking import Looked
-    from idp_proxy.config import Settings
 
 
 def check(
@@ -54,16 +52,15 @@ def check(
 ) -> None:
     """Whom Mattermost trusts, and what stands in the way of the proxy. Changes nothing."""
     settings = settings_of(config)
-    path = way_back.path_of(settings.path)
     with open_api(settings, WHAT) as api, store_if_there(settings) as store:
+        api.whoami()
         looked = look(settings, api, store, read_certificate(certificate))
-    way = way_back.read(path)
     if as_json:
-        typer.echo(json.dumps(_as_json(looked, way), indent=2))
+        typer.echo(json.dumps(_as_json(looked), indent=2))
     else:
         typer.echo(f"Mattermost trusts {looked.trusted}")
         show(looked.obstacles)
-        typer.echo(f"way back: {_shown(way)} ({path})")
+        typer.echo(f"way back: {_shown(looked.way)} ({way_back.path_of(settings.path)})")
         typer.echo(_next_of(looked))
     if looked.obstacles:
         raise typer.Exit(EXIT_REFUSED)
@@ -78,26 +75,24 @@ def apply(
 ) -> None:
     """Have Mattermost trust the proxy. What it trusts now is written down first."""
     settings = settings_of(config)
-    path, given = way_back.path_of(settings.path), read_certificate(certificate)
+    path = way_back.path_of(settings.path)
     with open_api(settings, WHAT) as api, opened_store(settings) as store:
-        looked = look(settings, api, store, given)
+        api.whoami()
+        looked = look(settings, api, store, read_certificate(certificate))
         if looked.obstacles:
             show(looked.obstacles)
-            typer.echo("nothing has changed")
-            typer.echo(shown_next(WHAT, "check"))
-            raise typer.Exit(EXIT_REFUSED)
-        if looked.place is Place.PROXY:
+        if looked.obstacles or looked.place is Place.PROXY:
             typer.echo(f"nothing has changed: Mattermost trusts {looked.trusted}")
             typer.echo(shown_next(WHAT, "check"))
-            return
-        before = _before(settings, looked, given)
+            raise typer.Exit(EXIT_REFUSED if looked.obstacles else 0)
         wish = Wish(Act.CUTOVER, "proxy", reason)
         by = begin(settings, store, wish, Means(as_name, None, password_from))
         with ended(store, wish, by):
-            way_back.write(
-                path, WayBack(clock(), by, looked.upstream, before.settings, before.certificate)
-            )
-            change(api, ours_as_trust(settings, looked.ours), before)
+            way = _way_from(looked, by)
+            way_back.write(path, way)
+            to = Trust(looked.ours.fields(), pem(settings.proxy.signing.certificate))
+            with undisturbed():
+                change(api, to, Trust(way.settings, way.certificate), terminal.pause)
     typer.echo(f"Mattermost trusts the proxy: {looked.ours.entity_id}")
     typer.echo(f"the way back is on disk: {path}; keep a copy where you find it without this host")
     typer.echo(PROVE)
@@ -105,19 +100,25 @@ def apply(
     typer.echo(shown_next(WHAT, "check"))
 
 
-def _before(settings: Settings, looked: Looked, given: bytes | None) -> Trust:
-    """Whom Mattermost trusts now."""
-    current = certificates_of(metadata_of(settings), looked.upstream)
-    found = cutover.certificate(None, current, given)
-    if found is None:  # an obstacle a moment ago
-        raise CutoverRefused("the metadata changed meanwhile: run it again")
-    return Trust(cutover.before(looked.seen), pem(load_der_x509_certificate(found)))
+def _way_from(looked: Looked, by: str) -> WayBack:
+    """Whom Mattermost trusts now, to be led back to."""
+    if looked.certificate is None:  # it was an obstacle
+        raise CutoverRefused("the present certificate is not certain; nothing was changed")
+    return WayBack(
+        at=clock(),
+        by=by,
+        upstream=looked.upstream,
+        proxy=looked.ours.entity_id,
+        settings=before(looked.seen),
+        untouched=untouched(looked.seen),
+        certificate=pem(load_der_x509_certificate(looked.certificate)),
+    )
 
 
 def _shown(way: WayBack | None) -> str:
     if way is None:
         return "none"
-    return f"to {way.upstream or 'what was before'}, {way.at:%Y-%m-%d %H:%M} UTC"
+    return f"to {printable(way.upstream)}, {way.at:%Y-%m-%d %H:%M} UTC"
 
 
 def _next_of(looked: Looked) -> str:
@@ -128,7 +129,8 @@ def _next_of(looked: Looked) -> str:
     return shown_next(WHAT, "apply", "--reason", "go live")
 
 
-def _as_json(looked: Looked, way: WayBack | None) -> dict[str, object]:
+def _as_json(looked: Looked) -> dict[str, object]:
+    way = looked.way
     return {
         "trusts": looked.place.value,
         "upstream": looked.upstream or None,

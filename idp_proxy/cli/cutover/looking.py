@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import Certificate, load_pem_x509_certificate
+from cryptography.x509 import (
+    Certificate,
+    load_der_x509_certificate,
+    load_pem_x509_certificate,
+)
 
+from idp_proxy import way_back
 from idp_proxy.adapters import open_upstreams
 from idp_proxy.cli.session import clock, tell
 from idp_proxy.cli.standby_table import printable
-from idp_proxy.cutover import Trust
 from idp_proxy.decision import cutover
-from idp_proxy.decision.cutover import Obstacle, Ours, Place, Seen
-from idp_proxy.errors import ConfigError, SamlError, UpstreamUnavailable
+from idp_proxy.decision.cutover import Obstacle, Ours, Place
+from idp_proxy.errors import ConfigError, CutoverRefused, SamlError, UpstreamUnavailable
 from idp_proxy.saml.metadata import MAX_METADATA, read_metadata
 from idp_proxy.store.base import proven
 from idp_proxy.upstream.fetch import FetchFailed, fetch
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
 
     from idp_proxy.config import Settings
     from idp_proxy.cutover import Api
+    from idp_proxy.decision.saml_settings import Seen
     from idp_proxy.saml.metadata import UpstreamMetadata
     from idp_proxy.store.sql import SqlStore
+    from idp_proxy.way_back import WayBack
 
 WHAT: Final = "cutover"
 PROVE: Final = (
@@ -47,12 +53,16 @@ CertificateOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What is true now. `upstream` is the name of whom Mattermost trusts, if it is one of ours."""
+    """What is true now. `upstream` is the name of whom Mattermost trusts, if it is one of ours, and
+    `certificate` (DER) the one by which it does, if that is certain. `way` leads back.
+    """
 
     seen: Seen
     ours: Ours
     place: Place
     upstream: str
+    certificate: bytes | None
+    way: WayBack | None
     obstacles: tuple[Obstacle, ...]
 
     @property
@@ -67,22 +77,46 @@ def look(settings: Settings, api: Api, store: SqlStore | None, given: bytes | No
     """All of it; `given` is the certificate (DER) that somebody named, `store` is None while that
     is away. Raises `MattermostError`, `StoreError`.
     """
-    seen, known = api.saml(), metadata_of(settings)
+    seen, known, ours = api.saml(), metadata_of(settings), ours_of(settings)
     entity_ids = {name: one.entity_id for name, one in known.items()}
-    place, upstream = cutover.place(seen, ours_of(settings), entity_ids)
-    ours = ours_of(settings)
+    place, upstream = cutover.place(seen, ours, entity_ids)
+    way, unusable = _way(settings)
+    unreached = tuple(_unreached(settings))
     if place is Place.PROXY:
-        return Looked(seen, ours, place, "", tuple(cutover.otherwise(seen, ours)))
+        found = (*cutover.otherwise(seen, ours), *unreached, *unusable, *_no_way(way, unusable))
+        return Looked(seen, ours, place, "", None, way, found)
+    current = certificates_of(known, upstream)
+    certificate = cutover.certificate(None, current, given)
     state = None if store is None else store.switch_state()
     serving = state.serving if state else settings.upstreams[0].name
     proven_at = None if store is None else proven(store).get(serving)
     found = (
         *cutover.obstacles(seen, ours, proven_at=proven_at, serving=serving, now=clock()),
         *_not_the_active(settings, place, upstream),
-        *_uncertain(certificates_of(known, upstream), given),
-        *_unreached(settings),
+        *_uncertain(certificate, current),
+        *unreached,
+        *unusable,
     )
-    return Looked(seen, ours, place, upstream, found)
+    return Looked(seen, ours, place, upstream, certificate, way, found)
+
+
+def _way(settings: Settings) -> tuple[WayBack | None, tuple[Obstacle, ...]]:
+    """The way back, and what is wrong with its file."""
+    try:
+        return way_back.read(way_back.path_of(settings.path)), ()
+    except CutoverRefused as error:
+        cure = "put your copy of it there, or move it away"
+        return None, (Obstacle("the way back", f"cannot be used: {error.detail}", cure),)
+
+
+def _no_way(way: WayBack | None, unusable: tuple[Obstacle, ...]) -> Iterator[Obstacle]:
+    if way is None and not unusable:
+        yield Obstacle(
+            "the way back",
+            "is not on this host: `cutover apply` was run elsewhere, or not at all",
+            "copy the file from where it was run; else keep the old settings and certificate at "
+            "hand: docs/operations/mattermost-settings.md#the-way-back",
+        )
 
 
 def metadata_of(settings: Settings) -> dict[str, UpstreamMetadata]:
@@ -116,12 +150,8 @@ def ours_of(settings: Settings) -> Ours:
         encrypts=registered.encryption is not None,
         demands_signature=registered.require_signed_requests,
         checks_signature=bool(registered.signing_certificates),
+        roles=registered.role_attributes,
     )
-
-
-def ours_as_trust(settings: Settings, ours: Ours) -> Trust:
-    """The proxy as Mattermost trusts it."""
-    return Trust(ours.fields(), pem(settings.proxy.signing.certificate))
 
 
 def read_certificate(file: Path | None) -> bytes | None:
@@ -160,14 +190,23 @@ def _not_the_active(settings: Settings, place: Place, upstream: str) -> Iterator
         )
 
 
-def _uncertain(current: tuple[bytes, ...], given: bytes | None) -> Iterator[Obstacle]:
+def _uncertain(certificate: bytes | None, current: tuple[bytes, ...]) -> Iterator[Obstacle]:
     """Mattermost never hands its certificate out, and without it there is no way back."""
-    if cutover.certificate(None, current, given) is None:
+    if certificate is None:
         why = "its metadata has several" if current else "the configuration does not name it"
         yield Obstacle(
             "IdpCertificateFile",
             f"cannot be written down for the way back: of the present identity provider {why}",
             "get the certificate from that provider, and name it by --certificate FILE",
+        )
+        return
+    until = load_der_x509_certificate(certificate).not_valid_after_utc
+    if certificate not in current or until <= clock():
+        why = "is none of the provider's metadata" if certificate not in current else "has expired"
+        yield Obstacle(
+            "IdpCertificateFile",
+            f"would be wrong on the way back: the certificate {why}",
+            "name the one by which the provider signs today, by --certificate FILE",
         )
 
 

@@ -1,7 +1,8 @@
-"""A cutover on record: who, why, and how it ended."""
+"""A cutover on record, who, why, and how it ended; and that nobody stops it in the middle."""
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,21 @@ def ended(store: SqlStore | None, wish: Wish, by: str) -> Iterator[None]:
         _end(store, Event("cutover_failed", by, clock(), facts=facts | {"why": error.detail}))
         raise
     _end(store, Event("cutover_done", by, clock(), facts=facts))
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Between the upload of a certificate and the settings that belong to it nothing may stop: a
+    restart of Mattermost would take the one for the other. A lost terminal does not either.
+    """
+    tell("changing Mattermost now; this cannot be interrupted, and may take a few minutes")
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {one: signal.signal(one, signal.SIG_IGN) for one in signals}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _end(store: SqlStore | None, event: Event) -> None:

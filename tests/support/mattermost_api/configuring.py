@@ -42,6 +42,8 @@ def patch(ask: Ask) -> Reply:
     if not isinstance(ask.body, dict):
         raise invalid_body("config")
     server = ask.server
+    if _is_read_only(server):
+        raise RefusedError(403, "ent.cluster.save_config.error")
     for section, fields in ask.body.items():
         known = server.settings.get(section)
         if known is None or not isinstance(fields, dict):
@@ -63,8 +65,12 @@ def add_idp_certificate(ask: Ask) -> Reply:
     """
     ask.require_session()
     ask.require_admin()
-    server = ask.server
-    server.idp_file = _uploaded(ask)
+    server, content = ask.server, _uploaded(ask)
+    if "IdpCertificateFile" in server.pinned:  # it reads another file
+        return OK
+    server.idp_file = content
+    if _is_read_only(server):  # the file is written, the error of the rest is swallowed
+        return OK
     saml = server.settings["SamlSettings"]
     _save(server, saml | {"IdpCertificateFile": _FILE})
     server.settings["SamlSettings"] = saml | {"IdpCertificateFile": _FILE}
@@ -82,6 +88,12 @@ def _uploaded(ask: Ask) -> bytes:
                 load_pem_x509_certificate(content)  # a test that uploads junk is wrong
                 return content
     raise RefusedError(400, _NO_FILE)
+
+
+def _is_read_only(server: MattermostServer) -> bool:
+    """config/file.go: a cluster's configuration in a file, as it is by default."""
+    cluster = server.settings.get("ClusterSettings", {})
+    return bool(cluster.get("Enable") and cluster.get("ReadOnlyConfig"))
 
 
 def _save(server: MattermostServer, changed: dict[str, Any]) -> None:
